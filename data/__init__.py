@@ -1,0 +1,1 @@
+"""Image data: sources, label maps, transforms and the tf.data pipeline."""

@@ -1,0 +1,1 @@
+"""Loss functions and loss terms: numbers from tensors."""

@@ -1,0 +1,1 @@
+"""Discriminators: images and conditions to logits and features."""

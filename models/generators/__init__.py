@@ -1,0 +1,1 @@
+"""Generators: conditions (and noise) to images."""
