@@ -1,0 +1,117 @@
+"""What all commands share: run folders for Hydra, and errors a user can read."""
+
+import datetime
+import functools
+import os
+import re
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from scripts import run_config
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter
+_WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def run(main) -> None:
+    """Calls a Hydra main; errors of the user end in one message and status 2, no traceback."""
+    if _WANTS_TRACEBACK:
+        main()
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its own account and exit
+    try:
+        main()
+    except (ValueError, KeyError, OSError, hydra.errors.HydraException,
+            OmegaConfBaseException) as error:  # fmt: skip
+        sys.exit(_report(error))
+
+
+def register_resolvers() -> None:
+    """Makes `${run_folder:...}` and `${hydra_folder:...}` known to the configs."""
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("hydra_folder", _hydra_folder, replace=True)
+
+
+def task_overrides() -> list[str]:
+    """The overrides of this command line that do not concern Hydra itself."""
+    return list(HydraConfig.get().overrides.task)
+
+
+def load_run(run_folder) -> tuple[DictConfig, dict]:
+    """A run's config and the group choices it was started with."""
+    config = run_config.load(run_folder.config)
+    hydra_config = OmegaConf.load(run_folder.config.parent / "hydra.yaml")
+    return config, dict(OmegaConf.select(hydra_config, "hydra.runtime.choices") or {})
+
+
+@functools.cache  # Hydra resolves its folder several times
+def _run_folder(resume: str | None, output_root: str, name: str) -> str:
+    """The folder of the run to resume, or a new one."""
+    from training import run_folder
+
+    parent = Path(output_root) / name
+    if resume == "auto":
+        found = run_folder.newest_run(parent)
+        if found is not None:
+            return str(found)
+    elif resume:
+        return str(run_folder.RunFolder(resume, must_exist=True).path)
+    return str(run_folder.new_run_folder(parent, _now()))
+
+
+@functools.cache
+def _hydra_folder(folder: str) -> str:
+    """`.hydra` for a new run; a folder of its own below it for each time the run is resumed."""
+    if (Path(folder) / ".hydra" / "config.yaml").is_file():
+        return f".hydra/resumed_{_now()}"
+    return ".hydra"
+
+
+def _now() -> str:
+    return datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def _report(error) -> str:
+    """The innermost reason of an error, with the config key it arose at."""
+    where, reason = "", error
+    while True:
+        found = re.search(r"full_key: (\S+)", str(reason))
+        if found and found.group(1) not in ("None", ""):
+            where = found.group(1)
+        if reason.__cause__ is None:
+            break
+        reason = reason.__cause__
+    unknown = re.search(r"Key '([^']+)' is not in struct", str(reason))
+    if unknown:
+        return f"Error: {_unknown_key(error, unknown.group(1))}"
+    text = reason.args[0] if isinstance(reason, KeyError) and reason.args else str(reason)
+    text = re.sub(r"\s+full_key:.*", "", str(text), flags=re.DOTALL)
+    prefix = f"{where}: " if where and "InstantiationException" in type(error).__name__ else ""
+    return f"Error: {prefix}{text}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
+
+
+def _unknown_key(error, key: str) -> str:
+    """An override names a key that is not there: which one is like it?"""
+    found = re.search(r"Could not (?:override|append to|delete)[^']*'([^']+)'", str(error))
+    full = found.group(1) if found else key
+    parent = full.rpartition(".")[0]
+    known = set()
+    for file in run_config.CONFIGS.rglob("*.yaml"):
+        group = ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
+        known |= {f"{group}.{k}".strip(".") for k in _leaves(OmegaConf.load(file))}
+    same_level = {name for name in known if name.rpartition(".")[0] == parent} or known
+    hint = run_config.close_match(full, same_level) or run_config.close_match(full, known)
+    return f"Every key of the config must exist. Received: unknown key {full!r}.{hint}"
+
+
+def _leaves(config, prefix=""):
+    for key in config if isinstance(config, DictConfig) else ():
+        yield f"{prefix}{key}"
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none():
+            yield from _leaves(node, f"{prefix}{key}.")

@@ -1,0 +1,83 @@
+"""Trains what the config describes: config -> strategy -> data -> task -> Trainer.fit."""
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from scripts import command_line, run_config
+
+command_line.register_resolvers()
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(config: DictConfig) -> None:
+    # TensorFlow takes seconds to import; --help and shell completion do not wait for it.
+    from training import run_folder
+
+    run = run_folder.RunFolder(HydraConfig.get().runtime.output_dir)
+    if (run.path / ".hydra" / "hydra.yaml").is_file() and config.resume:
+        saved, choices = command_line.load_run(run)
+        config = run_config.resumed(saved, choices, command_line.task_overrides())
+    run_config.check_targets(config)
+    run_config.check_keys(config, run_config.root_keys("train"))
+    with run.locked():
+        signal_number = train(config, run)
+    if signal_number:
+        print(f"Stopped and saved. To go on: python train.py resume={run.path}")
+        sys.exit(128 + signal_number)
+    print(f"Done. Sheets: {run.samples}  Curves: tensorboard --logdir {run.path.parent}")
+
+
+def train(config: DictConfig, run) -> int:
+    """Builds everything the config names and trains it in the folder of the run.
+
+    Returns:
+        The signal that stopped it, 0 when it reached the last step.
+    """
+    import keras
+
+    from training import checkpoint, devices, summaries
+
+    # 1. Devices, precision, seeds: before anything is built.
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    strategy = devices.make_strategy(config.devices.strategy, device=config.devices.device)
+    devices.set_precision(config.devices.precision)
+
+    # 2. The data, checked before hours are spent on them.
+    data = hydra.utils.instantiate(config.data, _convert_="all")
+    data.check()
+    preview_batch = next(iter(data.evaluation_dataset("validation", config.summaries.items)))
+    preview_batch.pop("valid")
+
+    # 3. Networks, losses, optimizers.
+    with strategy.scope():
+        task = hydra.utils.instantiate(config.task, _convert_="all")
+        trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
+        task.build(data.element_spec)
+
+        # 4. The loop.
+        return trainer.fit(
+            task,
+            lambda first_batch, context: data.training_dataset(
+                first_batch,
+                global_batch_size=trainer.batch_size,
+                replica_batch_size=context.get_per_replica_batch_size(trainer.batch_size),
+                worker=context.input_pipeline_id,
+                num_workers=context.num_input_pipelines,
+            ),
+            store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
+            summary=summaries.Summaries(
+                run, class_colors=data.class_colors, histograms=config.summaries.histograms
+            ),
+            preview_batch=data.finish(preview_batch),
+            batch_names=lambda number: data.batch_names(number, trainer.batch_size),
+            finish=data.finish,
+            config_text=OmegaConf.to_yaml(config, resolve=True),
+        )
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,54 @@
+"""What a run prints: a progress bar on a terminal, a line at each log interval elsewhere."""
+
+import logging
+import sys
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+log = logging.getLogger(__name__)
+
+
+class Console:
+    """Progress of a training run.
+
+    Args:
+        total_steps: steps of the whole run.
+        first_step: steps already done by an earlier process.
+    """
+
+    def __init__(self, total_steps: int, first_step: int = 0):
+        self.total_steps = total_steps
+        self._bar = tqdm(
+            total=total_steps,
+            initial=first_step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not sys.stderr.isatty(),
+        )
+        self._redirect = logging_redirect_tqdm()
+
+    def __enter__(self):
+        self._redirect.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self._bar.close()
+        self._redirect.__exit__(*error)
+
+    def advance(self, steps: int) -> None:
+        """Steps done since the last call."""
+        self._bar.update(steps)
+
+    def report(self, step: int, metrics: dict[str, float], seconds_left: float) -> None:
+        """Losses, images a second and time left."""
+        speed = metrics.get("speed/images_per_second", 0.0)
+        totals = {name: value for name, value in metrics.items() if name.endswith("/total")}
+        text = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
+        if self._bar.disable:
+            log.info(
+                "step %d/%d  %s  %.1f images/s  %s left",
+                step, self.total_steps, text, speed, tqdm.format_interval(seconds_left),
+            )  # fmt: skip
+        else:
+            self._bar.set_postfix_str(f"{text}  {speed:.1f} images/s", refresh=False)

@@ -1,0 +1,71 @@
+"""Pictures for people: 8-bit images, label maps in class colours, sheets with captions."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+CAPTION_HEIGHT = 16
+GAP = 2
+IGNORED_COLOR = (0, 0, 0)
+
+
+def to_uint8(images) -> np.ndarray:
+    """float [-1, 1] to uint8 [0, 255], rounded; uint8 passes unchanged."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    return np.clip(np.round((images.astype(np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def colorize(label_map, class_colors) -> np.ndarray:
+    """Class ids [..., H, W] to uint8 [..., H, W, 3]; ids without a colour (ignore) are black."""
+    table = np.zeros((256, 3), np.uint8)
+    table[:] = IGNORED_COLOR
+    table[: len(class_colors)] = np.asarray(class_colors, np.uint8)
+    return table[np.asarray(label_map)]
+
+
+def contact_sheet(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Lays images out with one row an item and one titled column an entry.
+
+    Args:
+        columns: title -> uint8 [B, H, W, 3]; equal B, H, W.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    first = next(iter(columns.values()))
+    count, height, width = first.shape[:3]
+    sheet = Image.new(
+        "RGB",
+        (len(columns) * (width + GAP) - GAP, CAPTION_HEIGHT + count * (height + GAP) - GAP),
+        "white",
+    )
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=11)
+    for column, (title, images) in enumerate(columns.items()):
+        left = column * (width + GAP)
+        draw.text((left + 2, 1), _fit(title, width - 4, font), fill="black", font=font)
+        for row, image in enumerate(images):
+            sheet.paste(Image.fromarray(image), tile_corner(row, column, height, width))
+    return np.asarray(sheet)
+
+
+def tile_corner(row: int, column: int, height: int, width: int) -> tuple[int, int]:
+    """(left, top) of a tile in a sheet of tiles of that size."""
+    return column * (width + GAP), CAPTION_HEIGHT + row * (height + GAP)
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Writes a uint8 image, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    Image.fromarray(image).save(partial, format="PNG")
+    partial.replace(path)
+
+
+def _fit(title, width, font):
+    while len(title) > 1 and font.getlength(title) > width:
+        title = title[:-1]
+    return title

@@ -1,0 +1,113 @@
+"""Run folders: what is a run, where its parts lie, and one writing process at a time."""
+
+import fcntl
+import json
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from training import checkpoint
+
+CONFIG = Path(".hydra") / "config.yaml"
+
+
+class RunFolder:
+    """The parts of a run's folder.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        FileNotFoundError: with `must_exist`, the folder is missing or is not that of a run.
+    """
+
+    def __init__(self, path: str | Path, *, must_exist: bool = False):
+        self.path = Path(path)
+        if must_exist and not self.config.is_file():
+            found = "a folder without .hydra/config.yaml" if self.path.is_dir() else "no folder"
+            raise FileNotFoundError(
+                f"Expected the folder of a training run. Received: {str(path)!r}, {found}. "
+                "Runs lie in outputs/<name>/<date>."
+            )
+
+    @property
+    def config(self) -> Path:
+        """The config the run was started with, interpolations unresolved."""
+        return self.path / CONFIG
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def has_checkpoint(self) -> bool:
+        return bool(checkpoint.CheckpointStore(self.checkpoints).steps())
+
+    @contextmanager
+    def locked(self):
+        """Holds the run for this process; the lock falls with the process, however it ends.
+
+        Raises:
+            ValueError: another process holds it.
+        """
+        with open(self.path / ".lock", "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise ValueError(
+                    f"Expected a run that no other process writes to. Received: {self.path}, in "
+                    f"use by process {file.read().strip() or 'unknown'}. Wait for it or stop it."
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def new_run_folder(parent: str | Path, time_stamp: str) -> Path:
+    """Makes a folder of its own for a run: two runs started within a second get two folders."""
+    for suffix in ["", *(f"_{i}" for i in range(2, 1000))]:
+        path = Path(parent) / f"{time_stamp}{suffix}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not path.is_dir():
+                raise
+            continue
+        return path
+    raise FileExistsError(f"Expected a free name for a run in {parent}. Received: 999 taken.")
+
+
+def newest_run(parent: str | Path) -> Path | None:
+    """The newest run below a folder that has a whole checkpoint, or None."""
+    runs = [RunFolder(path.parent.parent) for path in Path(parent).glob(f"*/{CONFIG}")]
+    runs = [run for run in runs if run.has_checkpoint()]
+    return max((run.path for run in runs), key=lambda path: path.name, default=None)
+
+
+def drop_metrics_after(path: Path, step: int) -> None:
+    """Removes the lines of `metrics.jsonl` beyond a step: a resumed run writes them again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError):  # the torn last line of a killed process
+            continue
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(kept))
+    os.replace(partial, path)

@@ -1,0 +1,97 @@
+"""What a run leaves to look at: TensorBoard, metrics.jsonl and sample sheets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from training import contact_sheet, run_folder
+
+
+class Summaries:
+    """Writes scalars, sheets, histograms and the config of one run.
+
+    Args:
+        run: folder of the run.
+        class_colors: one (r, g, b) of 0..255 for each class, for label maps in sheets.
+        histograms: whether to write weight histograms with every preview.
+
+    Source: tag groups as TensorBoard reads them, "group/name".
+    """
+
+    def __init__(self, run: run_folder.RunFolder, *, class_colors=(), histograms: bool = False):
+        self.run = run
+        self.class_colors = class_colors
+        self.histograms = histograms
+        self._writer = None
+
+    def start(self, step: int, config_text: str = "") -> None:
+        """Opens the files; what a killed process wrote beyond `step` no longer counts."""
+        run_folder.drop_metrics_after(self.run.metrics, step)
+        if step:
+            _supersede_events(self.run.tensorboard, step + 1)
+        self._writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+        if config_text:
+            with self._writer.as_default(step=step):
+                tf.summary.text("config", f"```yaml\n{config_text}\n```")
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """One point of each curve, in TensorBoard and as a line of metrics.jsonl."""
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+        line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
+        with open(self.run.metrics, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def sheet(self, step: int, batch: dict, previews: dict) -> Path:
+        """Conditions, real image and previews of fixed items, one row an item.
+
+        Args:
+            step: the training step.
+            batch: label_map and image of the items, where the data have them.
+            previews: column title -> float32 [B,H,W,3] in [-1, 1].
+
+        Returns:
+            Path of the PNG, `samples/step_00001200.png`.
+        """
+        columns = {}
+        if "label_map" in batch:
+            columns["label map"] = contact_sheet.colorize(batch["label_map"], self.class_colors)
+        if "image" in batch:
+            columns["real"] = contact_sheet.to_uint8(batch["image"])
+        columns |= {title: contact_sheet.to_uint8(image) for title, image in previews.items()}
+        sheet = contact_sheet.contact_sheet(columns)
+        with self._writer.as_default(step=step):
+            tf.summary.image("samples", sheet[np.newaxis])
+        self._writer.flush()
+        path = self.run.samples / f"step_{step:08d}.png"
+        contact_sheet.write_png(path, sheet)
+        return path
+
+    def weights(self, step: int, owners: dict) -> None:
+        """Histograms of every variable, where asked for."""
+        if not self.histograms:
+            return
+        with self._writer.as_default(step=step):
+            for owner, holder in owners.items():
+                for variable in holder.variables:
+                    name = getattr(variable, "path", variable.name)
+                    tf.summary.histogram(f"{owner}/{name}", variable.numpy())
+
+    def close(self) -> None:
+        """Ends the files."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _supersede_events(folder: Path, first_step: int) -> None:
+    """Tells TensorBoard to forget events from `first_step` on, which will be written anew."""
+    writer = EventFileWriter(str(folder))
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    writer.add_event(event_pb2.Event(step=first_step, session_log=start))
+    writer.close()

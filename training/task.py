@@ -1,0 +1,108 @@
+"""What the trainer asks of a task, and the pieces that every task's step is made of."""
+
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+Batch = dict[str, tf.Tensor]
+Metrics = dict[str, tf.Tensor]
+
+
+class Task(Protocol):
+    """Networks, optimizers, losses and averaged weights of one kind of training.
+
+    A task knows one replica and one step. It has no loop over steps, no files and no config;
+    the trainer has those and knows nothing of networks or losses.
+    """
+
+    batches_per_step: int
+    """Batches that one training step takes, e.g. the discriminator steps per generator step."""
+
+    def build(self, spec: dict[str, tf.TensorSpec]) -> None:
+        """Creates every variable, optimizers included. Raises KeyError for a missing batch key."""
+
+    def train_step(self, batches: list[Batch], seed: tf.Tensor) -> Metrics:
+        """One step on one replica, gradients applied.
+
+        Args:
+            batches: `batches_per_step` dicts of tensors of this replica's share.
+            seed: int32 [2], (seed of the run, step): the same on every replica.
+
+        Returns:
+            Flat dict of float32 scalars, named "group/name", means over this replica's share.
+        """
+
+    def after_step(self) -> None:
+        """Cross-replica work after a step: averaged weights."""
+
+    def prepare_generation(self, batches) -> None:
+        """Makes the averaged weights ready for use.
+
+        Args:
+            batches: iterable of (distributed) training batches, always the same ones.
+        """
+
+    def generate(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Outputs of the averaged generator at inference.
+
+        Args:
+            batch: conditions, [B, ...].
+            seeds: int32 [B], one noise seed for each item.
+        """
+
+    def previews(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Images worth a look, by column title: float32 [B,H,W,3] in [-1, 1]."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything a checkpoint holds: owner name -> object with `.variables`."""
+
+
+def replica_seed(seed: tf.Tensor, purpose: int) -> tf.Tensor:
+    """A seed of this replica's own for one purpose within the step; int32 [2]."""
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(replica, tf.int32))
+    return tf.random.experimental.stateless_fold_in(seed, purpose)
+
+
+def noise_from_seeds(seeds: tf.Tensor, noise_dim: int) -> tf.Tensor:
+    """N(0, 1) noise in which a row depends on its own seed only, not on its batch mates.
+
+    Args:
+        seeds: int32 [B].
+        noise_dim: length of a row.
+
+    Returns:
+        float32 [B, noise_dim].
+    """
+
+    def row(seed):
+        return tf.random.stateless_normal([noise_dim], tf.stack([seed, 0]))
+
+    return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec([noise_dim], tf.float32))
+
+
+def scale_for_replicas(loss: tf.Tensor, optimizer) -> tf.Tensor:
+    """The loss whose gradients, summed over replicas, are those of the global mean.
+
+    To be called inside the tape, where mixed float16 needs the optimizer's own scaling as well.
+    """
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    return optimizer.scale_loss(loss / replicas)
+
+
+def apply_gradients(tape: tf.GradientTape, loss: tf.Tensor, network, optimizer) -> None:
+    """Moves the trainable variables of one network, and of no other, down the scaled loss.
+
+    Raises:
+        ValueError: a variable gets no gradient, so that part of the network would never train.
+    """
+    variables = network.trainable_variables
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    missing = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
+    if missing:
+        raise ValueError(
+            f"Every trainable variable must receive a gradient. Received: none for {missing} of "
+            f"network {network.name!r}. Leave the unused part out of the config, or add the loss "
+            "term that trains it."
+        )
+    optimizer.apply(gradients, variables)
