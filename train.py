@@ -49,7 +49,7 @@ def train(config: DictConfig, run) -> int:
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
     data.check()
-    preview_batch = next(iter(data.evaluation_dataset("validation", config.summaries.items)))
+    preview_batch = next(iter(data.evaluation_dataset("validation", config.summaries.rows)))
     preview_batch.pop("valid")
 
     # 3. Networks, losses, optimizers.

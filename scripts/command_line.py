@@ -61,18 +61,19 @@ def _run_folder(resume: str | None, output_root: str, name: str) -> str:
             return str(found)
     elif resume:
         return str(run_folder.RunFolder(resume, must_exist=True).path)
-    return str(run_folder.new_run_folder(parent, _now()))
+    return str(run_folder.new_run_folder(parent, now()))
 
 
 @functools.cache
 def _hydra_folder(folder: str) -> str:
     """`.hydra` for a new run; a folder of its own below it for each time the run is resumed."""
     if (Path(folder) / ".hydra" / "config.yaml").is_file():
-        return f".hydra/resumed_{_now()}"
+        return f".hydra/resumed_{now()}"
     return ".hydra"
 
 
-def _now() -> str:
+def now() -> str:
+    """Time stamp for the names of folders."""
     return datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
 
 

@@ -1,6 +1,7 @@
 """What a run prints: a progress bar on a terminal, a line at each log interval elsewhere."""
 
 import logging
+import math
 import sys
 
 from tqdm import tqdm
@@ -42,13 +43,15 @@ class Console:
 
     def report(self, step: int, metrics: dict[str, float], seconds_left: float) -> None:
         """Losses, images a second and time left."""
-        speed = metrics.get("speed/images_per_second", 0.0)
+        speed = metrics.get("speed/images_per_second")
+        speed = "" if speed is None else f"  {speed:.1f} images/s"
         totals = {name: value for name, value in metrics.items() if name.endswith("/total")}
         text = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
+        left = "" if math.isnan(seconds_left) else f"  {tqdm.format_interval(seconds_left)} left"
         if self._bar.disable:
             log.info(
-                "step %d/%d  %s  %.1f images/s  %s left",
-                step, self.total_steps, text, speed, tqdm.format_interval(seconds_left),
+                "step %d/%d  %s%s%s",
+                step, self.total_steps, text, speed, left,
             )  # fmt: skip
         else:
-            self._bar.set_postfix_str(f"{text}  {speed:.1f} images/s", refresh=False)
+            self._bar.set_postfix_str(f"{text}{speed}", refresh=False)

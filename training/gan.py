@@ -131,6 +131,11 @@ class GANTask:
             owners["averaged_generator"] = self._averaged
         return owners
 
+    def generation_state(self) -> dict[str, Any]:
+        """The owners that `generate` reads."""
+        name = "generator" if self._averaged is None else "averaged_generator"
+        return {name: self.state()[name]}
+
     # --- Training ----------------------------------------------------------------------------
 
     def train_step(self, batches: list[steps.Batch], seed: tf.Tensor) -> steps.Metrics:

@@ -53,6 +53,9 @@ class Task(Protocol):
     def previews(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images worth a look, by column title: float32 [B,H,W,3] in [-1, 1]."""
 
+    def generation_state(self) -> dict[str, Any]:
+        """The part of `state` that `generate` reads."""
+
     def state(self) -> dict[str, Any]:
         """Everything a checkpoint holds: owner name -> object with `.variables`."""
 

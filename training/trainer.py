@@ -1,13 +1,14 @@
 """The training loop. It knows steps, intervals and files; of networks and losses, nothing."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from training import checkpoint, console, signals, summaries
+from training import checkpoint, console, session, signals, summaries
 from training import task as tasks
 
 log = logging.getLogger(__name__)
@@ -101,108 +102,44 @@ class Trainer:
         Returns:
             The signal that stopped the run, 0 when it reached its last step.
         """
+        live = session.Session(task, make_dataset, store, summary, finish)
+
         # 1. Where the run stands.
-        strategy = tf.distribute.get_strategy()
-        writes = _is_chief(strategy)
         step = store.restore(task.state()) if store.steps() else 0
         if step >= self.steps:
             log.info("The run has %d of %d steps; nothing is left to do.", step, self.steps)
             return 0
 
         # 2. The data from there on, and the compiled steps.
-        def batches_from(first_step):
-            return strategy.distribute_datasets_from_function(
-                lambda context: make_dataset(first_step * task.batches_per_step, context)
-            )
-
-        iterator = iter(batches_from(step))
-        run_steps = self._compile(task, strategy, finish)
-        if writes:
+        iterator = iter(live.batches_from(step))
+        run_steps = live.compiled_steps(self.seed, self.jit_compile)
+        if live.writes:
             summary.start(step, config_text)
         log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
 
         # 3. The loop.
-        stop = signals.StopRequest()
-        window, seconds = [], 0.0
-        prepared_step = saved_step = -1
+        stop, window = signals.StopRequest(), _Window(self.batch_size)
         with stop.listening(), console.Console(self.steps, step) as bar:
             while step < self.steps and not stop:
                 count = self._steps_to_next_event(step)
-                begun = time.perf_counter()
-                metrics = run_steps(iterator, tf.constant(step, tf.int64), tf.constant(count))
-                metrics = {name: value.numpy() for name, value in metrics.items()}
-                seconds += time.perf_counter() - begun
-                self._require_finite(metrics, step, store, batch_names, task.batches_per_step)
+                metrics = window.timed(run_steps, iterator, tf.constant(step), tf.constant(count))
+                _require_finite(metrics, step, store, batch_names, task.batches_per_step)
                 step += count
-                window.append(metrics)
                 bar.advance(count)
 
-                # 4. What is due at this step.
+                # 4. What is due at this step; a stop between two saves loses nothing.
                 if self._due(step, self.log_every_steps):
-                    means = _means(window)
-                    means["speed/images_per_second"] = (
-                        sum(_length(m) for m in window) * self.batch_size / seconds
-                    )
-                    left = seconds * (self.steps - step) / sum(_length(m) for m in window)
-                    bar.report(step, means, left)
-                    if writes:
+                    means, seconds_per_step = window.close()
+                    bar.report(step, means, seconds_per_step * (self.steps - step))
+                    if live.writes:
                         summary.scalars(step, means)
-                    window, seconds = [], 0.0
-                previews = preview_batch is not None and self._due(step, self.preview_every_steps)
-                saves = bool(stop) or self._due(step, self.checkpoint_every_steps)
-                if previews or saves:
-                    task.prepare_generation(_finished(batches_from(0), finish, strategy))
-                    prepared_step = step
-                if previews and writes:
-                    self._preview(task, preview_batch, summary, step)
-                if saves and writes:
-                    store.save(step, task.state())
-                    saved_step = step
-
-            # 5. A stop between two saves loses nothing.
-            if saved_step != step:
-                if prepared_step != step:
-                    task.prepare_generation(_finished(batches_from(0), finish, strategy))
-                if writes:
-                    store.save(step, task.state())
-        if writes:
+                if preview_batch is not None and self._due(step, self.preview_every_steps):
+                    live.preview(step, preview_batch)
+                if stop or self._due(step, self.checkpoint_every_steps):
+                    live.save(step)
+        if live.writes:
             summary.close()
         return stop.received or 0
-
-    def _compile(self, task, strategy, finish):
-        """A function that runs `count` steps and returns each metric's value at each of them."""
-
-        def replica_step(batches, seed):
-            return task.train_step([finish(batch) for batch in batches], seed)
-
-        if self.jit_compile:
-            replica_step = tf.function(replica_step, jit_compile=True)
-
-        # A function of its own, so that the two calls below share one trace.
-        @tf.function
-        def one_step(iterator, step):
-            batches = [next(iterator) for _ in range(task.batches_per_step)]
-            seed = tf.stack([tf.constant(self.seed, tf.int32), tf.cast(step, tf.int32)])
-            metrics = strategy.run(replica_step, (batches, seed))
-            task.after_step()
-            return {
-                name: strategy.reduce("MEAN", tf.cast(value, tf.float32), axis=None)
-                for name, value in metrics.items()
-            }
-
-        @tf.function
-        def run_steps(iterator, first_step, count):
-            metrics = one_step(iterator, first_step)
-            history = {
-                name: tf.TensorArray(tf.float32, count, element_shape=[]).write(0, value)
-                for name, value in metrics.items()
-            }
-            for index in tf.range(1, count):
-                metrics = one_step(iterator, first_step + tf.cast(index, tf.int64))
-                history = {n: array.write(index, metrics[n]) for n, array in history.items()}
-            return {name: array.stack() for name, array in history.items()}
-
-        return run_steps
 
     def _steps_to_next_event(self, step):
         """Steps of the next call: no further than the next interval's end."""
@@ -213,56 +150,58 @@ class Trainer:
     def _due(self, step, every):
         return step == self.steps or (every > 0 and step % every == 0)
 
-    def _preview(self, task, batch, summary, step):
-        count = next(iter(batch.values())).shape[0]
-        previews = tf.function(task.previews)(batch, tf.zeros([count], tf.int32))
-        path = summary.sheet(step, batch, previews)
-        summary.weights(step, task.state())
-        log.info("step %d: sample sheet %s", step, path)
 
-    def _require_finite(self, metrics, step, store, batch_names, batches_per_step):
-        first = {
-            name: int(np.argmin(np.isfinite(values)))
-            for name, values in metrics.items()
-            if not np.isfinite(values).all()
-        }
-        if not first:
-            return
-        offset = min(first.values())
-        names = [name for name, index in first.items() if index == offset]
-        bad_step = step + offset
-        files = []
-        if batch_names is not None:
-            for number in range(bad_step * batches_per_step, (bad_step + 1) * batches_per_step):
-                files += batch_names(number)
-            log.error("Files in the batch of step %d: %s", bad_step, ", ".join(files))
-        kept = store.steps()
-        values = ", ".join(f"{name}={metrics[name][offset]}" for name in names)
-        raise NonFiniteMetricError(
-            f"Every loss must be finite. Received: {values} at step {bad_step}"
-            + (f", batch of {', '.join(files[:4])} ({len(files)} files)" if files else "")
-            + f". The last checkpoint, step {kept[-1] if kept else 'none'}, is untouched. Try a "
-            "lower learning rate, or float32 if the run uses float16."
-        )
+class _Window:
+    """Metrics and time of the steps since the last log."""
+
+    def __init__(self, batch_size):
+        self.batch_size = batch_size
+        self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
+        self.compiled = False
+
+    def timed(self, run_steps, *arguments):
+        """Runs some steps; returns their metrics as arrays."""
+        begun = time.perf_counter()
+        metrics = {name: value.numpy() for name, value in run_steps(*arguments).items()}
+        self.metrics.append(metrics)
+        if self.compiled:  # the first call compiles, which is no measure of speed
+            self.seconds += time.perf_counter() - begun
+            self.timed_steps += len(next(iter(metrics.values())))
+        self.compiled = True
+        return metrics
+
+    def close(self):
+        """(means with images a second, seconds a step) of the window, which starts anew."""
+        names = self.metrics[0]
+        means = {n: float(np.concatenate([m[n] for m in self.metrics]).mean()) for n in names}
+        seconds_per_step = self.seconds / self.timed_steps if self.timed_steps else math.nan
+        if self.timed_steps:
+            means["speed/images_per_second"] = self.batch_size / seconds_per_step
+        self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
+        return means, seconds_per_step
 
 
-def _finished(batches, finish, strategy):
-    """The batches with their last op applied."""
-    finish_on_replica = tf.function(finish)
-    for batch in batches:
-        yield strategy.run(finish_on_replica, (batch,))
-
-
-def _means(window):
-    return {name: float(np.concatenate([m[name] for m in window]).mean()) for name in window[0]}
-
-
-def _length(metrics):
-    return len(next(iter(metrics.values())))
-
-
-def _is_chief(strategy):
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
-        return True
-    return resolver.task_type == "chief" or resolver.task_id == 0 and resolver.task_type == "worker"
+def _require_finite(metrics, step, store, batch_names, batches_per_step):
+    first = {
+        name: int(np.argmin(np.isfinite(values)))
+        for name, values in metrics.items()
+        if not np.isfinite(values).all()
+    }
+    if not first:
+        return
+    offset = min(first.values())
+    names = [name for name, index in first.items() if index == offset]
+    bad_step = step + offset
+    files = []
+    if batch_names is not None:
+        for number in range(bad_step * batches_per_step, (bad_step + 1) * batches_per_step):
+            files += batch_names(number)
+        log.error("Files in the batch of step %d: %s", bad_step, ", ".join(files))
+    kept = store.steps()
+    values = ", ".join(f"{name}={metrics[name][offset]}" for name in names)
+    raise NonFiniteMetricError(
+        f"Every loss must be finite. Received: {values} at step {bad_step}"
+        + (f", batch of {', '.join(files[:4])} ({len(files)} files)" if files else "")
+        + f". The last checkpoint, step {kept[-1] if kept else 'none'}, is untouched. Try a "
+        "lower learning rate, or float32 if the run uses float16."
+    )

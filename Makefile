@@ -1,0 +1,54 @@
+# Everything a fresh machine needs is Python 3.10-3.13 (with venv) and make.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready$(if $(GPU),-gpu)
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test check format tensorboard requirements clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  Settings: ARGS="experiment=... data.root=..."  PYTHON=python3.12  GPU=1'
+
+setup: $(READY)  ## create .venv and install the pinned requirements (GPU=1 adds CUDA)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) \
+		else f"Expected Python 3.10 to 3.13. Received: {v[0]}.{v[1]}. Use make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "Expected Python's venv module; on Debian: apt install \
+	python3-venv"; rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(if $(GPU),$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt "tensorflow[and-cuda]")
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+train: $(READY)  ## train; ARGS="experiment=spade_facades data.root=DIR" passes overrides
+	$(BIN)/python train.py $(ARGS)
+
+test: $(READY)  ## run the tests; ARGS="-k name" passes options to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)  ## formatting, lint, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+format: $(READY)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+tensorboard: $(READY)  ## watch all runs below outputs/
+	$(BIN)/tensorboard --logdir outputs
+
+requirements: $(READY)  ## pin anew after a change of pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-emit-index-url \
+		--no-header pyproject.toml -o requirements.txt
+	@sed -i '1i # Every package a run or a test needs, pinned. Made by `make requirements` from pyproject.toml.' requirements.txt
+
+clean:  ## remove .venv and caches; runs and data sets stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

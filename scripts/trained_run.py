@@ -1,0 +1,62 @@
+"""A finished or stopped run, opened for use: its config, its data, its generator."""
+
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from scripts import command_line
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a command needs of a run."""
+
+    folder: Any
+    config: DictConfig
+    data: Any
+    task: Any
+    step: int
+
+
+def open_run(path: str | Path, *, step: int | None = None, data_root: str | None = None):
+    """Builds what the run's config names and restores the weights that generate.
+
+    Args:
+        path: folder of the run.
+        step: checkpoint; None = the newest.
+        data_root: where the data set lies now, if it has moved.
+
+    Returns:
+        TrainedRun.
+
+    Raises:
+        FileNotFoundError: the folder is no run.
+        CheckpointError: it has no checkpoint, or not that of the step.
+        ValueError: its config names code from elsewhere.
+    """
+    import keras
+
+    from training import checkpoint, devices, run_folder
+
+    folder = run_folder.RunFolder(path, must_exist=True)
+    config, _ = command_line.load_run(folder)
+    if data_root is not None:
+        OmegaConf.update(config, "data.root", data_root)
+    keras.backend.clear_session()
+    strategy = devices.make_strategy("single", device=config.devices.device)
+    devices.set_precision(config.devices.precision)
+    with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
+        data = hydra.utils.instantiate(config.data, _convert_="all")
+        task = hydra.utils.instantiate(config.task, _convert_="all")
+        task.build(data.element_spec)
+    store = checkpoint.CheckpointStore(folder.checkpoints)
+    restored = store.restore(task.generation_state(), step, subset=True)
+    log.info("%s, step %d", folder.path, restored)
+    return TrainedRun(folder, config, data, task, restored)

@@ -1,0 +1,100 @@
+"""One process's part in a run: the task with its data, devices and files."""
+
+import logging
+
+import tensorflow as tf
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """Steps, sheets and checkpoints of a task, for the loop that decides when.
+
+    Args:
+        task: a built task.
+        make_dataset: (first batch, input context) -> infinite batches for a worker's replicas.
+        store: where checkpoints go.
+        summary: where sheets go.
+        finish: last op on a batch, run inside the compiled step.
+    """
+
+    def __init__(self, task, make_dataset, store, summary, finish):
+        self.task = task
+        self.make_dataset = make_dataset
+        self.store = store
+        self.summary = summary
+        self.finish = finish
+        self.strategy = tf.distribute.get_strategy()
+        self.writes = _is_chief(self.strategy)
+        self.prepared_at = None
+
+    def batches_from(self, first_step):
+        """Distributed batches, from those of a step on."""
+        first_batch = first_step * self.task.batches_per_step
+        return self.strategy.distribute_datasets_from_function(
+            lambda context: self.make_dataset(first_batch, context)
+        )
+
+    def compiled_steps(self, run_seed, jit_compile):
+        """A function of (iterator, first step, count) -> each metric's value at each step."""
+
+        def replica_step(batches, seed):
+            return self.task.train_step([self.finish(batch) for batch in batches], seed)
+
+        if jit_compile:
+            replica_step = tf.function(replica_step, jit_compile=True)
+
+        # A function of its own, so that the two calls below share one trace.
+        @tf.function
+        def one_step(iterator, step):
+            batches = [next(iterator) for _ in range(self.task.batches_per_step)]
+            metrics = self.strategy.run(replica_step, (batches, tf.stack([run_seed, step])))
+            self.task.after_step()
+            return {
+                name: self.strategy.reduce("MEAN", tf.cast(value, tf.float32), axis=None)
+                for name, value in metrics.items()
+            }
+
+        @tf.function
+        def run_steps(iterator, first_step, count):
+            history = {
+                name: tf.TensorArray(tf.float32, count, element_shape=[]).write(0, value)
+                for name, value in one_step(iterator, first_step).items()
+            }
+            for index in tf.range(1, count):
+                metrics = one_step(iterator, first_step + index)
+                history = {n: array.write(index, metrics[n]) for n, array in history.items()}
+            return {name: array.stack() for name, array in history.items()}
+
+        return run_steps
+
+    def prepare(self, step):
+        """Makes the averaged weights of this step ready, on every worker, once."""
+        if self.prepared_at != step:
+            finish = tf.function(self.finish)
+            batches = (self.strategy.run(finish, (batch,)) for batch in self.batches_from(0))
+            self.task.prepare_generation(batches)
+            self.prepared_at = step
+
+    def preview(self, step, batch):
+        """A sheet of the fixed items."""
+        self.prepare(step)
+        if self.writes:
+            count = next(iter(batch.values())).shape[0]
+            previews = tf.function(self.task.previews)(batch, tf.zeros([count], tf.int32))
+            path = self.summary.sheet(step, batch, previews)
+            self.summary.weights(step, self.task.state())
+            log.info("step %d: sample sheet %s", step, path)
+
+    def save(self, step):
+        """A checkpoint, with averaged weights that are ready for use."""
+        self.prepare(step)
+        if self.writes:
+            self.store.save(step, self.task.state())
+
+
+def _is_chief(strategy):
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    return resolver.task_type == "chief" or resolver.task_id == 0 and resolver.task_type == "worker"
