@@ -1,0 +1,201 @@
+"""Frozen ImageNet classifiers that turn images into feature maps, with weights from a local file.
+
+Nothing is downloaded. Both networks take images in [-1, 1] and do their own preprocessing.
+"""
+
+from pathlib import Path
+
+import h5py
+import keras
+from keras import layers, ops
+
+CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red
+VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+SQUEEZENET_FIRES = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}  # squeeze channels
+VGG19_FILE = (
+    "the VGG19 ImageNet weights as Keras publishes them "
+    "(vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5, or the file with the classifier)"
+)
+SQUEEZENET_FILE = (
+    "SqueezeNet v1.1 ImageNet weights in the Keras HDF5 layout of DeepCognition/keras-squeezenet "
+    "(squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5, or the file with the classifier)"
+)
+
+
+@keras.saving.register_keras_serializable(package="tessera")
+class VGG19Features(keras.Model):
+    """Feature maps of VGG19 after the ReLU of some of its convolutions.
+
+    The input is scaled to 0..255, turned to BGR, and the ImageNet channel means are subtracted, as
+    the weights expect. Always float32, whatever the precision policy; never trained.
+
+    Args:
+        weights_path: local HDF5 file, see `VGG19_FILE`.
+        feature_layers: names of the layers to return, in any order. Default block1_conv1 to
+            block5_conv1, which the literature calls relu1_1 to relu5_1.
+
+    Call arguments:
+        image: float [B,H,W,3] in [-1, 1], H and W at least 16.
+
+    Returns: list of float32 [B,h,w,c], in the order of `feature_layers`.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: another kind of file, or an unknown layer.
+
+    Source: Simonyan, Zisserman, arXiv 1409.1556; keras-team/keras applications/vgg19.py.
+    """
+
+    def __init__(
+        self,
+        weights_path,
+        feature_layers=(
+            "block1_conv1",
+            "block2_conv1",
+            "block3_conv1",
+            "block4_conv1",
+            "block5_conv1",
+        ),
+        **kwargs,
+    ):
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+        self.weights_path = str(weights_path)
+        self.feature_layers = tuple(feature_layers)
+        self.backbone = _frozen(*_vgg19(), self.feature_layers, self.weights_path, VGG19_FILE)
+        self.built = True
+
+    def call(self, image):
+        maps = self.backbone(caffe_input(image), training=False)
+        return [maps[name] for name in self.feature_layers]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "weights_path": self.weights_path,
+            "feature_layers": list(self.feature_layers),
+        }
+
+
+@keras.saving.register_keras_serializable(package="tessera")
+class SqueezeNetFeatures(keras.Model):
+    """Feature maps of SqueezeNet v1.1: a tenth of VGG19's cost and 3 MB of weights.
+
+    Preprocessing and precision as `VGG19Features`.
+
+    Args:
+        weights_path: local HDF5 file, see `SQUEEZENET_FILE`.
+        feature_layers: names of the layers to return: conv1 (after its ReLU), fire2 to fire9.
+            Default conv1, fire3, fire5, fire7, fire9.
+
+    Call arguments:
+        image: float [B,H,W,3] in [-1, 1], H and W at least 32.
+
+    Returns: list of float32 [B,h,w,c], in the order of `feature_layers`.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: another kind of file, or an unknown layer.
+
+    Source: Iandola et al., arXiv 1602.07360, version 1.1; DeepCognition/keras-squeezenet.
+    """
+
+    def __init__(
+        self, weights_path, feature_layers=("conv1", "fire3", "fire5", "fire7", "fire9"), **kwargs
+    ):
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+        self.weights_path = str(weights_path)
+        self.feature_layers = tuple(feature_layers)
+        self.backbone = _frozen(
+            *_squeezenet(), self.feature_layers, self.weights_path, SQUEEZENET_FILE
+        )
+        self.built = True
+
+    def call(self, image):
+        maps = self.backbone(caffe_input(image), training=False)
+        return [maps[name] for name in self.feature_layers]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "weights_path": self.weights_path,
+            "feature_layers": list(self.feature_layers),
+        }
+
+
+def caffe_input(image):
+    """RGB in [-1, 1] to BGR in 0..255 minus the ImageNet means; float32."""
+    image = (ops.cast(image, "float32") + 1.0) * 127.5
+    return ops.flip(image, axis=-1) - ops.convert_to_tensor(CAFFE_MEANS, "float32")
+
+
+def _convolution(filters, size, name, **options):
+    options = {"padding": "same", "activation": "relu", "dtype": "float32", **options}
+    return layers.Conv2D(filters, size, name=name, **options)
+
+
+def _vgg19():
+    """Input and {name: output} of the convolutional part."""
+    inputs = keras.Input((None, None, 3), dtype="float32")
+    x, outputs = inputs, {}
+    for block, (filters, count) in enumerate(VGG19_BLOCKS, start=1):
+        for index in range(1, count + 1):
+            name = f"block{block}_conv{index}"
+            x = outputs[name] = _convolution(filters, 3, name)(x)
+        x = layers.MaxPooling2D(2, 2, dtype="float32")(x)
+    return inputs, outputs
+
+
+def _squeezenet():
+    """Input and {name: output}; "fireN/expand1x1" and the like are the convolutions' names."""
+    inputs = keras.Input((None, None, 3), dtype="float32")
+    x = _convolution(64, 3, "conv1", strides=2, padding="valid")(inputs)
+    outputs = {"conv1": x}
+    for fire, squeeze in SQUEEZENET_FIRES.items():
+        if fire in (2, 4, 6):
+            x = layers.MaxPooling2D(3, 2, dtype="float32")(x)
+        # Keras does not take a slash in a layer's name; the file has one there.
+        x = _convolution(squeeze, 1, f"fire{fire}_squeeze1x1")(x)
+        branches = [_convolution(4 * squeeze, k, f"fire{fire}_expand{k}x{k}")(x) for k in (1, 3)]
+        x = outputs[f"fire{fire}"] = layers.Concatenate(dtype="float32")(branches)
+    return inputs, outputs
+
+
+def _frozen(inputs, outputs, chosen, weights_path, expected):
+    """The part of a network up to the chosen layers, with its weights read and frozen."""
+    unknown = [name for name in chosen if name not in outputs]
+    if unknown or not chosen:
+        raise ValueError(
+            f"Expected layers out of {list(outputs)}. Received: feature_layers={list(chosen)}, "
+            f"of which {unknown} are unknown. Name at least one of these."
+        )
+    network = keras.Model(inputs, {name: outputs[name] for name in chosen}, dtype="float32")
+    if not Path(weights_path).is_file():
+        raise FileNotFoundError(
+            f"Expected {expected}. Received: weights_path={weights_path!r}, where there is no "
+            "file. Nothing is downloaded: fetch the file yourself and give its path."
+        )
+    try:
+        with h5py.File(weights_path) as file:
+            _read_weights(network, file.get("model_weights", file))
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"Expected {expected}. Received: weights_path={weights_path!r}, which does not fit: "
+            f"{error}. Nothing is downloaded: fetch the right file yourself and give its path."
+        ) from error
+    network.trainable = False
+    return network
+
+
+def _read_weights(network, file):
+    """Fills every convolution by name; what else the file holds (a classifier) is not read."""
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        name = layer.name if layer.name in file else layer.name.replace("_", "/", 1)
+        if name not in file or "weight_names" not in file[name].attrs:
+            raise KeyError(f"it has no layer {name!r}")
+        group = file[name]
+        values = [group[key][()] for key in group.attrs["weight_names"]]
+        shapes = [tuple(value.shape) for value in values]
+        wanted = [tuple(variable.shape) for variable in layer.weights]
+        if shapes != wanted:
+            raise ValueError(f"layer {name!r} has shapes {shapes} instead of {wanted}")
+        layer.set_weights(values)

@@ -1,0 +1,178 @@
+"""One row per layer and network: how to make it, what goes in, what must come out.
+
+`test_conformance.py` holds every row to the same laws. To cover a new layer, add a row.
+Shapes leave out the batch; a network takes and returns a dict, a layer positional arguments.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from models import style_encoder
+from models.discriminators import patch
+from models.generators import semantic, style_guided
+from models.layers import modulation, residual, spectral_normalization, statistics
+
+BATCH = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A row of the table.
+
+    Args:
+        name: the id shown by pytest.
+        make: builds nothing, returns the layer or network with small settings.
+        inputs: tuple (layer) or dict (network) of input kinds, see `sample`.
+        outputs: same nesting as the training output; a shape, or (shape, "float32") where the dtype
+            stays float32 at any precision.
+        training_argument: whether `call` takes `training`.
+    """
+
+    name: str
+    make: Callable[[], keras.Layer]
+    inputs: tuple | dict
+    outputs: object
+    training_argument: bool = True
+
+    @property
+    def is_network(self):
+        return isinstance(self.inputs, dict)
+
+    def build(self, layer):
+        """Creates all variables of `layer` from shapes alone and returns it."""
+        shapes = {key: (None, *kind.shape) for key, kind in self._items()}
+        layer.build(shapes) if self.is_network else layer.build(*shapes.values())
+        return layer
+
+    def _items(self):
+        return self.inputs.items() if self.is_network else enumerate(self.inputs)
+
+    def sample(self, batch=BATCH, seed=0):
+        """Returns random NumPy inputs, nested as `inputs`."""
+        rng = np.random.default_rng(seed)
+        arrays = {key: kind.sample(rng, batch) for key, kind in self._items()}
+        return arrays if self.is_network else tuple(arrays.values())
+
+    def call(self, layer, inputs, training):
+        """Calls `layer` the way its kind is called."""
+        arguments = (inputs,) if self.is_network else inputs
+        return layer(*arguments, training=training) if self.training_argument else layer(*arguments)
+
+
+@dataclasses.dataclass(frozen=True)
+class Normal:
+    """Values from N(0, 1)."""
+
+    shape: tuple
+    dtype = "float32"
+
+    def sample(self, rng, batch):
+        return rng.normal(size=(batch, *self.shape)).astype("float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask(Normal):
+    """One-hot label map of random classes; shape (H, W, K)."""
+
+    def sample(self, rng, batch):
+        ids = rng.integers(0, self.shape[-1], (batch, *self.shape[:-1]))
+        return np.eye(self.shape[-1], dtype="float32")[ids]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ids:
+    """Class ids 0..classes-1."""
+
+    classes: int
+    shape: tuple = ()
+    dtype = "int32"
+
+    def sample(self, rng, batch):
+        return rng.integers(0, self.classes, (batch, *self.shape)).astype("int32")
+
+
+def small_generator(**kwargs):
+    settings = {"upsample": (False, True), "normalizer": modulation.SPADE(6), **kwargs}
+    return semantic.SpadeGenerator(4, (2, 1), **settings)
+
+
+def small_encoder(noise_dim=5):
+    return style_encoder.StyleEncoder(noise_dim, 3, multipliers=(1, 2), resize_to=16)
+
+
+FLOAT = "float32"
+IMAGE = {"image": ((8, 16, 3), FLOAT)}
+STYLE = {"mean": ((5,), FLOAT), "log_variance": ((5,), FLOAT)}
+X = Normal((4, 6, 5))
+MASK = Mask((8, 16, 3))
+
+CASES = [
+    Case(
+        "SpectralConv2D",
+        lambda: spectral_normalization.SpectralConv2D(6, 3, padding="same"),
+        (X,),
+        (4, 6, 6),
+    ),
+    Case(
+        "SpectralDense",
+        lambda: spectral_normalization.SpectralDense(3, activation="relu"),
+        (Normal((5,)),),
+        (3,),
+    ),
+    Case(
+        "SpectralEmbedding",
+        lambda: spectral_normalization.SpectralEmbedding(7, 4),
+        (Ids(7),),
+        (4,),
+    ),
+    Case("BatchStatistics", statistics.BatchStatistics, (X,), (4, 6, 5)),
+    Case("InstanceStatistics", statistics.InstanceStatistics, (X,), (4, 6, 5)),
+    Case("SPADE", lambda: modulation.SPADE(6), (X, MASK), (4, 6, 5)),
+    Case(
+        "SPADE-instance",
+        lambda: modulation.SPADE(6, 1, statistics="instance"),
+        (X, MASK),
+        (4, 6, 5),
+    ),
+    Case(
+        "ResidualBlock",
+        lambda: residual.ResidualBlock(3, modulation.SPADE(6)),
+        (X, MASK),
+        (4, 6, 3),
+    ),
+    Case(
+        "ResidualBlock-identity-skip",
+        lambda: residual.ResidualBlock(5, modulation.SPADE(6), spectral_norm=False),
+        (X, MASK),
+        (4, 6, 5),
+    ),
+    Case("SpadeGenerator", small_generator, {"mask": MASK}, IMAGE),
+    Case(
+        "SpadeGenerator-noise",
+        lambda: small_generator(noise_dim=5, spectral_norm=False),
+        {"mask": MASK, "noise": Normal((5,))},
+        IMAGE,
+    ),
+    Case("StyleEncoder", small_encoder, {"image": Normal((8, 16, 3))}, STYLE),
+    Case(
+        "StyleGuidedGenerator",
+        lambda: style_guided.StyleGuidedGenerator(small_generator(noise_dim=5), small_encoder()),
+        {"mask": MASK, "noise": Normal((5,)), "image": Normal((8, 16, 3))},
+        {**IMAGE, "style_mean": ((5,), FLOAT), "style_log_variance": ((5,), FLOAT)},
+    ),
+    Case(
+        "MultiScalePatchDiscriminator",
+        lambda: patch.MultiScalePatchDiscriminator(4, depth=3),
+        {"mask": Mask((16, 24, 3)), "image": Normal((16, 24, 3))},
+        {
+            "logits": [((7, 9, 1), FLOAT), ((5, 6, 1), FLOAT)],
+            "features": [
+                [(9, 13, 4), (5, 7, 8), (6, 8, 16)],
+                [(5, 7, 4), (3, 4, 8), (4, 5, 16)],
+            ],
+        },
+    ),
+]
