@@ -19,7 +19,7 @@ _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def run(main) -> None:
-    """Calls a Hydra main; errors of the user end in one message and status 2, no traceback."""
+    """Calls a Hydra main; errors of the user end in one message, no traceback."""
     if _WANTS_TRACEBACK:
         main()
         return
@@ -87,19 +87,19 @@ def _report(error) -> str:
         if reason.__cause__ is None:
             break
         reason = reason.__cause__
-    unknown = re.search(r"Key '([^']+)' is not in struct", str(reason))
-    if unknown:
-        return f"Error: {_unknown_key(error, unknown.group(1))}"
+    missing = "is not in struct" in str(reason) or "Could not delete" in str(error)
+    unknown = re.search(r"Could not (?:override|append to|delete)[^']*'([^']+)'", str(error))
+    if missing and unknown:
+        return f"Error: {_unknown_key(unknown.group(1))}"
     text = reason.args[0] if isinstance(reason, KeyError) and reason.args else str(reason)
-    text = re.sub(r"\s+full_key:.*", "", str(text), flags=re.DOTALL)
+    text = re.sub(r"\s+(full_key:|Config search path:).*", "", str(text), flags=re.DOTALL)
+    text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text)
     prefix = f"{where}: " if where and "InstantiationException" in type(error).__name__ else ""
     return f"Error: {prefix}{text}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
 
 
-def _unknown_key(error, key: str) -> str:
+def _unknown_key(full: str) -> str:
     """An override names a key that is not there: which one is like it?"""
-    found = re.search(r"Could not (?:override|append to|delete)[^']*'([^']+)'", str(error))
-    full = found.group(1) if found else key
     parent = full.rpartition(".")[0]
     known = set()
     for file in run_config.CONFIGS.rglob("*.yaml"):

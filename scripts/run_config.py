@@ -67,11 +67,14 @@ def check_keys(config, root_keys) -> None:
             continue
         known = _parameters(node["_target_"])
         for key in node:
-            if key not in known and not str(key).startswith("_"):
+            if str(key).startswith("_"):
+                continue
+            if key not in known:
                 raise ValueError(
                     f"Every key of the config must exist. Received: unknown key '{path}.{key}'."
                     f"{close_match(str(key), known)} {node['_target_']} takes {sorted(known)}."
                 )
+            _check_type(f"{path}.{key}", node._get_node(key), known[key])
 
 
 def root_keys(config_name: str) -> set[str]:
@@ -152,10 +155,22 @@ def _nodes(config, path=""):
             yield from _nodes(child, f"{path}.{key}" if path else str(key))
 
 
-def _parameters(target: str) -> set[str]:
-    """Names a target takes; where it passes **kwargs on, those of its base classes too."""
+def _check_type(path, node, annotation):
+    """Refuses "abc" where the constructor says int; what it does not say is not checked."""
+    accepted = {int: int, float: (int, float), bool: bool, str: str}.get(annotation)
+    if accepted is None or node is None or node._is_interpolation():
+        return
+    value = node._value()
+    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+        raise ValueError(
+            f"{path} must be of type {annotation.__name__}. Received: {path}={value!r}"
+        )
+
+
+def _parameters(target: str) -> dict:
+    """Names a target takes with their types; with **kwargs, those of its base classes too."""
     callable_ = hydra.utils.get_object(target)
-    names, open_ended = set(), True
+    names, open_ended = {}, True
     classes = inspect.getmro(callable_) if inspect.isclass(callable_) else [callable_]
     for item in classes:
         if not open_ended or item is object:
@@ -165,6 +180,7 @@ def _parameters(target: str) -> set[str]:
             continue
         parameters = inspect.signature(function).parameters.values()
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        names |= {p.name for p in parameters if p.kind in named}
+        names = {p.name: p.annotation for p in parameters if p.kind in named} | names
         open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    return names - {"self"}
+    names.pop("self", None)
+    return names

@@ -9,6 +9,7 @@ from pathlib import Path
 from training import checkpoint
 
 CONFIG = Path(".hydra") / "config.yaml"
+MAX_SAME_SECOND = 1000
 
 
 class RunFolder:
@@ -77,17 +78,23 @@ class RunFolder:
 
 
 def new_run_folder(parent: str | Path, time_stamp: str) -> Path:
-    """Makes a folder of its own for a run: two runs started within a second get two folders."""
-    for suffix in ["", *(f"_{i}" for i in range(2, 1000))]:
+    """Makes a folder of its own for a run: two runs started within a second get two folders.
+
+    Raises:
+        FileNotFoundError: it cannot be made there.
+    """
+    for suffix in ["", *(f"_{i}" for i in range(2, MAX_SAME_SECOND))]:
         path = Path(parent) / f"{time_stamp}{suffix}"
         try:
             path.mkdir(parents=True)
-        except FileExistsError:
+            return path
+        except OSError as error:
             if not path.is_dir():
-                raise
-            continue
-        return path
-    raise FileExistsError(f"Expected a free name for a run in {parent}. Received: 999 taken.")
+                raise FileNotFoundError(
+                    f"Expected a place where a folder for the run can be made. Received: {path} "
+                    f"({error.strerror}). Set output_root to a folder you may write to."
+                ) from error
+    raise FileExistsError(f"Expected a free name for a run in {parent}. Received: all taken.")
 
 
 def newest_run(parent: str | Path) -> Path | None:

@@ -1,0 +1,54 @@
+"""The train command as a user meets it: help, typos, wrong folders."""
+
+import pytest
+
+from tests import tiny
+
+
+def message(*overrides):
+    done = tiny.command("train.py", *overrides)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_help_lists_groups_and_settings():
+    done = tiny.command("train.py", "--help")
+    assert done.returncode == 0
+    for text in ("generator:", "discriminator:", "loss: hinge", "checkpoint_every_steps"):
+        assert text in done.stdout
+    assert tiny.command("train.py", "--cfg", "job", "-p", "trainer").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("trainer.stepz=5", "unknown key 'trainer.stepz'. Did you mean 'trainer.steps'?"),
+        ("generatr.width=5", "unknown key 'generatr.width'. Did you mean 'generator.width'?"),
+        ("~task.generator_term", "unknown key 'task.generator_term'"),
+        (
+            "task.terms.generator.perceptul.weight=1",
+            "unknown key 'task.terms.generator.perceptul.weight'",
+        ),
+        ("loss=hing", "hinge"),
+        ("resume=nowhere", "Expected the folder of a training run. Received: 'nowhere'"),
+    ],
+)
+def test_a_wrong_override_is_named_with_what_is_like_it(override, expected, tmp_path):
+    assert expected in message(override, f"output_root={tmp_path}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "Set output_root to a folder you may write to" in message(f"output_root={tmp_path}/file")
+
+
+def test_wrong_values_are_named_before_anything_is_built(tmp_path):
+    text = message("trainer.steps=many", f"output_root={tmp_path}")
+    assert "trainer.steps must be of type int. Received: trainer.steps='many'" in text
+
+
+def test_a_missing_gpu_is_said(tmp_path):
+    text = message("devices.device=gpu", f"output_root={tmp_path}", f"data.root={tmp_path}/d")
+    assert "Expected a GPU" in text
