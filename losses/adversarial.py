@@ -1,0 +1,135 @@
+"""Adversarial losses: scalars from the logits of a discriminator, one tensor per scale.
+
+Each loss is a pair of pure functions of one scale's logits and a class that averages them over
+scales. Logits may have any shape [B, ...]; the mean is taken over images and patches alike.
+"""
+
+import tensorflow as tf
+
+
+def hinge_discriminator(real, fake):
+    """E max(0, 1 - D(x)) + E max(0, 1 + D(G))."""
+    return tf.reduce_mean(tf.nn.relu(1.0 - real)) + tf.reduce_mean(tf.nn.relu(1.0 + fake))
+
+
+def wasserstein_discriminator(real, fake):
+    """E D(G) - E D(x)."""
+    return tf.reduce_mean(fake) - tf.reduce_mean(real)
+
+
+def critic_generator(fake):
+    """-E D(G), the generator's side of hinge and Wasserstein."""
+    return -tf.reduce_mean(fake)
+
+
+def non_saturating_discriminator(real, fake):
+    """E softplus(-D(x)) + E softplus(D(G))."""
+    return tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
+
+
+def non_saturating_generator(fake):
+    """E softplus(-D(G))."""
+    return tf.reduce_mean(tf.nn.softplus(-fake))
+
+
+def least_squares_discriminator(real, fake):
+    """E (D(x) - 1)^2 + E D(G)^2."""
+    return tf.reduce_mean(tf.square(real - 1.0)) + tf.reduce_mean(tf.square(fake))
+
+
+def least_squares_generator(fake):
+    """E (D(G) - 1)^2."""
+    return tf.reduce_mean(tf.square(fake - 1.0))
+
+
+def mean_over_scales(loss, *scales):
+    """Mean of `loss(a_k, b_k, ...)` over scales k, in float32.
+
+    Args:
+        loss: function of one tensor from each list.
+        scales: lists of logits, one tensor per scale.
+
+    Raises:
+        ValueError: no scale at all, or lists of different length.
+    """
+    counts = [len(logits) for logits in scales]
+    if min(counts) == 0 or len(set(counts)) > 1:
+        raise ValueError(
+            "Expected the same number of scales, at least one, of real and fake logits. "
+            f"Received: lengths={counts}. A discriminator returns a list of logits, one tensor "
+            "for each scale."
+        )
+    values = [
+        loss(*(tf.cast(logits, tf.float32) for logits in scale))
+        for scale in zip(*scales, strict=True)
+    ]
+    return tf.add_n(values) / len(values)
+
+
+class Hinge:
+    """Hinge loss.
+
+    D minimises E max(0, 1 - D(x)) + E max(0, 1 + D(G)), G minimises -E D(G); means over images
+    and patches, then over scales.
+
+    Call of `discriminator(real_logits, fake_logits)` and `generator(fake_logits)`:
+        lists of tensors [B, ...], one per scale; returns a float32 scalar.
+
+    Raises:
+        ValueError: empty lists, or lists of different length.
+
+    Source: Lim, Ye, arXiv 1705.02894; NVlabs/SPADE models/networks/loss.py.
+    """
+
+    def discriminator(self, real_logits, fake_logits):
+        return mean_over_scales(hinge_discriminator, real_logits, fake_logits)
+
+    def generator(self, fake_logits):
+        return mean_over_scales(critic_generator, fake_logits)
+
+
+class Wasserstein:
+    """Wasserstein loss; the critic needs a gradient penalty as discriminator term beside it.
+
+    D minimises E D(G) - E D(x), G minimises -E D(G). Call and errors as `Hinge`.
+
+    Source: Arjovsky, Chintala, Bottou, ICML 2017, arXiv 1701.07875.
+    """
+
+    def discriminator(self, real_logits, fake_logits):
+        return mean_over_scales(wasserstein_discriminator, real_logits, fake_logits)
+
+    def generator(self, fake_logits):
+        return mean_over_scales(critic_generator, fake_logits)
+
+
+class NonSaturating:
+    """Non-saturating logistic loss.
+
+    D minimises E softplus(-D(x)) + E softplus(D(G)), G minimises E softplus(-D(G)). Call and
+    errors as `Hinge`.
+
+    Source: Goodfellow et al., NeurIPS 2014, arXiv 1406.2661; Mescheder, Geiger, Nowozin, ICML
+    2018, arXiv 1801.04406.
+    """
+
+    def discriminator(self, real_logits, fake_logits):
+        return mean_over_scales(non_saturating_discriminator, real_logits, fake_logits)
+
+    def generator(self, fake_logits):
+        return mean_over_scales(non_saturating_generator, fake_logits)
+
+
+class LeastSquares:
+    """Least-squares loss with targets 1 and 0, without the paper's factor 1/2.
+
+    D minimises E (D(x) - 1)^2 + E D(G)^2, G minimises E (D(G) - 1)^2. Call and errors as `Hinge`.
+
+    Source: Mao et al., ICCV 2017, arXiv 1611.04076.
+    """
+
+    def discriminator(self, real_logits, fake_logits):
+        return mean_over_scales(least_squares_discriminator, real_logits, fake_logits)
+
+    def generator(self, fake_logits):
+        return mean_over_scales(least_squares_generator, fake_logits)

@@ -1,0 +1,100 @@
+"""Penalties on the gradient of a critic with respect to its image: WGAN-GP and R1."""
+
+import tensorflow as tf
+
+# Float16 backward passes lose gradients below 6e-8, and a mean over patches makes them small.
+# A power of two, so that scaling up and down again changes nothing in float32.
+GRADIENT_SCALE = 256.0
+
+
+def score_per_image(logits) -> tf.Tensor:
+    """The critic's one number per image: mean over the patches of a scale, mean over scales.
+
+    Args:
+        logits: list of tensors [B, ...], one per scale.
+
+    Returns:
+        float32 [B].
+    """
+    scales = []
+    for scale in logits:
+        patches = tf.reshape(tf.cast(scale, tf.float32), [tf.shape(scale)[0], -1])
+        scales.append(tf.reduce_mean(patches, axis=1))
+    return tf.add_n(scales) / len(scales)
+
+
+def squared_gradient_norm(critic, image) -> tf.Tensor:
+    """Sum over pixels and channels of the squared gradient of the score; float32 [B].
+
+    Right only for critics that do not mix the images of a batch (no batch statistics).
+
+    Args:
+        critic: callable, float32 image [B,H,W,C] -> {"logits": list of tensors [B, ...]}.
+        image: float32 [B,H,W,C].
+    """
+    image = tf.cast(image, tf.float32)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(image)
+        # The gradient of the sum is the stack of the gradients of every image's own score.
+        total = tf.reduce_sum(score_per_image(critic(image)["logits"])) * GRADIENT_SCALE
+    gradient = tf.cast(tape.gradient(total, image), tf.float32) / GRADIENT_SCALE
+    return tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
+
+
+def interpolate(real_image, fake_image, seed) -> tf.Tensor:
+    """x + a (G - x) with one a ~ U(0, 1) per image, a function of `seed` (int32 [2]) alone."""
+    real_image, fake_image = tf.cast(real_image, tf.float32), tf.cast(fake_image, tf.float32)
+    along = tf.random.stateless_uniform([tf.shape(real_image)[0], 1, 1, 1], seed)
+    return real_image + along * (fake_image - real_image)
+
+
+class GradientPenalty:
+    """Two-sided gradient penalty of WGAN-GP, a discriminator term.
+
+    E (||grad D(x~)||_2 - 1)^2 with x~ = x + a (G - x), a ~ U(0, 1) per image. The norm is
+    sqrt(sum + 1e-12), whose own gradient stays finite where the critic is flat. D is the mean over
+    the patches of a scale and over scales. The critic must have no batch statistics.
+
+    Args:
+        weight: factor in the discriminator's loss, applied by the task. Default 10.
+
+    Call arguments:
+        critic: callable, float32 image [B,H,W,3] -> {"logits": list of tensors [B, ...]}.
+        real_image, fake_image: [B,H,W,3] in [-1, 1]; the penalty sends no gradient into them.
+        seed: int32 [2] of this step and replica.
+
+    Returns: float32 scalar, without the weight.
+
+    Source: Gulrajani et al., NeurIPS 2017, arXiv 1704.00028, equation 3.
+    """
+
+    def __init__(self, weight: float = 10.0):
+        self.weight = weight
+
+    def __call__(self, *, critic, real_image, fake_image, seed, **_):
+        image = tf.stop_gradient(interpolate(real_image, fake_image, seed))
+        norm = tf.sqrt(squared_gradient_norm(critic, image) + 1e-12)
+        return tf.reduce_mean(tf.square(norm - 1.0))
+
+
+class R1:
+    """R1 regularisation on real images, a discriminator term.
+
+    1/2 E ||grad D(x)||^2, summed over pixels; the weight is the paper's gamma, so that the loss
+    gains gamma/2 E ||grad D(x)||^2. D is the mean over the patches of a scale and over scales.
+
+    Args:
+        weight: gamma, applied by the task. Default 10.
+
+    Call arguments and returns: as `GradientPenalty`, of which only `critic` and `real_image` are
+        used.
+
+    Source: Mescheder, Geiger, Nowozin, ICML 2018, arXiv 1801.04406; NVlabs/stylegan2-ada-pytorch
+    training/loss.py.
+    """
+
+    def __init__(self, weight: float = 10.0):
+        self.weight = weight
+
+    def __call__(self, *, critic, real_image, **_):
+        return 0.5 * tf.reduce_mean(squared_gradient_norm(critic, tf.stop_gradient(real_image)))
