@@ -1,0 +1,198 @@
+"""Decoded and resized uint8 examples, kept in memory or in files, read by index in any order."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+log = logging.getLogger(__name__)
+
+KINDS = ("auto", "memory", "file", "none")
+FORMAT_VERSION = 1
+GIB = 2**30
+
+
+class CacheSettings:
+    """Where decoded examples are kept between epochs.
+
+    Args:
+        kind: "memory"; "file" (uint8 files that later runs reuse); "none" (decode every time);
+            "auto" (default) takes memory when a split fits, else files when the disk has twice
+            the room, else none.
+        folder: where files go, the results of data checks too. Default `<root>/.cache`, or
+            `datasets/.cache` when that cannot be written.
+        memory_limit_gib: float, largest split that "auto" keeps in memory. Default: a quarter of
+            the memory that is free.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+
+    def __init__(self, kind="auto", folder=None, *, memory_limit_gib=None):
+        if kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {KINDS}. Received: data.cache.kind={kind!r}")
+        self.kind = kind
+        self.folder = folder
+        self.memory_limit_gib = memory_limit_gib
+
+    def resolved_folder(self, root):
+        if self.folder is not None:
+            return Path(self.folder)
+        beside = Path(root) / ".cache"
+        return beside if _can_write(beside) else Path("datasets") / ".cache"
+
+    def choose(self, needed_bytes, root):
+        """The kind to use for a split of this size; never "auto"."""
+        if self.kind != "auto":
+            return self.kind
+        limit = self.memory_limit_gib
+        limit_bytes = free_memory_bytes() / 4 if limit is None else limit * GIB
+        if needed_bytes <= limit_bytes:
+            return "memory"
+        folder = self.resolved_folder(root)
+        if _can_write(folder) and _free_disk_bytes(folder) > 2 * needed_bytes:
+            return "file"
+        return "none"
+
+
+class NoStore:
+    """Decodes at every read."""
+
+    def __init__(self, decode):
+        self._decode = decode
+
+    def read(self, index):
+        return self._decode(index)
+
+
+class MemoryStore:
+    """All examples of a split in one tensor per key, filled by one pass.
+
+    Args:
+        layout: {key: shape} of the uint8 arrays of one example.
+        count: int, examples.
+        examples: iterable over all examples, in order, as dicts of uint8 arrays.
+    """
+
+    def __init__(self, layout, count, examples):
+        arrays = {key: np.empty((count, *shape), np.uint8) for key, shape in layout.items()}
+        for index, example in enumerate(examples):
+            for key, array in arrays.items():
+                array[index] = example[key]
+        # Host memory, also where a GPU would be the default place of a tensor.
+        with tf.device("CPU:0"):
+            self._tensors = {key: tf.constant(arrays.pop(key)) for key in layout}
+
+    def read(self, index):
+        return {key: tf.gather(tensor, index) for key, tensor in self._tensors.items()}
+
+
+class FileStore:
+    """One file of raw uint8 per example, named by what it was made from.
+
+    The name is a hash of file names, sizes, times and settings: changed photographs or settings
+    never meet old pixels, and two runs that write the same file write the same bytes, each under
+    a temporary name first.
+
+    Args:
+        layout: {key: shape} of the uint8 arrays of one example.
+        paths: list of Path, one per example.
+        decode_missing: called with a list of indices, yields their examples in that order.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+
+    def __init__(self, layout, paths, decode_missing):
+        self._layout = layout
+        self._sizes = [int(np.prod(shape)) for shape in layout.values()]
+        missing = [i for i, path in enumerate(paths) if _file_size(path) != sum(self._sizes)]
+        for index, example in zip(missing, decode_missing(missing), strict=True):
+            data = b"".join(np.ascontiguousarray(example[key]).tobytes() for key in layout)
+            self._write(paths[index], data)
+        with tf.device("CPU:0"):
+            self._paths = tf.constant([str(path) for path in paths])
+
+    def read(self, index):
+        data = tf.io.decode_raw(tf.io.read_file(tf.gather(self._paths, index)), tf.uint8)
+        parts = tf.split(tf.ensure_shape(data, [sum(self._sizes)]), self._sizes)
+        return {
+            key: tf.reshape(part, shape)
+            for part, (key, shape) in zip(parts, self._layout.items(), strict=True)
+        }
+
+    @staticmethod
+    def _write(path, data):
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"The cache of decoded images cannot be written ({error.strerror}): make room, set "
+                f"data.cache.folder to another disk, or set data.cache.kind=none. Received: {path}",
+            ) from error
+
+
+def content_key(record, settings):
+    """Hash of what a decoded example depends on: its files (name, size, time) and settings."""
+    parts = [FORMAT_VERSION, settings, record.name, file_stamp(record.photo)]
+    if record.label_map is not None:
+        parts.append(file_stamp(record.label_map))
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def file_stamp(path):
+    """[file name, size in bytes, modification time in ns]."""
+    status = os.stat(path)
+    return [os.path.basename(path), status.st_size, status.st_mtime_ns]
+
+
+def write_atomically(path, data):
+    """Writes bytes so that a reader sees the whole file or none of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def free_memory_bytes():
+    """Memory that can be taken without swapping; 4 GiB where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 4 * GIB
+
+
+def _file_size(path):
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _can_write(folder):
+    folder = Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
+def _free_disk_bytes(folder):
+    folder = Path(folder).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

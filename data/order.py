@@ -1,0 +1,76 @@
+"""Which example stands where: the order of training is a function of (seed, epoch) alone.
+
+The run is one endless line of positions. Position p belongs to epoch p // count, and inside an
+epoch a keyed permutation, computed per index, says which example it is; so any batch can be named
+or read without going through those before it.
+"""
+
+import tensorflow as tf
+
+SHUFFLE_KEY = 0x5EED
+AUGMENT_KEY = 0xA06
+
+
+def example_at(position, count, seed):
+    """The example at a position of the run.
+
+    Args:
+        position: int64 scalar tensor, 0, 1, ... over the whole run.
+        count: int, examples of the split; every epoch shows each exactly once.
+        seed: int, seed of the data order.
+
+    Returns:
+        (epoch, index): int64 scalars, index in 0..count-1.
+    """
+    epoch, place = position // count, position % count
+    key = tf.stack([tf.constant(seed + (SHUFFLE_KEY << 32), tf.int64), epoch])
+    last = tf.constant(count - 1, tf.int64)
+    return epoch, tf.random.experimental.index_shuffle(place, key, last)
+
+
+def batch_positions(element, start_batch, *, global_batch_size, part, worker):
+    """Position of the `element`-th example that a worker reads when it starts at `start_batch`.
+
+    A global batch is `global_batch_size` neighbouring positions, cut into one contiguous part per
+    worker.
+    """
+    batch = start_batch + element // part
+    return batch * global_batch_size + worker * part + element % part
+
+
+def augmentation_seed(seed, epoch, index, place):
+    """int64 [2] seed of the augmentation at a `place` of the list, for stateless ops."""
+    key = tf.constant(seed + ((AUGMENT_KEY + place) << 32), tf.int64)
+    return tf.stack([key, epoch * 2**32 + index])
+
+
+def part_sizes(count, *, global_batch_size, replica_batch_size, worker, num_workers):
+    """Checks how a global batch is cut up; returns (examples per worker, per replica batch).
+
+    Raises:
+        ValueError: sizes that do not divide, or a batch larger than the data.
+    """
+    if global_batch_size < 1 or num_workers < 1 or global_batch_size % num_workers:
+        raise ValueError(
+            f"The global batch must be positive and divide by the number of workers. "
+            f"Received: global_batch_size={global_batch_size}, num_workers={num_workers}"
+        )
+    if not 0 <= worker < num_workers:
+        raise ValueError(
+            f"`worker` counts from 0 to num_workers - 1. "
+            f"Received: worker={worker}, num_workers={num_workers}"
+        )
+    part = global_batch_size // num_workers
+    replica_batch_size = part if replica_batch_size is None else replica_batch_size
+    if replica_batch_size < 1 or part % replica_batch_size:
+        raise ValueError(
+            f"A worker's part of the batch ({part}) must divide into replica batches. "
+            f"Received: replica_batch_size={replica_batch_size}"
+        )
+    if global_batch_size > count:
+        raise ValueError(
+            f"A batch cannot be larger than the training split. Received: "
+            f"global_batch_size={global_batch_size}, training examples={count}. "
+            f"Lower trainer.batch_size or add data."
+        )
+    return part, replica_batch_size

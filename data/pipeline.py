@@ -1,0 +1,253 @@
+"""From a source to batches: the one file that shuffles, repeats, batches, prefetches, shards."""
+
+import tensorflow as tf
+
+from data import decoded_cache, decoding, label_check, label_maps, order, photos, transforms
+from data.batch import BATCH_KEYS, UNFINISHED_IMAGE
+
+MAX_SEED = 2**31
+
+without_autograph = tf.autograph.experimental.do_not_convert
+
+
+class ImagePipeline:
+    """Batches of photographs and label maps, of which every pixel is a function of the settings.
+
+    Files are decoded and resized once and kept as uint8; augmenting, batching, scaling to [-1, 1]
+    and the one-hot `mask` follow for every batch. The order of training is a function of
+    (seed, epoch) and every augmentation of (seed, epoch, index), so a run can start at any batch.
+
+    Args:
+        source: where the items are, such as PairedFolders.
+        image_size: [height, width] of the batches.
+        root: folder of the data set, beside which caches are kept. Default: the source's.
+        labels: LabelEncoding, what the values in the label maps mean.
+        resize: transforms.Resize. Default: stretch to image_size, photographs bicubic.
+        augmentations: {name: augmentation}, applied to training examples in this order, after
+            which a centre crop brings what is larger to image_size. Default none.
+        cache: CacheSettings. Default: automatic.
+        seed: int in 0..2^31-1, of order and augmentations. Default 0.
+
+    Raises:
+        ValueError: a size or a seed that cannot be.
+    """
+
+    def __init__(
+        self,
+        source,
+        image_size,
+        *,
+        labels,
+        root=None,
+        resize=None,
+        augmentations=None,
+        cache=None,
+        seed=0,
+    ):
+        self.source = source
+        self.image_size = transforms.checked_size("image_size", image_size)
+        self.root = source.root if root is None else root
+        self.labels = labels
+        self.resize = resize or transforms.Resize()
+        self.augmentations = dict(augmentations or {})
+        self.cache = cache or decoded_cache.CacheSettings()
+        self.seed = seed
+        if not isinstance(seed, int) or not 0 <= seed < MAX_SEED:
+            raise ValueError(f"`seed` must be an integer in 0..2^31-1. Received: seed={seed!r}")
+        self.load_size = self.resize.load_size or self.image_size
+        if any(a < b for a, b in zip(self.load_size, self.image_size, strict=True)):
+            raise ValueError(
+                f"Images are cut from the loaded size, so it cannot be smaller. Received: "
+                f"data.resize.load_size={list(self.load_size)}, "
+                f"data.image_size={list(self.image_size)}"
+            )
+        self._stores = {}
+
+    @property
+    def num_classes(self):
+        return self.labels.num_classes
+
+    @property
+    def class_names(self):
+        return self.labels.class_names
+
+    @property
+    def class_colors(self):
+        return self.labels.class_colors
+
+    @property
+    def label_names(self):
+        """Classes of whole images; empty when the source has none."""
+        return self.source.label_names
+
+    @property
+    def element_spec(self):
+        """{key: TensorSpec} of training batches, with an open batch dimension."""
+        height, width = self.image_size
+        shapes = {"image": [height, width, 3], "label_map": [height, width]}
+        if not self.labels.mask_in_step:
+            shapes["mask"] = [height, width, self.num_classes]
+        if self.label_names:
+            shapes["label"] = []
+        dtypes = {key: BATCH_KEYS[key].dtypes[0] for key in shapes}
+        if self.labels.mask_in_step:
+            dtypes["image"] = UNFINISHED_IMAGE.dtypes[0]
+        return {
+            key: tf.TensorSpec([None, *shape], dtypes[key], name=key)
+            for key, shape in shapes.items()
+        }
+
+    def num_examples(self, split):
+        return self.source.count(split)
+
+    def check(self):
+        """Checks the files of all splits as `labels.check` says; returns a LabelReport or None.
+
+        Raises:
+            FileNotFoundError, ValueError: what is wrong with which files and what helps.
+        """
+        for split in self.source.splits:  # Missing folders and orphans, whatever `check` says.
+            self.source.records(split)
+        if self.labels.sample_size == 0:
+            return None
+        return label_check.check_source(
+            self.source, self.labels, self.cache.resolved_folder(self.root)
+        )
+
+    def training_dataset(
+        self, start_batch=0, *, global_batch_size, replica_batch_size=None, worker=0, num_workers=1
+    ):
+        """Endless batches of the training split, from batch `start_batch` of the run on.
+
+        Args:
+            start_batch: int, global batches that were used before; they cost nothing.
+            global_batch_size: int, examples per global batch over all workers.
+            replica_batch_size: int, examples per dataset element. Default: the worker's part.
+            worker: int, which contiguous part of every global batch to read. Default 0.
+            num_workers: int, parts per global batch. Default 1.
+
+        Returns:
+            tf.data.Dataset of dicts as `element_spec`, with static shapes.
+
+        Raises:
+            ValueError: sizes that do not divide, or a batch larger than the training split.
+        """
+        count = self.num_examples("train")
+        part, replica_batch_size = order.part_sizes(
+            count,
+            global_batch_size=global_batch_size,
+            replica_batch_size=replica_batch_size,
+            worker=worker,
+            num_workers=num_workers,
+        )
+        store, labels = self._store("train"), self._labels("train")
+
+        @without_autograph
+        def example(element):
+            position = order.batch_positions(
+                element,
+                start_batch,
+                global_batch_size=global_batch_size,
+                part=part,
+                worker=worker,
+            )
+            epoch, index = order.example_at(position, count, self.seed)
+            pixels = self._augment(store.read(index), epoch, index)
+            return pixels | {key: tf.gather(value, index) for key, value in labels.items()}
+
+        dataset = tf.data.Dataset.counter(dtype=tf.int64)
+        dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return self._batches(dataset, replica_batch_size)
+
+    def evaluation_dataset(self, split, batch_size):
+        """Every item of a split once, in fixed order, centre-cropped, with the key `valid`.
+
+        The last batch is filled with repetitions of the last item whose `valid` is False.
+        """
+        count = self.num_examples(split)
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
+        store, labels = self._store(split), self._labels(split)
+
+        @without_autograph
+        def example(place):
+            index = tf.minimum(place, count - 1)
+            pixels = transforms.center_crop(store.read(index), self.image_size)
+            extra = {key: tf.gather(value, index) for key, value in labels.items()}
+            return pixels | extra | {"valid": place < count}
+
+        dataset = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
+        dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return self._batches(dataset, batch_size)
+
+    def finish(self, batch):
+        """Scaling to [-1, 1] and the one-hot mask, for batches that still lack them.
+
+        With `labels.mask_in_step` the train step applies this; on finished batches it changes
+        nothing.
+        """
+        finished = dict(batch)
+        if "image" in batch and batch["image"].dtype == tf.uint8:
+            finished["image"] = transforms.to_unit_range(batch["image"])
+        if "label_map" in batch and "mask" not in batch:
+            finished["mask"] = label_maps.one_hot_mask(batch["label_map"], self.num_classes)
+        return finished
+
+    def batch_names(self, batch_index, global_batch_size):
+        """Names of the items of a global training batch, in order."""
+        records = self.source.records("train")
+        first = batch_index * global_batch_size
+        positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
+        indices = [order.example_at(p, len(records), self.seed)[1] for p in positions]
+        return [records[int(index)].name for index in indices]
+
+    def evaluation_names(self, split):
+        """Names of the items of a split, in the order of `evaluation_dataset`."""
+        return [record.name for record in self.source.records(split)]
+
+    def read_label_map(self, path):
+        """Class ids of any label map file as evaluation sees them: uint8 [H, W]."""
+        ids = self.resize.label_map(tf.constant(self.labels.read(path)), self.load_size)
+        image = tf.zeros([*self.load_size, 3], tf.uint8)
+        both = transforms.center_crop({"image": image, "label_map": ids}, self.image_size)
+        return both["label_map"].numpy()
+
+    def read_image(self, path):
+        """Any photograph as evaluation sees it: float32 [H, W, 3] in [-1, 1]."""
+        image = self.resize.photo(tf.constant(photos.read_photo(path)), self.load_size)
+        cut = transforms.center_crop({"image": image}, self.image_size)
+        return transforms.to_unit_range(cut["image"]).numpy()
+
+    def _augment(self, example, epoch, index):
+        for place, augment in enumerate(self.augmentations.values()):
+            example = augment(example, order.augmentation_seed(self.seed, epoch, index, place))
+        return transforms.center_crop(example, self.image_size)
+
+    def _batches(self, dataset, batch_size):
+        dataset = dataset.batch(batch_size, drop_remainder=True)
+        if not self.labels.mask_in_step:
+            dataset = dataset.map(
+                without_autograph(self.finish),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+        options = tf.data.Options()
+        # Workers are told which part is theirs; TensorFlow must not share the data out again.
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+    def _labels(self, split):
+        if not self.label_names:
+            return {}
+        with tf.device("CPU:0"):
+            ids = [record.label for record in self.source.records(split)]
+            return {"label": tf.constant(ids, tf.int32)}
+
+    def _store(self, split):
+        """The decoded examples of a split, filled at first use."""
+        if split not in self._stores:
+            decoder = decoding.Decoder(
+                self.source.records(split), self.labels, self.resize, self.load_size
+            )
+            self._stores[split] = decoding.open_store(decoder, self.cache, self.root, split)
+        return self._stores[split]

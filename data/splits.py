@@ -1,0 +1,172 @@
+"""Which item belongs to which split: by folder, by list file, or by a hash of its name.
+
+A split rule has `assign(stems, root) -> {split: [stems]}` and `inner_path(stem)`, the part of a
+stem below the split (where the class folder is).
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+
+class FolderSplits:
+    """The first folder below photos/ and labels/ is the split: photos/train/0001.jpg.
+
+    Args:
+        train: str, name of the folder. Default "train".
+        validation: str. Default "validation".
+        test: str. Default "test".
+    """
+
+    def __init__(self, train="train", validation="validation", *, test="test"):
+        self.train = train
+        self.validation = validation
+        self.test = test
+
+    def assign(self, stems, root):
+        split_of = {self.train: "train", self.validation: "validation", self.test: "test"}
+        assigned = {}
+        for stem in stems:
+            folder = stem.partition("/")[0] if "/" in stem else ""
+            if folder not in split_of:
+                raise ValueError(
+                    f"With splits by folder every file lies below one of the folders "
+                    f"{sorted(split_of)}. Received: '{stem}' (root={root}). Name the folders with "
+                    f"data.source.splits.validation=..., or split by name: data/splits=hashed"
+                )
+            assigned.setdefault(split_of[folder], []).append(stem)
+        return assigned
+
+    def inner_path(self, stem):
+        return stem.partition("/")[2]
+
+
+class ListSplits:
+    """A text file per split names its items: one stem per line, # starts a comment.
+
+    Args:
+        files: {split: path of the list}, relative paths below the data root.
+
+    Raises:
+        FileNotFoundError: a list is missing.
+        ValueError: a list is empty, names an unknown item, or two lists share one.
+    """
+
+    def __init__(self, files):
+        self.files = dict(files)
+
+    def assign(self, stems, root):
+        known, owner, assigned = set(stems), {}, {}
+        for split, file in self.files.items():
+            path = Path(root) / file
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"The list of split '{split}' is missing. Received: {path}. Write one stem "
+                    f"(path below photos/ without suffix) per line, or change "
+                    f"data.source.splits.files.{split}"
+                )
+            lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+            listed = [self._stem(line, known) for line in lines if line]
+            unknown = [stem for stem in listed if stem not in known]
+            if unknown or not listed:
+                received = f"{unknown[:5]} ({len(unknown)} in all)" if unknown else "no lines"
+                raise ValueError(
+                    f"{path}: the list of split '{split}' must name items of this data set, like "
+                    f"{sorted(known)[:3]}. Received: {received}"
+                )
+            for stem in listed:
+                if stem in owner:
+                    raise ValueError(
+                        f"'{stem}' is listed twice, in '{owner[stem]}' and in '{split}' ({path}). "
+                        f"An item belongs to one split; remove it from one of the lists."
+                    )
+                owner[stem] = split
+            assigned[split] = listed
+        return assigned
+
+    @staticmethod
+    def _stem(line, known):
+        """Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem."""
+        return line if line in known else line.rpartition(".")[0] or line
+
+    def inner_path(self, stem):
+        return stem
+
+
+class HashedSplits:
+    """A hash of the name decides: stable when files are added, the same on every machine.
+
+    Args:
+        fractions: {split: share of the groups}; "train" gets the rest. Default validation: 0.1.
+        group_pattern: regular expression; items whose captured groups (or whole match) agree stay
+            together, such as several crops of one facade. Default: every item by itself.
+        group_modulo: int; the captured number is taken modulo this before grouping.
+        seed: int, another seed is another split. Default 0.
+
+    Raises:
+        ValueError: fractions leave nothing for training, a name does not match, a split is empty.
+    """
+
+    def __init__(self, fractions=None, group_pattern=None, *, group_modulo=None, seed=0):
+        self.fractions = dict(fractions or {"validation": 0.1})
+        self.group_pattern = group_pattern
+        self.group_modulo = group_modulo
+        self.seed = seed
+        out_of_range = any(not 0 < share < 1 for share in self.fractions.values())
+        if out_of_range or sum(self.fractions.values()) >= 1 or "train" in self.fractions:
+            raise ValueError(
+                f"`fractions` gives shares between 0 and 1 for splits other than 'train', which "
+                f"gets the rest. Received: fractions={self.fractions}"
+            )
+        try:
+            self._pattern = re.compile(group_pattern or ".*", re.DOTALL)
+        except re.error as error:
+            raise ValueError(
+                f"`group_pattern` is not a regular expression: {error}. "
+                f"Received: group_pattern={group_pattern!r}"
+            ) from None
+
+    def assign(self, stems, root):
+        assigned = {split: [] for split in ("train", *self.fractions)}
+        groups = set()
+        for stem in stems:
+            group = self.group_of(stem)
+            groups.add(group)
+            assigned[self._split_of(group)].append(stem)
+        for split, members in assigned.items():
+            if not members:
+                raise ValueError(
+                    f"Split '{split}' is empty: {len(stems)} pairs in {len(groups)} groups leave "
+                    f"nothing for it. Received: fractions={self.fractions} (root={root}). Change "
+                    f"data.source.splits.fractions or data.source.splits.seed"
+                )
+        return assigned
+
+    def group_of(self, stem):
+        match = self._pattern.search(stem)
+        if match is None:
+            raise ValueError(
+                f"`group_pattern` must match every name. "
+                f"Received: group_pattern={self.group_pattern!r}, name='{stem}'"
+            )
+        captured = "/".join(part or "" for part in match.groups()) or match.group(0)
+        if self.group_modulo is None:
+            return captured
+        if not captured.isdigit():
+            raise ValueError(
+                f"With `group_modulo` the pattern captures a number, such as '(\\d+)$'. "
+                f"Received: '{captured}' from '{stem}'"
+            )
+        return str(int(captured) % self.group_modulo)
+
+    def _split_of(self, group):
+        digest = hashlib.blake2b(f"{self.seed}:{group}".encode(), digest_size=8).digest()
+        position = int.from_bytes(digest, "big") / 2**64
+        for split, share in self.fractions.items():
+            if position < share:
+                return split
+            position -= share
+        return "train"
+
+    def inner_path(self, stem):
+        return stem

@@ -1,0 +1,185 @@
+"""dict -> dict on single examples: one geometry for photograph and label map, uint8 in and out.
+
+An augmentation is an object called as `augment(example, seed)` with an int64 [2] seed that is a
+function of (seed, epoch, index); what it draws it draws once for all keys of the example.
+"""
+
+import tensorflow as tf
+
+PHOTO_FILTERS = ("bilinear", "bicubic", "area", "lanczos3")
+
+
+class Resize:
+    """Brings photograph and label map to one size: antialiased filter and nearest neighbour.
+
+    Args:
+        load_size: [height, width] that random crops are cut from. Default None: the image size.
+        keep_aspect_ratio: bool. True cuts the overhanging ends off before resizing, False
+            stretches, as SPADE does. Default False.
+        photo_filter: "bicubic" (default), "bilinear", "area" or "lanczos3".
+
+    Raises:
+        ValueError: an unknown filter, or a size that is not two positive integers.
+    """
+
+    def __init__(self, load_size=None, *, keep_aspect_ratio=False, photo_filter="bicubic"):
+        self.load_size = None if load_size is None else checked_size("load_size", load_size)
+        self.keep_aspect_ratio = keep_aspect_ratio
+        self.photo_filter = photo_filter
+        if photo_filter not in PHOTO_FILTERS:
+            raise ValueError(
+                f"`photo_filter` must be one of {PHOTO_FILTERS}. "
+                f"Received: photo_filter={photo_filter!r}"
+            )
+
+    def settings(self):
+        """What cached files depend on."""
+        return {"keep_aspect_ratio": self.keep_aspect_ratio, "photo_filter": self.photo_filter}
+
+    def photo(self, image, size):
+        """uint8 [h, w, 3] -> uint8 [*size, 3]."""
+        image = self._cut(image, size)
+
+        def resized(antialias):
+            scaled = tf.image.resize(image, size, self.photo_filter, antialias=antialias)
+            return tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8)
+
+        # Antialiasing changes nothing when enlarging, and costs three times as much.
+        found, wanted = tf.shape(image)[:2], tf.constant(size)
+        image = tf.case(
+            [
+                (tf.reduce_all(found == wanted), lambda: image),
+                (tf.reduce_all(found <= wanted), lambda: resized(False)),
+            ],
+            default=lambda: resized(True),
+        )
+        return tf.ensure_shape(image, [*size, 3])
+
+    def label_map(self, label_map, size):
+        """uint8 [h, w] -> uint8 [*size]: pixel centres pick the nearest id, never a mixture."""
+        pixels = self._cut(label_map[:, :, tf.newaxis], size)
+        return tf.ensure_shape(tf.image.resize(pixels, size, method="nearest")[:, :, 0], size)
+
+    def _cut(self, pixels, size):
+        if not self.keep_aspect_ratio:
+            return pixels
+        height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
+        # The largest centred window with the aspect ratio of the target, in whole pixels.
+        cut_height = tf.minimum(height, tf.maximum(1, (width * size[0] + size[1] // 2) // size[1]))
+        cut_width = tf.minimum(width, tf.maximum(1, (height * size[1] + size[0] // 2) // size[0]))
+        top, left = (height - cut_height) // 2, (width - cut_width) // 2
+        return pixels[top : top + cut_height, left : left + cut_width]
+
+
+class RandomCrop:
+    """Cuts the same random window from all keys of an example.
+
+    Args:
+        size: [height, width] of the window, at most the loaded size.
+    """
+
+    def __init__(self, size):
+        self.size = checked_size("size", size)
+
+    def __call__(self, example, seed):
+        height, width = example["image"].shape[:2]
+        room = [height - self.size[0], width - self.size[1]]
+        if min(room) < 0:
+            raise ValueError(
+                f"A crop must fit into the loaded image ({height}x{width}). Received: "
+                f"size={list(self.size)}. Raise data.resize.load_size or lower data.image_size"
+            )
+        if room == [0, 0]:
+            return example
+        drawn = tf.random.stateless_uniform([2], seed)
+        corner = tf.cast(drawn * [room[0] + 1.0, room[1] + 1.0], tf.int32)
+        return crop(example, corner[0], corner[1], self.size)
+
+
+class RandomFlip:
+    """Mirrors all keys of an example left to right, together.
+
+    Args:
+        probability: float in 0..1. Default 0.5. Set 0 where left and right mean something.
+    """
+
+    def __init__(self, probability=0.5):
+        if not 0 <= probability <= 1:
+            raise ValueError(f"`probability` must lie in 0..1. Received: probability={probability}")
+        self.probability = probability
+
+    def __call__(self, example, seed):
+        flip = tf.random.stateless_uniform([], seed) < self.probability
+        return {
+            key: tf.cond(flip, lambda v=value: tf.reverse(v, axis=[1]), lambda v=value: v)
+            if value.shape.rank >= 2
+            else value
+            for key, value in example.items()
+        }
+
+
+class RandomBrightnessContrast:
+    """Scales and shifts the photograph's values; the label map stays.
+
+    Args:
+        brightness: float, largest shift as a share of the range 0..255. Default 0.1.
+        contrast: float, largest relative change of the distance from mid-grey. Default 0.1.
+    """
+
+    def __init__(self, brightness=0.1, contrast=0.1):
+        if not (0 <= brightness <= 1 and 0 <= contrast <= 1):
+            raise ValueError(
+                f"`brightness` and `contrast` must lie in 0..1. "
+                f"Received: brightness={brightness}, contrast={contrast}"
+            )
+        self.brightness = brightness
+        self.contrast = contrast
+
+    def __call__(self, example, seed):
+        drawn = tf.random.stateless_uniform([2], seed, -1.0, 1.0)
+        image = tf.cast(example["image"], tf.float32) - 127.5
+        image = image * (1.0 + self.contrast * drawn[0]) + 127.5
+        image = image + 255.0 * self.brightness * drawn[1]
+        image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+        return {**example, "image": image}
+
+
+def crop(example, top, left, size):
+    """Cuts the window [top, left, *size] from every key that has pixels."""
+    cut = {}
+    for key, value in example.items():
+        if value.shape.rank >= 2:
+            extra = list(value.shape[2:])
+            begin = tf.stack([top, left] + [0] * len(extra))
+            value = tf.ensure_shape(tf.slice(value, begin, [*size, *extra]), [*size, *extra])
+        cut[key] = value
+    return cut
+
+
+def center_crop(example, size):
+    """Cuts the central window; an odd remainder goes to the bottom and the right."""
+    height, width = example["image"].shape[:2]
+    if (height, width) == tuple(size):
+        return example
+    return crop(example, (height - size[0]) // 2, (width - size[1]) // 2, size)
+
+
+def to_unit_range(image):
+    """uint8 0..255 -> float32 in [-1, 1]."""
+    return tf.cast(image, tf.float32) * (1.0 / 127.5) - 1.0
+
+
+def to_bytes(image):
+    """float in [-1, 1] -> uint8, rounded; the inverse of `to_unit_range`."""
+    scaled = tf.round((tf.cast(image, tf.float32) + 1.0) * 127.5)
+    return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
+
+
+def checked_size(name, size):
+    """Returns (height, width) or raises a ValueError that names the setting."""
+    pair = tuple(size) if isinstance(size, (list, tuple)) else ()
+    if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):
+        raise ValueError(
+            f"`{name}` must be [height, width], two positive integers. Received: {name}={size!r}"
+        )
+    return pair
