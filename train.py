@@ -13,7 +13,8 @@ command_line.register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> None:
-    # TensorFlow takes seconds to import; --help and shell completion do not wait for it.
+    # It takes seconds to import; --help and shell completion do not wait for it.
+    command_line.load_tensorflow()
     from training import run_folder
 
     run = run_folder.RunFolder(HydraConfig.get().runtime.output_dir)
@@ -39,24 +40,28 @@ def train(config: DictConfig, run) -> int:
     import keras
 
     from training import checkpoint, devices, summaries
+    from training import task as steps
 
     # 1. Devices, precision, seeds: before anything is built.
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
-    strategy = devices.make_strategy(config.devices.strategy, device=config.devices.device)
+    strategy = devices.make_strategy(
+        config.devices.strategy,
+        device=config.devices.device,
+        logical_cpus=config.devices.logical_cpus,
+    )
     devices.set_precision(config.devices.precision)
 
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
     data.check()
-    preview_batch = next(iter(data.evaluation_dataset("validation", config.summaries.rows)))
-    preview_batch.pop("valid")
+    _, preview_batch = data.examples("validation", config.summaries.rows)
 
     # 3. Networks, losses, optimizers.
     with strategy.scope():
         task = hydra.utils.instantiate(config.task, _convert_="all")
         trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
-        task.build(data.element_spec)
+        task.build(steps.spec_after(data.finish, data.element_spec))
 
         # 4. The loop.
         return trainer.fit(
@@ -72,7 +77,7 @@ def train(config: DictConfig, run) -> int:
             summary=summaries.Summaries(
                 run, class_colors=data.class_colors, histograms=config.summaries.histograms
             ),
-            preview_batch=data.finish(preview_batch),
+            preview_batch=preview_batch,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
             finish=data.finish,
             config_text=OmegaConf.to_yaml(config, resolve=True),

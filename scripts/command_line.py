@@ -5,6 +5,7 @@ import functools
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import hydra
@@ -14,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scripts import run_config
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -29,6 +29,32 @@ def run(main) -> None:
     except (ValueError, KeyError, OSError, hydra.errors.HydraException,
             OmegaConfBaseException) as error:  # fmt: skip
         sys.exit(_report(error))
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and finds the devices without its start-up chatter on stderr.
+
+    The chatter comes from C++ before its log level counts, so the file descriptor itself is
+    turned away for that moment; if the import fails, what was said is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" in sys.modules or _WANTS_TRACEBACK:
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            chatter.seek(0)
+            os.write(stderr, chatter.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def register_resolvers() -> None:
@@ -52,6 +78,7 @@ def load_run(run_folder) -> tuple[DictConfig, dict]:
 @functools.cache  # Hydra resolves its folder several times
 def _run_folder(resume: str | None, output_root: str, name: str) -> str:
     """The folder of the run to resume, or a new one."""
+    load_tensorflow()
     from training import run_folder
 
     parent = Path(output_root) / name

@@ -8,9 +8,6 @@ import hydra
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-if __name__ == "__main__":  # started as a file: the project lies one folder up
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from scripts import command_line
 
 COMMANDS = ("convert", "check")
@@ -44,6 +41,7 @@ def main(config: DictConfig) -> None:
         raise ValueError(
             f"Expected command={' or '.join(COMMANDS)}. Received: command={config['command']!r}"
         )
+    command_line.load_tensorflow()
     try:
         actions[config["command"]](config)
     except ValueError as error:

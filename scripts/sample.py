@@ -24,6 +24,12 @@ class Column:
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="sample")
 def main(config: DictConfig) -> None:
+    command_line.load_tensorflow()
+    print(sample(config))
+
+
+def sample(config: DictConfig) -> str:
+    """Writes the images a config asks for; returns a sentence that says where."""
     from training import run_folder
 
     run = trained_run.open_run(config.run, step=config.step, data_root=config.data_root)
@@ -34,17 +40,14 @@ def main(config: DictConfig) -> None:
     )  # fmt: skip
     images = [generate(run, items, column, config.batch_size) for column in columns]
     write(out, run, names, items, columns, images)
-    print(f"{len(names) * len(columns)} images of step {run.step} in {out}, sheet {out}/sheet.png")
+    return f"{len(names) * len(columns)} images of step {run.step} in {out}, sheet {out}/sheet.png"
 
 
 def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names and {"label_map": uint8 [N,H,W]}; from the validation split also "image"."""
     if config.labels is None:
-        names = run.data.evaluation_names("validation")[: config.count]
-        dataset = run.data.evaluation_dataset("validation", 1).take(len(names)).unbatch()
-        items = list(dataset.as_numpy_iterator())
-        keys = [key for key in ("label_map", "image") if key in items[0]]
-        return names, {key: np.stack([item[key] for item in items]) for key in keys}
+        names, batch = run.data.examples("validation", config.count)
+        return names, {key: batch[key].numpy() for key in ("label_map", "image")}
     paths = label_map_files(Path(config.labels))[: config.count]
     read = run.data.read_label_map if config.resize else run.data.labels.read
     maps = [read(path) for path in paths]
@@ -93,12 +96,10 @@ def ways_to_sample(run, config) -> list[Column]:
             f"Received: style={config.style} for {type(generator).__name__}. Leave style out."
         )
     if config.style == "grid":
-        dataset = run.data.evaluation_dataset("validation", 1).unbatch().take(config.grid_styles)
-        names = run.data.evaluation_names("validation")
-        photographs = [run.data.finish(item)["image"].numpy() for item in dataset]
+        names, batch = run.data.examples("validation", config.grid_styles)
         return [
             Column(f"style {Path(n).name}", style_image=p)
-            for n, p in zip(names, photographs, strict=False)
+            for n, p in zip(names, batch["image"].numpy(), strict=True)
         ]
     return [
         Column(f"style {path.stem}", style_image=run.data.read_image(path))
@@ -128,14 +129,14 @@ def generate(run, items, column: Column, batch_size: int) -> np.ndarray:
 
     from training import contact_sheet
 
-    sample = tf.function(run.task.generate, reduce_retracing=True)
+    generate_batch = tf.function(run.task.generate, reduce_retracing=True)
     maps, images = items["label_map"], []
     for first in tqdm(range(0, len(maps), batch_size), column.title, disable=None):
         part = maps[first : first + batch_size]
-        batch = {"mask": run.data.one_hot(part)}
+        batch = {"mask": run.data.finish({"label_map": part})["mask"]}
         if column.style_image is not None:
             batch["style_image"] = tf.repeat(column.style_image[None], len(part), axis=0)
-        generated = sample(batch, tf.fill([len(part)], column.seed))
+        generated = generate_batch(batch, tf.fill([len(part)], column.seed))
         images.append(contact_sheet.to_uint8(generated["image"]))
     return np.concatenate(images)
 

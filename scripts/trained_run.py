@@ -44,6 +44,7 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
     import keras
 
     from training import checkpoint, devices, run_folder
+    from training import task as steps
 
     folder = run_folder.RunFolder(path, must_exist=True)
     config, _ = command_line.load_run(folder)
@@ -55,7 +56,7 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
     with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
         data = hydra.utils.instantiate(config.data, _convert_="all")
         task = hydra.utils.instantiate(config.task, _convert_="all")
-        task.build(data.element_spec)
+        task.build(steps.spec_after(data.finish, data.element_spec))
     store = checkpoint.CheckpointStore(folder.checkpoints)
     restored = store.restore(task.generation_state(), step, subset=True)
     log.info("%s, step %d", folder.path, restored)

@@ -7,19 +7,25 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 STRATEGIES = ("auto", "single", "mirrored", "multi_worker")
 
 
-def make_strategy(strategy: str = "auto", *, device: str = "auto") -> tf.distribute.Strategy:
+def make_strategy(
+    strategy: str = "auto", *, device: str = "auto", logical_cpus: int = 1
+) -> tf.distribute.Strategy:
     """The distribution strategy for the devices asked for.
 
     Args:
-        strategy: "auto" = mirrored with several devices, else single; "single"; "mirrored" over
-            all devices of this machine; "multi_worker" over the machines of TF_CONFIG.
+        strategy: "auto" = mirrored with several GPUs, else single; "single"; "mirrored" over all
+            devices of this machine; "multi_worker" over the machines of TF_CONFIG.
         device: "auto" = GPUs where there are some, else the CPU; "cpu"; "gpu".
+        logical_cpus: parts the CPU is split into, to try "mirrored" without GPUs.
 
     Raises:
         ValueError: an unknown value, or a GPU is asked for and TensorFlow sees none.
     """
     _require_one_of("strategy", strategy, STRATEGIES)
     _require_one_of("device", device, ("auto", "cpu", "gpu"))
+    # Grappler's remapper fails on the gradient of a fused leaky ReLU, with an error in the log for
+    # each function, and leaves the graph as it was; without the pass steps are as fast.
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise ValueError(
@@ -35,9 +41,13 @@ def make_strategy(strategy: str = "auto", *, device: str = "auto") -> tf.distrib
         tf.config.set_visible_devices([], "GPU")
     if strategy == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
-    names = [d.name for d in tf.config.list_logical_devices("GPU" if use_gpu else "CPU")]
-    if strategy == "mirrored" or (strategy == "auto" and len(names) > 1):
-        return tf.distribute.MirroredStrategy(names)
+    if logical_cpus > 1:
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration() for _ in range(logical_cpus)]
+        tf.config.set_logical_device_configuration(cpu, parts)
+    if strategy == "mirrored" or (strategy == "auto" and use_gpu and len(gpus) > 1):
+        devices = tf.config.list_logical_devices("GPU" if use_gpu else "CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
 
 

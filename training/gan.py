@@ -69,7 +69,7 @@ class GANTask:
             owner: {name: term for name, term in (of_owner or {}).items() if term is not None}
             for owner, of_owner in terms.items()
         }
-        self.optimizers = optimizers
+        self.optimizers = {o: steps.with_loss_scale(opt) for o, opt in optimizers.items()}
         self.update_order = update_order
         self.discriminator_steps = discriminator_steps
         self.averaging = averaging

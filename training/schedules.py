@@ -9,37 +9,37 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
     """Holds the learning rate, then lowers it to zero on a straight line.
 
     Args:
-        initial_learning_rate: the rate until `decay_start_step`.
-        decay_start_step: optimizer step at which the line starts.
+        initial_learning_rate: the rate until the line starts.
         end_step: optimizer step at which the rate is zero. An optimizer step is one update of its
             network: with several discriminator steps per generator step the two count apart.
+        constant_share: share of `end_step` before the line starts, in [0, 1).
 
     Raises:
-        ValueError: `end_step` not after `decay_start_step`.
+        ValueError: a value out of its range.
 
     Source: the schedule of Park et al. 2019 (SPADE, arXiv 1903.07291), section 4: constant for
     the first half of the epochs, then linear to zero.
     """
 
-    def __init__(self, initial_learning_rate: float, *, decay_start_step: int, end_step: int):
+    def __init__(self, initial_learning_rate: float, *, end_step: int, constant_share: float = 0.5):
         super().__init__()
-        if end_step <= decay_start_step:
+        if end_step < 1 or not 0.0 <= constant_share < 1.0:
             raise ValueError(
-                "end_step must lie after decay_start_step. Received: "
-                f"decay_start_step={decay_start_step}, end_step={end_step}"
+                "end_step must be at least 1 and constant_share in [0, 1). Received: "
+                f"end_step={end_step}, constant_share={constant_share}"
             )
         self.initial_learning_rate = initial_learning_rate
-        self.decay_start_step = decay_start_step
         self.end_step = end_step
+        self.constant_share = constant_share
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
-        left = (self.end_step - step) / (self.end_step - self.decay_start_step)
+        done = ops.cast(step, "float32") / self.end_step
+        left = (1.0 - done) / (1.0 - self.constant_share)
         return self.initial_learning_rate * ops.clip(left, 0.0, 1.0)
 
     def get_config(self):
         return {
             "initial_learning_rate": self.initial_learning_rate,
-            "decay_start_step": self.decay_start_step,
             "end_step": self.end_step,
+            "constant_share": self.constant_share,
         }

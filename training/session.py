@@ -39,7 +39,8 @@ class Session:
         """A function of (iterator, first step, count) -> each metric's value at each step."""
 
         def replica_step(batches, seed):
-            return self.task.train_step([self.finish(batch) for batch in batches], seed)
+            metrics = self.task.train_step([self.finish(batch) for batch in batches], seed)
+            return {name: tf.cast(value, tf.float32) for name, value in metrics.items()}
 
         if jit_compile:
             replica_step = tf.function(replica_step, jit_compile=True)
@@ -51,7 +52,7 @@ class Session:
             metrics = self.strategy.run(replica_step, (batches, tf.stack([run_seed, step])))
             self.task.after_step()
             return {
-                name: self.strategy.reduce("MEAN", tf.cast(value, tf.float32), axis=None)
+                name: self.strategy.reduce("MEAN", value, axis=None)
                 for name, value in metrics.items()
             }
 

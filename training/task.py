@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+import keras
 import tensorflow as tf
 
 Batch = dict[str, tf.Tensor]
@@ -60,6 +61,12 @@ class Task(Protocol):
         """Everything a checkpoint holds: owner name -> object with `.variables`."""
 
 
+def spec_after(op, spec: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
+    """The specification of batches once an op has been applied to them."""
+    traced = tf.function(op).get_concrete_function(spec)
+    return {key: tf.TensorSpec(t.shape, t.dtype) for key, t in traced.structured_outputs.items()}
+
+
 def replica_seed(seed: tf.Tensor, purpose: int) -> tf.Tensor:
     """A seed of this replica's own for one purpose within the step; int32 [2]."""
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -82,6 +89,13 @@ def noise_from_seeds(seeds: tf.Tensor, noise_dim: int) -> tf.Tensor:
         return tf.random.stateless_normal([noise_dim], tf.stack([seed, 0]))
 
     return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec([noise_dim], tf.float32))
+
+
+def with_loss_scale(optimizer):
+    """The optimizer, with dynamic loss scaling where gradients are float16 and would underflow."""
+    if keras.config.dtype_policy().compute_dtype != "float16":
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
 def scale_for_replicas(loss: tf.Tensor, optimizer) -> tf.Tensor:

@@ -32,6 +32,7 @@ class StyleGuidedGenerator(keras.Model):
     """
 
     input_keys = ("mask", "noise", "image")
+    optional_keys = ("style_image",)
 
     def __init__(self, generator, encoder, **kwargs):
         super().__init__(**kwargs)

@@ -1,0 +1,255 @@
+"""Measures the train step of any training config, and the input pipeline."""
+
+import statistics
+import sys
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from scripts import (
+    benchmark_data,
+    benchmark_step,
+    benchmark_worker,
+    command_line,
+    run_config,
+)
+
+COMMANDS = ("step", "data")
+GIVEN = "as given"
+SETTINGS = {
+    "step": {"command", "rounds", "compare", "steps", "synthetic_batches", "ceiling"},
+    "data": {"command", "rounds", "image_size", "pairs", "batch_size", "seconds", "root"},
+}
+LEGEND = """\
+generator passes: forward passes in a step; g_then_d needs one more than d_then_g, which shares it.
+speed: images/s against the first variant, turn by turn.
+waiting: share of the step spent waiting for data; a constant batch from memory is the comparison,
+and noise can make it negative. peak MiB: memory of the process, without that of a GPU."""
+IN_STEP_LEGEND = "in the step: scaling and one-hot are left to the train step and not timed here."
+
+
+def with_command(arguments: list[str]) -> list[str]:
+    """Turns a first word such as `step` into the override that Hydra understands.
+
+    Raises:
+        ValueError: it is no command of this script, or there is none.
+    """
+    arguments = [quoted_compare(text) for text in arguments]
+    first = arguments[0] if arguments else ""
+    if first in COMMANDS:
+        return [f"command={first}", *arguments[1:]]
+    if first.startswith("-") or any(text.startswith("command=") for text in arguments):
+        return arguments
+    raise ValueError(
+        f"Expected a command, {' or '.join(COMMANDS)}, as the first word. Received: {first!r}. "
+        "For example: python scripts/benchmark.py step devices.precision=mixed_bfloat16"
+    )
+
+
+def quoted_compare(argument: str) -> str:
+    """`compare=[a=1, [b=2, c=3]]` with the quotes that Hydra wants around each override."""
+    key, _, text = argument.partition("=")
+    if key != "compare" or "'" in text or '"' in text:
+        return argument
+    return f"compare={_quoted(text if text.startswith('[') else f'[{text}]')}"
+
+
+def _quoted(text: str) -> str:
+    parts, depth = [""], 0
+    for character in text[1:-1]:
+        depth += (character in "[{(") - (character in "]})")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    if depth or not text.endswith("]"):
+        raise ValueError(
+            f"Expected compare=[a.b=c, [d.e=f, g.h=i]], brackets in pairs. Received: {text}"
+        )
+    parts = [part.strip() for part in parts if part.strip()]
+    return f"[{','.join(_quoted(p) if p.startswith('[') else repr(p) for p in parts)}]"
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="benchmark")
+def main(config: DictConfig) -> None:
+    actions = {"step": step, "data": data}
+    if config.command not in actions:
+        raise ValueError(
+            f"Expected command={' or '.join(COMMANDS)}. Received: command={config.command!r}"
+        )
+    check_settings(config)
+    actions[config.command](config)
+
+
+def check_settings(config) -> None:
+    """Refuses settings that the command does not read, and numbers that cannot be.
+
+    Raises:
+        ValueError: a setting is named.
+    """
+    ours = run_config.root_keys("benchmark")
+    for text in command_line.task_overrides():
+        key = _key(text)
+        foreign = key in ours or config.command == "data"
+        if foreign and key not in SETTINGS[config.command]:
+            raise ValueError(
+                f"The command {config.command!r} takes {sorted(SETTINGS[config.command])}"
+                + (" and the settings of train.py" if config.command == "step" else "")
+                + f". Received: {text}"
+            )
+    numbers = ("rounds", "steps", "image_size", "pairs", "batch_size", "seconds")
+    for name in numbers:
+        value = config[name]
+        whole = isinstance(value, int) or name == "seconds"
+        if isinstance(value, bool | str | None) or not whole or value <= 0:
+            raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
+
+
+# --- step -------------------------------------------------------------------------------------
+
+
+def step(config: DictConfig) -> None:
+    """Times the step of the given config and of each variant, in turns, and prints the table."""
+    ours = run_config.root_keys("benchmark")
+    given = [text for text in command_line.task_overrides() if _key(text) not in ours]
+    variants = [benchmark_worker.Variant(GIVEN, composed(given))]
+    for entry in OmegaConf.to_container(config.compare):
+        changes = entry if isinstance(entry, list) else [entry]
+        variants.append(benchmark_worker.Variant(" ".join(changes), composed(given, changes)))
+    results = benchmark_worker.measure(
+        variants,
+        rounds=config.rounds,
+        steps=config.steps,
+        pipeline=not config.synthetic_batches,
+        ceiling=config.ceiling,
+    )
+    print(f"{GIVEN}: {' '.join(given) or 'the defaults of train.py'}")
+    print(f"{config.rounds} turns of {config.steps} steps: median (min - max)\n")
+    print(table(step_rows(variants, results)))
+    print("\n" + LEGEND)
+    if config.ceiling:
+        print(
+            "of ceiling: GFLOP/s of the step on a constant batch (convolutions and matrix "
+            "products only), against the best\n3x3 convolution, forward and backward, in the same "
+            "turn and precision: " + benchmark_step.CEILING_TEXT
+        )
+
+
+def composed(given: list[str], changes: list[str] = ()) -> DictConfig:
+    """The training config of the overrides, of which later ones replace earlier ones.
+
+    Raises:
+        ValueError: an override that does not fit; the variant is named.
+    """
+    replaced = {_key(text) for text in changes}
+    overrides = [text for text in given if _key(text) not in replaced] + list(changes)
+    if not changes:
+        return hydra.compose("train", overrides)
+    try:
+        return hydra.compose("train", overrides)
+    except hydra.errors.HydraException as error:
+        reason = benchmark_worker.innermost(error).partition("\n")[0]
+        raise ValueError(
+            "Every entry of compare must be an override that train.py takes, or a list of them. "
+            f"Received: {' '.join(changes)} ({reason})"
+        ) from None
+
+
+def step_rows(variants, results) -> list[list[str]]:
+    """Header and one row a variant."""
+    header = ["variant", "precision", "generator passes", "s/step", "images/s", "speed"]
+    header += ["waiting", "peak MiB", "compile s"]
+    if results[0].gflops:
+        header += ["GFLOP/step", "of ceiling"]
+    rows, reference = [header], None
+    for variant, result in zip(variants, results, strict=True):
+        batch_size = variant.config.trainer.batch_size
+        speeds = [batch_size / seconds for seconds in result.seconds]
+        reference = reference or speeds
+        row = [
+            variant.name,
+            variant.config.devices.precision,
+            generator_passes(variant.config),
+            spread(result.seconds),
+            f"{statistics.median(speeds):.2f}",
+            ratio(speeds, reference),
+            f"{100 * statistics.median(result.waiting):.1f} %" if result.waiting else "-",
+            f"{result.peak_mib:.0f}",
+            f"{result.compile_seconds:.1f}",
+        ]
+        if result.gflops:
+            row += [_three_digits(result.gflops), f"{statistics.median(result.ceiling_shares):.2f}"]
+        rows.append(row)
+    return rows
+
+
+def generator_passes(config) -> str:
+    """How often a step computes the generator forward: the discriminator's fakes may be shared."""
+    order = OmegaConf.select(config, "task.update_order")
+    if order is None:
+        return "-"
+    shared = OmegaConf.select(config, "task.discriminator_steps", default=1)
+    return str(shared + (order == "g_then_d"))
+
+
+# --- data -------------------------------------------------------------------------------------
+
+
+def data(config: DictConfig) -> None:
+    """Times the pipeline and the way through Python, in turns, and prints the table."""
+    command_line.load_tensorflow()
+    speeds = benchmark_data.measure(config)
+    reference = next(iter(speeds.values()))
+    rows = [["way", "images/s", "speed"]]
+    rows += [[way, spread(each), ratio(each, reference)] for way, each in speeds.items()]
+    print(
+        f"{config.pairs} pairs of 8-bit BMP and JPEG, {config.image_size} px, 12 classes, batches"
+    )
+    print(
+        f"of {config.batch_size}. {config.rounds} turns of {config.seconds} s: median (min - max)\n"
+    )
+    print(table(rows))
+    print("\n" + IN_STEP_LEGEND)
+
+
+# --- Tables -----------------------------------------------------------------------------------
+
+
+def table(rows: list[list[str]]) -> str:
+    """Columns in line; the first to the left, the rest to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0])]
+                  + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)])
+        for row in rows
+    ]  # fmt: skip
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    """Median (min - max) with three significant digits."""
+    shown = [_three_digits(f(values)) for f in (statistics.median, min, max)]
+    return f"{shown[0]} ({shown[1]} - {shown[2]})"
+
+
+def ratio(values: list[float], reference: list[float]) -> str:
+    """Median of the turn-by-turn ratios, which a machine's slow minutes do not move."""
+    return f"{statistics.median(a / b for a, b in zip(values, reference, strict=True)):.2f}x"
+
+
+def _three_digits(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def start() -> None:
+    sys.argv[1:] = with_command(sys.argv[1:])
+    main()
+
+
+if __name__ == "__main__":
+    command_line.run(start)
