@@ -4,6 +4,7 @@ import difflib
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
 IGNORE_ID = 255
 """Class id of pixels that belong to no class: an all-zero row in `mask`."""
@@ -75,6 +76,14 @@ def check_batch(batch, *, required=(), num_classes=None, finished=True):
         if len(set(found.values())) > 1:
             raise ValueError(f"All keys of a batch share one {what}. Received: {found}.")
     _check_values(batch, num_classes)
+
+
+def specs(shapes, *, finished=True):
+    """{key: TensorSpec} with an open batch dimension from {key: shape of one example}."""
+    return {
+        key: tf.TensorSpec([None, *shape], _contract(key, finished).dtypes[0], name=key)
+        for key, shape in shapes.items()
+    }
 
 
 def _contract(key, finished):

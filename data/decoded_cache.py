@@ -43,8 +43,8 @@ class CacheSettings:
 
     def resolved_folder(self, root):
         if self.folder is not None:
-            return Path(self.folder)
-        beside = Path(root) / ".cache"
+            return Path(self.folder).expanduser()
+        beside = Path(root).expanduser() / ".cache"
         return beside if _can_write(beside) else Path("datasets") / ".cache"
 
     def choose(self, needed_bytes, root):
@@ -75,13 +75,16 @@ class MemoryStore:
     """All examples of a split in one tensor per key, filled by one pass.
 
     Args:
-        layout: {key: shape} of the uint8 arrays of one example.
+        layout: {key: TensorSpec} of the arrays of one example.
         count: int, examples.
-        examples: iterable over all examples, in order, as dicts of uint8 arrays.
+        examples: iterable over all examples, in order, as dicts of arrays.
     """
 
     def __init__(self, layout, count, examples):
-        arrays = {key: np.empty((count, *shape), np.uint8) for key, shape in layout.items()}
+        arrays = {
+            key: np.empty((count, *spec.shape), spec.dtype.as_numpy_dtype)
+            for key, spec in layout.items()
+        }
         for index, example in enumerate(examples):
             for key, array in arrays.items():
                 array[index] = example[key]
@@ -94,14 +97,14 @@ class MemoryStore:
 
 
 class FileStore:
-    """One file of raw uint8 per example, named by what it was made from.
+    """One file of raw bytes per example, named by what it was made from.
 
     The name is a hash of file names, sizes, times and settings: changed photographs or settings
     never meet old pixels, and two runs that write the same file write the same bytes, each under
     a temporary name first.
 
     Args:
-        layout: {key: shape} of the uint8 arrays of one example.
+        layout: {key: TensorSpec} of the arrays of one example.
         paths: list of Path, one per example.
         decode_missing: called with a list of indices, yields their examples in that order.
 
@@ -111,7 +114,7 @@ class FileStore:
 
     def __init__(self, layout, paths, decode_missing):
         self._layout = layout
-        self._sizes = [int(np.prod(shape)) for shape in layout.values()]
+        self._sizes = [bytes_of({key: spec}) for key, spec in layout.items()]
         missing = [i for i, path in enumerate(paths) if _file_size(path) != sum(self._sizes)]
         for index, example in zip(missing, decode_missing(missing), strict=True):
             data = b"".join(np.ascontiguousarray(example[key]).tobytes() for key in layout)
@@ -123,8 +126,8 @@ class FileStore:
         data = tf.io.decode_raw(tf.io.read_file(tf.gather(self._paths, index)), tf.uint8)
         parts = tf.split(tf.ensure_shape(data, [sum(self._sizes)]), self._sizes)
         return {
-            key: tf.reshape(part, shape)
-            for part, (key, shape) in zip(parts, self._layout.items(), strict=True)
+            key: _from_bytes(part, spec)
+            for part, (key, spec) in zip(parts, self._layout.items(), strict=True)
         }
 
     @staticmethod
@@ -139,18 +142,21 @@ class FileStore:
             ) from error
 
 
+def bytes_of(layout):
+    """Bytes of one example."""
+    return sum(spec.shape.num_elements() * spec.dtype.size for spec in layout.values())
+
+
+def _from_bytes(part, spec):
+    if spec.dtype != tf.uint8:
+        part = tf.bitcast(tf.reshape(part, [-1, spec.dtype.size]), spec.dtype)
+    return tf.reshape(part, spec.shape)
+
+
 def content_key(record, settings):
     """Hash of what a decoded example depends on: its files (name, size, time) and settings."""
-    parts = [FORMAT_VERSION, settings, record.name, file_stamp(record.photo)]
-    if record.label_map is not None:
-        parts.append(file_stamp(record.label_map))
+    parts = [FORMAT_VERSION, settings, record.name, *record.stamp()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
-
-
-def file_stamp(path):
-    """[file name, size in bytes, modification time in ns]."""
-    status = os.stat(path)
-    return [os.path.basename(path), status.st_size, status.st_mtime_ns]
 
 
 def write_atomically(path, data):

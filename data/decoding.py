@@ -11,46 +11,86 @@ from data import decoded_cache, label_check, label_maps, photos
 log = logging.getLogger(__name__)
 
 
-class Decoder:
-    """Decodes the records of one split to {"image": uint8 [h, w, 3], "label_map": uint8 [h, w]}.
+class FileContents:
+    """The op behind records that are files: index (int64 scalar) -> their bytes and names.
 
-    Args:
-        records: tuple of Record with label maps.
-        labels: LabelEncoding.
-        resize: transforms.Resize.
-        size: (h, w), the loaded size.
+    Returns {"photo", "photo_name"} and, with `label_maps`, {"label_map", "label_map_name"}: string
+    scalars. Contents of other kinds may add "label", an int32 scalar; `has_label` says so.
     """
 
-    def __init__(self, records, labels, resize, size):
+    has_label = False
+
+    def __init__(self, records, label_maps=True):
+        paths = {"photo": [record.photo for record in records]}
+        if label_maps:
+            paths["label_map"] = [record.label_map for record in records]
+        with tf.device("CPU:0"):  # Strings exist in host memory only.
+            self._paths = {key: tf.constant(values) for key, values in paths.items()}
+
+    def __call__(self, index):
+        found = {}
+        for key, paths in self._paths.items():
+            found[f"{key}_name"] = tf.gather(paths, index)
+            found[key] = tf.io.read_file(found[f"{key}_name"])
+        return found
+
+
+class Decoder:
+    """Decodes the items of one split to {"image": uint8 [h, w, 3]} and what else there is.
+
+    With label maps there is "label_map", uint8 [h, w]; where the contents hold the class of the
+    image, "label", int32 scalar.
+
+    Args:
+        records: sequence of Record.
+        labels: LabelEncoding or NoLabelMaps.
+        resize: transforms.Resize.
+        size: (h, w), the loaded size.
+        contents: op index -> bytes and names, as FileContents. Default: FileContents(records).
+
+    Raises:
+        ValueError: the records have no label maps and `labels` asks for them.
+    """
+
+    def __init__(self, records, labels, resize, size, contents=None):
         self.records = records
         self.labels = labels
         self.resize = resize
         self.size = size
-        self.layout = {"image": [*size, 3], "label_map": list(size)}
-        with tf.device("CPU:0"):  # Strings exist in host memory only.
-            self._photos = tf.constant([record.photo for record in records])
-            self._label_maps = tf.constant([record.label_map for record in records])
+        label_check.item_for(records[0], labels)
+        self.contents = contents or FileContents(records, labels.has_maps)
+        self.layout = {"image": tf.TensorSpec([*size, 3], tf.uint8)}
+        if labels.has_maps:
+            self.layout["label_map"] = tf.TensorSpec(size, tf.uint8)
+        if self.contents.has_label:
+            self.layout["label"] = tf.TensorSpec([], tf.int32)
 
     @property
     def bytes_of_all(self):
-        return 4 * self.size[0] * self.size[1] * len(self.records)
+        return decoded_cache.bytes_of(self.layout) * len(self.records)
 
     def decode(self, index):
         """The op: index of a record (int64 scalar) -> example."""
-        photo, label_map = tf.gather(self._photos, index), tf.gather(self._label_maps, index)
-        image = photos.decode_photo(photo)
-        ids = label_maps.decode_label_map(label_map, self.labels)
-        same_size = tf.reduce_all(tf.shape(image)[:2] == tf.shape(ids))
-        message = ": photograph and label map differ in size"
-        with tf.control_dependencies([tf.debugging.Assert(same_size, [label_map, message])]):
-            image = self.resize.photo(image, self.size)
-        return {"image": image, "label_map": self.resize.label_map(ids, self.size)}
+        found = self.contents(index)
+        image = photos.decode_contents(found["photo"], found["photo_name"])
+        example = {}
+        if self.labels.has_maps:
+            name = found["label_map_name"]
+            ids = label_maps.decode_contents(found["label_map"], name, self.labels)
+            same_size = tf.reduce_all(tf.shape(image)[:2] == tf.shape(ids))
+            message = ": photograph and label map differ in size"
+            with tf.control_dependencies([tf.debugging.Assert(same_size, [name, message])]):
+                image = tf.identity(image)
+            example["label_map"] = self.resize.label_map(ids, self.size)
+        if self.contents.has_label:
+            example["label"] = found["label"]
+        return {"image": self.resize.photo(image, self.size), **example}
 
     def examples(self, indices, title):
         """Yields the examples at these indices as NumPy, in order, with a progress bar.
 
         Raises:
-            ValueError: a pair cannot be decoded; names the file and what is wrong with it.
+            ValueError: an item cannot be decoded; names the file and what is wrong with it.
         """
         indices = list(indices)
         if not indices:
@@ -71,28 +111,53 @@ class Decoder:
         settings = json.dumps(
             [self.size, self.resize.settings(), self.labels.settings()], sort_keys=True
         )
-        return [decoded_cache.content_key(record, settings) for record in self.records]
+        return [
+            decoded_cache.content_key(label_check.item_for(record, self.labels), settings)
+            for record in self.records
+        ]
 
     def _why(self, index, error):
-        """Reads the pair again the plain way, whose errors say what is wrong with which file."""
-        record = self.records[index]
+        """Reads the item again the plain way, whose errors say what is wrong with which file."""
+        record = label_check.item_for(self.records[index], self.labels)
         try:
             label_check.check_pair(record, self.labels)
         except ValueError as plain:
             return str(plain)
-        return f"Decoding {record.photo} and {record.label_map} failed: {error.message}"
+        names = " and ".join(name for name in (record.photo, record.label_map) if name)
+        return f"Decoding {names} failed: {error.message}"
+
+
+class LabelledStore:
+    """A store whose examples get the class of the image, from one vector, at every read."""
+
+    def __init__(self, store, labels):
+        self._store = store
+        with tf.device("CPU:0"):
+            self._labels = tf.constant(labels, tf.int32)
+
+    def read(self, index):
+        return self._store.read(index) | {"label": tf.gather(self._labels, index)}
+
+
+def open_split(source, split, decoder, cache, root):
+    """Decodes what is not yet kept and returns a store with `read(index)`, class included.
+
+    Raises:
+        ValueError: an item cannot be decoded.
+        OSError: files of the cache cannot be written.
+    """
+    store = open_store(decoder, cache, root, split)
+    if source.label_names and not decoder.contents.has_label:
+        return LabelledStore(store, [record.label for record in decoder.records])
+    return store
 
 
 def open_store(decoder, cache, root, split):
-    """Decodes what is not yet kept and returns a store with `read(index)`.
-
-    Raises:
-        ValueError: a pair cannot be decoded.
-        OSError: files of the cache cannot be written.
-    """
+    """Decodes what is not yet kept and returns a store with `read(index)`."""
     count = len(decoder.records)
     kind = cache.choose(decoder.bytes_of_all, root)
-    log.info("Split '%s': %d pairs, decoded images kept in: %s", split, count, kind)
+    items = "pairs" if decoder.labels.has_maps else "photographs"
+    log.info("Split '%s': %d %s, decoded images kept in: %s", split, count, items, kind)
     title = f"Decoding {split}"
     if kind == "memory":
         examples = decoder.examples(range(count), title)

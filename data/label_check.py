@@ -1,24 +1,17 @@
 """The check before training: are all files readable, of one size per pair, and their ids legal?"""
 
-import hashlib
-import json
 import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from tqdm import tqdm
 
-from data import decoded_cache, label_files, photos
+from data import file_facts, label_files, photos
 from data.batch import IGNORE_ID
 from data.label_maps import FOREIGN_ID
 
 log = logging.getLogger(__name__)
 
 MAX_NAMED = 5
-CACHE_VERSION = 1
 
 
 @dataclass
@@ -44,7 +37,7 @@ class LabelReport:
         rows = [(str(i), name, int(n)) for i, (name, n) in
                 enumerate(zip(self.class_names, self.pixels, strict=True))]  # fmt: skip
         rows += [(str(IGNORE_ID), "(ignored)", self.ignored)] if self.ignored else []
-        width = max(len(name) for _, name, _ in rows)
+        width = max((len(name) for _, name, _ in rows), default=5)
         lines = [f"{'id':>3}  {'class':<{width}}  {'pixels':>14}  share"]
         for index, name, pixels in rows:
             lines.append(f"{index:>3}  {name:<{width}}  {pixels:>14,}  {pixels / total:.4f}")
@@ -56,7 +49,7 @@ def check_source(source, encoding, cache_folder, *, progress=True):
 
     Args:
         source: object with `root`, `splits` and `records(split)`; unpaired files are its errors.
-        encoding: LabelEncoding; its `check` says how many files are read.
+        encoding: LabelEncoding or NoLabelMaps; its `check` says how many files are read.
         cache_folder: where results are kept by file name, size and time; None keeps none.
         progress: bool, show a bar (on terminals only).
 
@@ -64,34 +57,38 @@ def check_source(source, encoding, cache_folder, *, progress=True):
         LabelReport over the files read.
 
     Raises:
-        ValueError: a split is empty, or files are damaged, of different sizes, in colours, or
-            hold values that mean no class. The message names files, values and settings.
+        ValueError: a split is empty, a label map is missing, or files are damaged, of different
+            sizes, in colours, or hold values that mean no class. The message names files, values
+            and settings.
     """
+    items = "pairs" if encoding.has_maps else "photographs"
     records = []
     for split in source.splits:
         members = source.records(split)
-        if not members:
-            raise ValueError(f"Split '{split}' is empty. Received: 0 pairs.")
-        records += sample(members, encoding.sample_size)
-    cache_file = None
-    if cache_folder is not None:
-        where = hashlib.sha256(os.path.abspath(source.root).encode()).hexdigest()[:12]
-        cache_file = Path(cache_folder) / f"check-{where}.json"
-    facts = gather_facts(records, encoding, cache_file, progress=progress)
+        if not len(members):
+            raise ValueError(f"Split '{split}' is empty. Received: 0 {items}.")
+        records += [item_for(r, encoding) for r in sample(members, encoding.sample_size)]
+    facts = file_facts.gather(
+        records,
+        lambda record: inspect(record, encoding.colour_palette),
+        file_facts.cache_file(cache_folder, source.root),
+        settings=encoding.palette,
+        progress=progress,
+    )
     report = summarize(facts.values(), encoding)
     complaints = list(_complaints(facts, encoding, report.values))
     if complaints:
         raise ValueError(
-            f"The data check of {len(records)} pairs found what would spoil the training:\n"
+            f"The data check of {len(records)} {items} found what would spoil the training:\n"
             + "\n".join(f"- {complaint}" for complaint in complaints)
         )
-    if report.absent and encoding.sample_size is None:
-        log.warning("Classes that occur in no label map: %s", ", ".join(report.absent))
+    _warn(facts, encoding, report)
     return report
 
 
 def check_pair(record, encoding):
     """Raises the ValueError that `check_source` would raise for this one pair."""
+    record = item_for(record, encoding)
     facts = {record: inspect(record, encoding.colour_palette)}
     values = summarize(facts.values(), encoding).values
     for complaint in _complaints(facts, encoding, values):
@@ -106,12 +103,16 @@ def sample(records, size):
 
 
 def inspect(record, palette):
-    """Facts of one pair: sizes, counts of file values, and what is wrong with reading it."""
+    """Facts of one item: sizes, counts of file values, and what is wrong with reading it."""
     facts = {"photo_size": None, "label_size": None, "values": {}, "colours": None, "error": None}
     try:
-        facts["photo_size"] = list(photos.inspect_photo(record.photo))
-        if record.label_map is not None:
-            values = label_files.read_values(record.label_map, palette)
+        photo, label_map = record.read()
+        size, upright = photos.inspect_contents(photo, record.photo)
+        facts |= {"photo_size": list(size), "upright": upright}
+        if label_map is not None:
+            if not upright:
+                raise ValueError(photos.rotated_complaint(record.photo))
+            values = label_files.decode_values(label_map, record.label_map, palette)
             counts = np.bincount(values.reshape(-1), minlength=256)
             facts["label_size"] = list(values.shape)
             facts["values"] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
@@ -122,28 +123,17 @@ def inspect(record, palette):
     return facts
 
 
-def gather_facts(records, encoding, cache_file, *, progress):
-    """{record: facts}, in parallel; pairs whose files did not change come from the cache."""
-    known = _load(cache_file)
-    palette = json.dumps(encoding.palette, sort_keys=True)
-    facts, to_read = {}, []
-    for record in records:
-        stamp = _stamp(record, palette)
-        entry = known.get(record.name)
-        if entry is not None and stamp is not None and entry["stamp"] == stamp:
-            facts[record] = entry["facts"]
-        else:
-            to_read.append((record, stamp))
-    if to_read:
-        with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
-            found = pool.map(lambda item: inspect(item[0], encoding.colour_palette), to_read)
-            bar = tqdm(found, "Checking data", len(to_read), disable=None if progress else True)
-            for (record, stamp), result in zip(to_read, bar, strict=True):
-                facts[record] = result
-                if stamp is not None and not result["error"] and not result["colours"]:
-                    known[record.name] = {"stamp": stamp, "facts": result}
-        _store(cache_file, known)
-    return {record: facts[record] for record in records}
+def item_for(record, encoding):
+    """The record as training reads it: with a label map exactly where maps are asked for."""
+    if not encoding.has_maps:
+        return record if record.label_map is None else replace(record, label_map=None)
+    if record.label_map is None:
+        raise ValueError(
+            f"The data set has no label maps. Received: '{record.name}', a photograph alone. Set "
+            f"data.labels=null, or read photographs with maps: data=paired_folders, or "
+            f"data.source.label_map_key of a tfds data set"
+        )
+    return record
 
 
 def summarize(all_facts, encoding):
@@ -153,7 +143,8 @@ def summarize(all_facts, encoding):
         files += 1
         for value, count in facts["values"].items():
             values[int(value)] += count
-    ids = np.bincount(encoding.lookup, weights=values, minlength=256).astype(np.int64)
+    lookup = encoding.lookup if encoding.has_maps else np.zeros(256, np.uint8)
+    ids = np.bincount(lookup, weights=values, minlength=256).astype(np.int64)
     return LabelReport(
         class_names=encoding.class_names,
         pixels=ids[: encoding.num_classes],
@@ -171,7 +162,8 @@ def _complaints(facts, encoding, all_values):
 def _complaints_about_files(facts):
     damaged = [found["error"] for found in facts.values() if found["error"]]
     if damaged:
-        yield f"{len(damaged)} pairs cannot be read: {_first(damaged, '; ')}"
+        items = "pairs" if any(record.label_map for record in facts) else "photographs"
+        yield f"{len(damaged)} {items} cannot be read: {_first(damaged, '; ')}"
     coloured = [found["colours"] for found in facts.values() if found["colours"]]
     if coloured:
         yield f"{len(coloured)} label maps hold colours instead of class ids. First: {coloured[0]}"
@@ -220,6 +212,17 @@ def _advice(encoding, foreign, all_values):
     return encoding.advice_for(foreign)
 
 
+def _warn(facts, encoding, report):
+    if report.absent and encoding.sample_size is None:
+        log.warning("Classes that occur in no label map: %s", ", ".join(report.absent))
+    rotated = [record.photo for record, found in facts.items() if not found.get("upright", True)]
+    if rotated:
+        log.warning(
+            "%d photographs are stored rotated or mirrored (EXIF) and are seen as stored: %s",
+            len(rotated), _first(rotated, ", "),
+        )  # fmt: skip
+
+
 def _first(items, separator):
     rest = f"{separator}and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
     return separator.join(items[:MAX_NAMED]) + rest
@@ -227,29 +230,3 @@ def _first(items, separator):
 
 def _size(size):
     return f"{size[0]}x{size[1]}"
-
-
-def _stamp(record, palette):
-    try:
-        paths = [record.photo] + ([record.label_map] if record.label_map else [])
-        return [palette, *(decoded_cache.file_stamp(path) for path in paths)]
-    except OSError:
-        return None  # Vanished since the folder was listed: `inspect` says so.
-
-
-def _load(path):
-    try:
-        content = json.loads(path.read_text())
-        return content["pairs"] if content["version"] == CACHE_VERSION else {}
-    except (AttributeError, OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _store(path, known):
-    if path is None:
-        return
-    try:
-        content = json.dumps({"version": CACHE_VERSION, "pairs": known})
-        decoded_cache.write_atomically(path, content.encode())
-    except OSError as error:
-        log.info("The result of the data check is not kept: %s", error)

@@ -35,6 +35,8 @@ class LabelEncoding:
         ValueError: an argument contradicts another or is out of its range.
     """
 
+    has_maps = True
+
     def __init__(
         self,
         num_classes,
@@ -70,7 +72,7 @@ class LabelEncoding:
         self.palette = palette
         self.colour_palette = None if palette is None else label_files.ColourPalette(palette)
         self.check = check
-        self.sample_size = _sample_size(check)
+        self.sample_size = sample_size_of(check)
         self.mask_in_step = mask_in_step
         self.lookup = _lookup_table(num_classes, ignore_index, self.id_map)
 
@@ -131,17 +133,21 @@ def one_hot_mask(label_map, num_classes):
 
 
 def decode_label_map(path, encoding):
-    """The op behind the pipeline: file path -> class ids, uint8 [H, W], foreign ids an error.
+    """The op behind the pipeline: file path -> class ids, uint8 [H, W], foreign ids an error."""
+    return decode_contents(tf.io.read_file(path), path, encoding)
+
+
+def decode_contents(contents, name, encoding):
+    """Bytes of a label map file -> class ids, uint8 [H, W]; `name` appears in errors.
 
     Plain 8-bit BMPs are decoded by TensorFlow, in parallel; all else goes through NumPy.
     """
-    contents = tf.io.read_file(path)
 
     def by_numpy():
         def read(data, name):
             return label_files.decode_values(data, name.decode(), encoding.colour_palette)
 
-        return tf.numpy_function(read, [contents, path], tf.uint8)
+        return tf.numpy_function(read, [contents, name], tf.uint8)
 
     values = tf.cond(
         is_plain_8_bit_bmp(contents),
@@ -158,7 +164,7 @@ def decode_label_map(path, encoding):
         f": values that mean no class; {encoding.describe_known_values()} are expected. "
         f"data.labels.check=all names them and the setting that helps."
     )
-    with tf.control_dependencies([tf.debugging.Assert(legal, [path, message])]):
+    with tf.control_dependencies([tf.debugging.Assert(legal, [name, message])]):
         return tf.identity(ids)
 
 
@@ -230,7 +236,7 @@ def _lookup_table(num_classes, ignore_index, id_map):
     return table
 
 
-def _sample_size(check):
+def sample_size_of(check):
     """Files per split to check: None = all of them, 0 = none."""
     if check == "all":
         return None

@@ -9,6 +9,14 @@ import tensorflow as tf
 
 SHUFFLE_KEY = 0x5EED
 AUGMENT_KEY = 0xA06
+MAX_SEED = 2**31
+
+
+def checked_seed(seed):
+    """Returns the seed, or raises a ValueError if it is not an integer in 0..2^31-1."""
+    if not isinstance(seed, int) or not 0 <= seed < MAX_SEED:
+        raise ValueError(f"`seed` must be an integer in 0..2^31-1. Received: seed={seed!r}")
+    return seed
 
 
 def example_at(position, count, seed):
@@ -26,6 +34,13 @@ def example_at(position, count, seed):
     key = tf.stack([tf.constant(seed + (SHUFFLE_KEY << 32), tf.int64), epoch])
     last = tf.constant(count - 1, tf.int64)
     return epoch, tf.random.experimental.index_shuffle(place, key, last)
+
+
+def batch_indices(batch_index, global_batch_size, count, seed):
+    """Indices of the examples of one global batch, in order, as a list of int."""
+    first = batch_index * global_batch_size
+    positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
+    return [int(example_at(position, count, seed)[1]) for position in positions]
 
 
 def batch_positions(element, start_batch, *, global_batch_size, part, worker):

@@ -13,11 +13,15 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def decode_photo(path):
-    """The op behind the pipeline: file path -> RGB, uint8 [H, W, 3].
+    """The op behind the pipeline: file path -> RGB, uint8 [H, W, 3]."""
+    return decode_contents(tf.io.read_file(path), path)
+
+
+def decode_contents(contents, name):
+    """Bytes of an image file -> RGB, uint8 [H, W, 3]; `name` appears in errors.
 
     JPEG and PNG are decoded by TensorFlow, in parallel; BMP, WebP and the rest by Pillow.
     """
-    contents = tf.io.read_file(path)
     is_png = tf.strings.substr(contents, 0, 8) == PNG_SIGNATURE
     image = tf.case(
         [
@@ -28,7 +32,7 @@ def decode_photo(path):
             ),
             (is_png, lambda: tf.io.decode_png(contents, channels=3)),
         ],
-        default=lambda: tf.numpy_function(_decode_with_pillow, [contents, path], tf.uint8),
+        default=lambda: tf.numpy_function(_decode_with_pillow, [contents, name], tf.uint8),
         exclusive=True,
     )
     image.set_shape([None, None, 3])
@@ -53,23 +57,45 @@ def inspect_photo(path):
     """Reads a photograph to its last byte; returns (height, width) as stored.
 
     Raises:
-        ValueError: damaged, no image, or stored rotated (EXIF), which its label map is not.
+        ValueError: missing, damaged, no image, or stored rotated (EXIF); its label map is not.
     """
     try:
-        with Image.open(path) as image:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise ValueError(_complaint(path, error)) from None
+    size, upright = inspect_contents(data, path)
+    if not upright:
+        raise ValueError(rotated_complaint(path))
+    return size
+
+
+def inspect_contents(data, name):
+    """Reads the bytes of a photograph to the last one.
+
+    Returns:
+        ((height, width) as stored, whether it is stored upright).
+
+    Raises:
+        ValueError: damaged, or no image.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
             size = (image.height, image.width)
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
             # A JPEG is read whole but only an eighth of its pixels are computed.
-            image.draft(None, (image.width // 8, image.height // 8))
+            image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(_complaint(path, error)) from None
-    if orientation not in (0, 1):
-        raise ValueError(
-            f"{path}: stored rotated or mirrored (EXIF orientation {orientation}), which the "
-            f"label map cannot follow. Save the photograph upright"
-        )
-    return size
+        raise ValueError(_complaint(name, error)) from None
+    return size, orientation in (0, 1)
+
+
+def rotated_complaint(name):
+    return (
+        f"{name}: stored rotated or mirrored (EXIF orientation), which the label map cannot "
+        f"follow. Save the photograph upright"
+    )
 
 
 def _decode_with_pillow(data, name):

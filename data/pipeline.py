@@ -2,16 +2,23 @@
 
 import tensorflow as tf
 
-from data import decoded_cache, decoding, label_check, label_maps, order, photos, transforms
-from data.batch import BATCH_KEYS, UNFINISHED_IMAGE
-
-MAX_SEED = 2**31
+from data import (
+    batch,
+    decoded_cache,
+    decoding,
+    label_check,
+    label_maps,
+    no_label_maps,
+    order,
+    single_files,
+    transforms,
+)
 
 without_autograph = tf.autograph.experimental.do_not_convert
 
 
 class ImagePipeline:
-    """Batches of photographs and label maps, of which every pixel is a function of the settings.
+    """Batches of photographs with label maps or classes; every pixel is a function of the settings.
 
     Files are decoded and resized once and kept as uint8; augmenting, batching, scaling to [-1, 1]
     and the one-hot `mask` follow for every batch. The order of training is a function of
@@ -21,7 +28,8 @@ class ImagePipeline:
         source: where the items are, such as PairedFolders.
         image_size: [height, width] of the batches.
         root: folder of the data set, beside which caches are kept. Default: the source's.
-        labels: LabelEncoding, what the values in the label maps mean.
+        labels: LabelEncoding, what the values in the label maps mean. Default NoLabelMaps():
+            batches hold the image and, where the source has classes, its label.
         resize: transforms.Resize. Default: stretch to image_size, photographs bicubic.
         augmentations: {name: augmentation}, applied to training examples in this order, after
             which a centre crop brings what is larger to image_size. Default none.
@@ -33,27 +41,17 @@ class ImagePipeline:
     """
 
     def __init__(
-        self,
-        source,
-        image_size,
-        *,
-        labels,
-        root=None,
-        resize=None,
-        augmentations=None,
-        cache=None,
-        seed=0,
-    ):
+        self, source, image_size, *, labels=None, root=None, resize=None, augmentations=None,
+        cache=None, seed=0,
+    ):  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
         self.root = source.root if root is None else root
-        self.labels = labels
+        self.labels = labels or no_label_maps.NoLabelMaps()
         self.resize = resize or transforms.Resize()
         self.augmentations = dict(augmentations or {})
         self.cache = cache or decoded_cache.CacheSettings()
-        self.seed = seed
-        if not isinstance(seed, int) or not 0 <= seed < MAX_SEED:
-            raise ValueError(f"`seed` must be an integer in 0..2^31-1. Received: seed={seed!r}")
+        self.seed = order.checked_seed(seed)
         self.load_size = self.resize.load_size or self.image_size
         if any(a < b for a, b in zip(self.load_size, self.image_size, strict=True)):
             raise ValueError(
@@ -84,18 +82,14 @@ class ImagePipeline:
     def element_spec(self):
         """{key: TensorSpec} of training batches, with an open batch dimension."""
         height, width = self.image_size
-        shapes = {"image": [height, width, 3], "label_map": [height, width]}
-        if not self.labels.mask_in_step:
-            shapes["mask"] = [height, width, self.num_classes]
+        shapes = {"image": [height, width, 3]}
+        if self.labels.has_maps:
+            shapes["label_map"] = [height, width]
+            if not self.labels.mask_in_step:
+                shapes["mask"] = [height, width, self.num_classes]
         if self.label_names:
             shapes["label"] = []
-        dtypes = {key: BATCH_KEYS[key].dtypes[0] for key in shapes}
-        if self.labels.mask_in_step:
-            dtypes["image"] = UNFINISHED_IMAGE.dtypes[0]
-        return {
-            key: tf.TensorSpec([None, *shape], dtypes[key], name=key)
-            for key, shape in shapes.items()
-        }
+        return batch.specs(shapes, finished=not self.labels.mask_in_step)
 
     def num_examples(self, split):
         return self.source.count(split)
@@ -140,20 +134,15 @@ class ImagePipeline:
             worker=worker,
             num_workers=num_workers,
         )
-        store, labels = self._store("train"), self._labels("train")
+        store = self._store("train")
 
         @without_autograph
         def example(element):
             position = order.batch_positions(
-                element,
-                start_batch,
-                global_batch_size=global_batch_size,
-                part=part,
-                worker=worker,
+                element, start_batch, global_batch_size=global_batch_size, part=part, worker=worker
             )
             epoch, index = order.example_at(position, count, self.seed)
-            pixels = self._augment(store.read(index), epoch, index)
-            return pixels | {key: tf.gather(value, index) for key, value in labels.items()}
+            return self._augment(store.read(index), epoch, index)
 
         dataset = tf.data.Dataset.counter(dtype=tf.int64)
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -167,39 +156,52 @@ class ImagePipeline:
         count = self.num_examples(split)
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
-        store, labels = self._store(split), self._labels(split)
+        item = self._evaluation_item(split)
 
         @without_autograph
         def example(place):
-            index = tf.minimum(place, count - 1)
-            pixels = transforms.center_crop(store.read(index), self.image_size)
-            extra = {key: tf.gather(value, index) for key, value in labels.items()}
-            return pixels | extra | {"valid": place < count}
+            return item(tf.minimum(place, count - 1)) | {"valid": place < count}
 
         dataset = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return self._batches(dataset, batch_size)
 
-    def finish(self, batch):
+    def examples(self, split, count=None):
+        """Items spread evenly over a split, as evaluation sees them.
+
+        Args:
+            split: str.
+            count: int, how many (at most all). Default all.
+
+        Returns:
+            (names, finished batch of these items).
+        """
+        names = self.evaluation_names(split)
+        count = min(count or len(names), len(names))
+        places = [place * len(names) // count for place in range(count)]
+        item = self._evaluation_item(split)
+        items = [item(tf.constant(place, tf.int64)) for place in places]
+        stacked = {key: tf.stack([item[key] for item in items]) for key in items[0]}
+        return [names[place] for place in places], self.finish(stacked)
+
+    def finish(self, examples):
         """Scaling to [-1, 1] and the one-hot mask, for batches that still lack them.
 
         With `labels.mask_in_step` the train step applies this; on finished batches it changes
         nothing.
         """
-        finished = dict(batch)
-        if "image" in batch and batch["image"].dtype == tf.uint8:
-            finished["image"] = transforms.to_unit_range(batch["image"])
-        if "label_map" in batch and "mask" not in batch:
-            finished["mask"] = label_maps.one_hot_mask(batch["label_map"], self.num_classes)
+        finished = dict(examples)
+        if "image" in examples and examples["image"].dtype == tf.uint8:
+            finished["image"] = transforms.to_unit_range(examples["image"])
+        if "label_map" in examples and "mask" not in examples:
+            finished["mask"] = label_maps.one_hot_mask(examples["label_map"], self.num_classes)
         return finished
 
     def batch_names(self, batch_index, global_batch_size):
         """Names of the items of a global training batch, in order."""
         records = self.source.records("train")
-        first = batch_index * global_batch_size
-        positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
-        indices = [order.example_at(p, len(records), self.seed)[1] for p in positions]
-        return [records[int(index)].name for index in indices]
+        indices = order.batch_indices(batch_index, global_batch_size, len(records), self.seed)
+        return [records[index].name for index in indices]
 
     def evaluation_names(self, split):
         """Names of the items of a split, in the order of `evaluation_dataset`."""
@@ -207,16 +209,18 @@ class ImagePipeline:
 
     def read_label_map(self, path):
         """Class ids of any label map file as evaluation sees them: uint8 [H, W]."""
-        ids = self.resize.label_map(tf.constant(self.labels.read(path)), self.load_size)
-        image = tf.zeros([*self.load_size, 3], tf.uint8)
-        both = transforms.center_crop({"image": image, "label_map": ids}, self.image_size)
-        return both["label_map"].numpy()
+        return single_files.read_label_map(
+            path, self.labels, self.resize, self.load_size, self.image_size
+        )
 
     def read_image(self, path):
         """Any photograph as evaluation sees it: float32 [H, W, 3] in [-1, 1]."""
-        image = self.resize.photo(tf.constant(photos.read_photo(path)), self.load_size)
-        cut = transforms.center_crop({"image": image}, self.image_size)
-        return transforms.to_unit_range(cut["image"]).numpy()
+        return single_files.read_image(path, self.resize, self.load_size, self.image_size)
+
+    def _evaluation_item(self, split):
+        """A function of an index: one item, centre-cropped."""
+        store = self._store(split)
+        return lambda index: transforms.center_crop(store.read(index), self.image_size)
 
     def _augment(self, example, epoch, index):
         for place, augment in enumerate(self.augmentations.values()):
@@ -231,23 +235,19 @@ class ImagePipeline:
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
-        options = tf.data.Options()
         # Workers are told which part is theirs; TensorFlow must not share the data out again.
+        options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-    def _labels(self, split):
-        if not self.label_names:
-            return {}
-        with tf.device("CPU:0"):
-            ids = [record.label for record in self.source.records(split)]
-            return {"label": tf.constant(ids, tf.int32)}
 
     def _store(self, split):
         """The decoded examples of a split, filled at first use."""
         if split not in self._stores:
             decoder = decoding.Decoder(
-                self.source.records(split), self.labels, self.resize, self.load_size
+                self.source.records(split), self.labels, self.resize, self.load_size,
+                self.source.contents(split),
+            )  # fmt: skip
+            self._stores[split] = decoding.open_split(
+                self.source, split, decoder, self.cache, self.root
             )
-            self._stores[split] = decoding.open_store(decoder, self.cache, self.root, split)
         return self._stores[split]

@@ -1,7 +1,8 @@
 """Where the items are: a source turns a split name into records (files and classes).
 
-Every source has `splits` (names of its splits), `records(split)` (tuple of Record, fixed order),
-`count(split)` and `label_names` (classes of whole images; empty where there are none).
+Every source has `root`, `splits` (names of its splits), `records(split)` (sequence of Record, fixed
+order), `count(split)`, `label_names` (classes of whole images; empty where there are none) and
+`contents(split)` (None where records are files; else an op that gives the bytes of an item).
 """
 
 import os
@@ -25,8 +26,40 @@ class Record:
     label_map: str | None = None
     label: int | None = None
 
+    def read(self):
+        """(bytes of the photograph, bytes of the label map or None); OSError if one is gone."""
+        paths = (self.photo, self.label_map)
+        return tuple(None if path is None else Path(path).read_bytes() for path in paths)
 
-class PairedFolders:
+    def stamp(self):
+        """JSON-clean values that change with the files; OSError if one is gone."""
+        return [file_stamp(path) for path in (self.photo, self.label_map) if path is not None]
+
+
+class FolderSource:
+    """What sources of files share. `_records` is {split: tuple of Record}."""
+
+    @property
+    def splits(self):
+        return tuple(self._records)
+
+    def records(self, split):
+        if split not in self._records:
+            raise KeyError(
+                f"The data set has no split '{split}'. Received: {self.splits} below {self.root}. "
+                f"Add the folder or list of this split, or take a share of the {self.items}: "
+                f"data/splits=hashed"
+            )
+        return self._records[split]
+
+    def count(self, split):
+        return len(self.records(split))
+
+    def contents(self, split):
+        return None
+
+
+class PairedFolders(FolderSource):
     """Photographs and label maps below two folders, paired by their relative path without suffix.
 
     `<root>/photos/<stem>.jpg` belongs to `<root>/labels/<stem>.bmp`; sub-folders are searched.
@@ -46,6 +79,8 @@ class PairedFolders:
         ValueError: no pairs, unpaired files, one stem twice, an empty split, no class folder.
         KeyError: a split that does not exist.
     """
+
+    items = "pairs"
 
     def __init__(
         self,
@@ -74,25 +109,9 @@ class PairedFolders:
             )
 
     @property
-    def splits(self):
-        return tuple(self._records)
-
-    @property
     def label_names(self):
         """Classes of whole images, sorted; the position is the id."""
         return self._label_names
-
-    def records(self, split):
-        if split not in self._records:
-            raise KeyError(
-                f"The data set has no split '{split}'. Received: {self.splits} below {self.root}. "
-                f"Add the folder or list of this split, or take a share of the pairs: "
-                f"data/splits=hashed"
-            )
-        return self._records[split]
-
-    def count(self, split):
-        return len(self.records(split))
 
     @cached_property
     def _label_names(self):
@@ -116,11 +135,7 @@ class PairedFolders:
                 )
                 for stem in stems
             )
-        if "train" not in records:
-            raise ValueError(
-                f"There is nothing to train on: split 'train' is empty. "
-                f"Received: splits={sorted(records)} below {self.root}"
-            )
+        refuse_without_train(records, self.root)
         return records
 
     @cached_property
@@ -178,23 +193,41 @@ def files_by_stem(folder, suffixes, what):
         ValueError: two files differ only in their suffix.
     """
     found = {}
+    for stem, path in walk(folder, suffixes):
+        if stem in found:
+            suffix = os.path.splitext(path)[1].lower()
+            raise ValueError(
+                f"Two {what} have the same name and differ only in their suffix. Received: "
+                f"{found[stem]} and {path}. Remove one, or read one kind only: "
+                f"data.source.{'photo' if what == 'photographs' else 'label'}_suffixes=[{suffix}]"
+            )
+        found[stem] = path
+    return found
+
+
+def walk(folder, suffixes):
+    """Yields (path below folder without suffix, path) of all files with one of the suffixes."""
     for directory, subfolders, names in os.walk(folder, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             base, suffix = os.path.splitext(name)
-            if name.startswith(".") or suffix.lower() not in suffixes:
-                continue
-            path = os.path.join(directory, name)
-            stem = Path(os.path.relpath(os.path.join(directory, base), folder)).as_posix()
-            if stem in found:
-                raise ValueError(
-                    f"Two {what} have the same name and differ only in their suffix. Received: "
-                    f"{found[stem]} and {path}. Remove one, or read one kind only: "
-                    f"data.source.{'photo' if what == 'photographs' else 'label'}_suffixes="
-                    f"[{suffix.lower()}]"
-                )
-            found[stem] = path
-    return found
+            if not name.startswith(".") and suffix.lower() in suffixes:
+                stem = Path(os.path.relpath(os.path.join(directory, base), folder)).as_posix()
+                yield stem, os.path.join(directory, name)
+
+
+def file_stamp(path):
+    """[file name, size in bytes, modification time in ns]."""
+    status = os.stat(path)
+    return [os.path.basename(path), status.st_size, status.st_mtime_ns]
+
+
+def refuse_without_train(records, root):
+    if not records.get("train"):
+        raise ValueError(
+            f"There is nothing to train on: split 'train' is empty. "
+            f"Received: splits={sorted(records)} below {root}"
+        )
 
 
 def _first(names):

@@ -16,12 +16,25 @@ class FolderSplits:
         train: str, name of the folder. Default "train".
         validation: str. Default "validation".
         test: str. Default "test".
+        validation_share: float between 0 and 1. Where there is no validation folder, this share
+            of the training folder, chosen by a hash of the name, is for validation. Default none.
+
+    Raises:
+        ValueError: a file outside these folders, a share that cannot be or that gives no item.
     """
 
-    def __init__(self, train="train", validation="validation", *, test="test"):
+    def __init__(
+        self, train="train", validation="validation", *, test="test", validation_share=None
+    ):
         self.train = train
         self.validation = validation
         self.test = test
+        self.validation_share = validation_share
+        if validation_share is not None and not 0 < validation_share < 1:
+            raise ValueError(
+                f"`validation_share` lies between 0 and 1, or is null. "
+                f"Received: validation_share={validation_share}"
+            )
 
     def assign(self, stems, root):
         split_of = {self.train: "train", self.validation: "validation", self.test: "test"}
@@ -35,7 +48,23 @@ class FolderSplits:
                     f"data.source.splits.validation=..., or split by name: data/splits=hashed"
                 )
             assigned.setdefault(split_of[folder], []).append(stem)
+        if self.validation_share and "train" in assigned and "validation" not in assigned:
+            return self._with_share(assigned, root)
         return assigned
+
+    def _with_share(self, assigned, root):
+        rule = HashedSplits({"validation": self.validation_share})
+        parts = {"train": [], "validation": []}
+        for stem in assigned["train"]:
+            parts[rule.split_of(stem)].append(stem)
+        if not all(parts.values()):
+            raise ValueError(
+                f"The share taken from {len(assigned['train'])} items below '{self.train}' leaves "
+                f"{len(parts['train'])} for training and {len(parts['validation'])} for "
+                f"validation. Received: validation_share={self.validation_share} (root={root}). "
+                f"Change data.source.splits.validation_share"
+            )
+        return {**assigned, **parts}
 
     def inner_path(self, stem):
         return stem.partition("/")[2]
@@ -132,7 +161,7 @@ class HashedSplits:
         for stem in stems:
             group = self.group_of(stem)
             groups.add(group)
-            assigned[self._split_of(group)].append(stem)
+            assigned[self.split_of(group)].append(stem)
         for split, members in assigned.items():
             if not members:
                 raise ValueError(
@@ -159,7 +188,7 @@ class HashedSplits:
             )
         return str(int(captured) % self.group_modulo)
 
-    def _split_of(self, group):
+    def split_of(self, group):
         digest = hashlib.blake2b(f"{self.seed}:{group}".encode(), digest_size=8).digest()
         position = int.from_bytes(digest, "big") / 2**64
         for split, share in self.fractions.items():

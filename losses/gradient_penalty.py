@@ -68,6 +68,9 @@ class GradientPenalty:
     Source: Gulrajani et al., NeurIPS 2017, arXiv 1704.00028, equation 3.
     """
 
+    # A gradient with respect to one image makes no sense where its score depends on batch-mates.
+    forbids_batch_statistics = True
+
     def __init__(self, weight: float = 10.0):
         self.weight = weight
 
@@ -92,6 +95,9 @@ class R1:
     Source: Mescheder, Geiger, Nowozin, ICML 2018, arXiv 1801.04406; NVlabs/stylegan2-ada-pytorch
     training/loss.py.
     """
+
+    # A gradient with respect to one image makes no sense where its score depends on batch-mates.
+    forbids_batch_statistics = True
 
     def __init__(self, weight: float = 10.0):
         self.weight = weight

@@ -11,9 +11,20 @@ import keras
 import numpy as np
 
 from models import style_encoder
-from models.discriminators import patch
-from models.generators import semantic, style_guided
-from models.layers import modulation, residual, spectral_normalization, statistics
+from models.discriminators import patch, projection
+from models.generators import class_conditional, semantic, style_guided
+from models.layers import (
+    attentive_normalization,
+    batch_normalization,
+    class_embedding,
+    down_block,
+    modulation,
+    pixel_normalization,
+    residual,
+    self_attention,
+    spectral_normalization,
+    statistics,
+)
 
 BATCH = 4
 
@@ -45,6 +56,9 @@ class Case:
         """Creates all variables of `layer` from shapes alone and returns it."""
         shapes = {key: (None, *kind.shape) for key, kind in self._items()}
         layer.build(shapes) if self.is_network else layer.build(*shapes.values())
+        for variable in layer.variables:
+            if variable.path.endswith("gate"):
+                variable.assign(0.5)  # at 0, its start, a gate hides what lies behind it
         return layer
 
     def _items(self):
@@ -94,6 +108,29 @@ class Ids:
         return rng.integers(0, self.classes, (batch, *self.shape)).astype("int32")
 
 
+@dataclasses.dataclass(frozen=True)
+class Seeds:
+    """Any 32 bits, two numbers an image."""
+
+    shape: tuple = (2,)
+    dtype = "int32"
+
+    def sample(self, rng, batch):
+        return rng.integers(-(2**31), 2**31, (batch, *self.shape)).astype("int32")
+
+
+def attentive_norm(**kwargs):
+    return attentive_normalization.AttentiveNormalization(3, temperature=0.7, **kwargs)
+
+
+def class_generator(channels=(8, 6, 4), noise_dim=6, **kwargs):
+    return class_conditional.ClassConditionalGenerator(7, channels, noise_dim=noise_dim, **kwargs)
+
+
+def class_discriminator(**kwargs):
+    return projection.ProjectionDiscriminator(7, (4, 6, 6), downsample=(1, 1, 0), **kwargs)
+
+
 def small_generator(**kwargs):
     settings = {"upsample": (False, True), "normalizer": modulation.SPADE(6), **kwargs}
     return semantic.SpadeGenerator(4, (2, 1), **settings)
@@ -108,6 +145,10 @@ IMAGE = {"image": ((8, 16, 3), FLOAT)}
 STYLE = {"mean": ((5,), FLOAT), "log_variance": ((5,), FLOAT)}
 X = Normal((4, 6, 5))
 MASK = Mask((8, 16, 3))
+LABEL, LABELS = Ids(7), {"label": Ids(7), "noise": Normal((6,))}
+SQUARE = {"image": ((16, 16, 3), FLOAT)}
+JUDGED = {"label": Ids(7), "image": Normal((16, 12, 3))}
+SCORES = {"logits": [((1,), FLOAT)], "features": [[(8, 6, 4), (4, 3, 6), (4, 3, 6)]]}
 
 CASES = [
     Case(
@@ -149,7 +190,135 @@ CASES = [
         (X, MASK),
         (4, 6, 5),
     ),
+    Case(
+        "ResidualBlock-class-conditional",
+        lambda: residual.ResidualBlock(
+            5,
+            batch_normalization.ConditionalBatchNormalization(7),
+            activation="relu",
+            upsample=True,
+            middle=4,
+            normalize_skip=False,
+            initial_gain=2.0,
+        ),
+        (X, LABEL),
+        (8, 12, 5),
+    ),
+    Case(
+        "ConditionalBatchNormalization",
+        lambda: batch_normalization.ConditionalBatchNormalization(7),
+        (X, LABEL),
+        (4, 6, 5),
+    ),
+    Case(
+        "ConditionalBatchNormalization-columns",
+        lambda: batch_normalization.ConditionalBatchNormalization(7),
+        (X, Ids(7, (1,))),
+        (4, 6, 5),
+    ),
+    Case(
+        "ConditionalBatchNormalization-vectors",
+        lambda: batch_normalization.ConditionalBatchNormalization(7),
+        (X, Normal((9,))),
+        (4, 6, 5),
+    ),
+    Case("PlainBatchNormalization", batch_normalization.PlainBatchNormalization, (X,), (4, 6, 5)),
+    Case("PixelNormalization", pixel_normalization.PixelNormalization, (X,), (4, 6, 5)),
+    Case(
+        "ClassEmbedding",
+        lambda: class_embedding.ClassEmbedding(7, 5),
+        (LABEL,),
+        (5,),
+        training_argument=False,
+    ),
+    Case(
+        "AttentiveNormalization",
+        attentive_norm,
+        (X, Seeds()),
+        {"outputs": (4, 6, 5), "layout": ((4, 6, 3), FLOAT)},
+    ),
+    Case(
+        "AttentiveNormalization-bare",
+        lambda: attentive_norm(
+            affine=False,
+            value_convolution=False,
+            key_pooling=1,
+            entity_initializer="orthogonal",
+            orthogonal_weight=0.0,
+        ),
+        (Normal((3, 5, 8)), Seeds()),
+        {"outputs": (3, 5, 8), "layout": ((3, 5, 3), FLOAT)},
+    ),
+    Case("SelfAttention", self_attention.SelfAttention, (Normal((5, 6, 16)),), (5, 6, 16)),
+    Case(
+        "SelfAttention-plain",
+        lambda: self_attention.SelfAttention(spectral_norm=False),
+        (X,),
+        (4, 6, 5),
+    ),
+    Case("DownBlock", lambda: down_block.DownBlock(3, True), (X,), (2, 3, 3)),
+    Case(
+        "DownBlock-first",
+        lambda: down_block.DownBlock(
+            3, first=True, normalizer=batch_normalization.PlainBatchNormalization()
+        ),
+        (X,),
+        (4, 6, 3),
+    ),
+    Case(
+        "DownBlock-identity-skip",
+        lambda: down_block.DownBlock(
+            5, spectral_norm=False, normalizer=statistics.InstanceStatistics()
+        ),
+        (X,),
+        (4, 6, 5),
+    ),
+    Case("ClassConditionalGenerator", class_generator, LABELS, SQUARE),
+    Case(
+        "ClassConditionalGenerator-attentive-norm",
+        lambda: class_generator(
+            attentive_norm_block=1, attentive_norm=attentive_norm(), self_attention_block=2
+        ),
+        {**LABELS, "seed": Seeds()},
+        {**SQUARE, "layout": ((8, 8, 3), FLOAT)},
+    ),
+    Case(
+        "ClassConditionalGenerator-split-noise",
+        lambda: class_generator(spectral_norm=True, embedding=class_embedding.ClassEmbedding(7, 5)),
+        LABELS,
+        SQUARE,
+    ),
+    Case(
+        "ClassConditionalGenerator-pixel-norm",
+        lambda: class_generator(
+            normalizer=pixel_normalization.PixelNormalization(),
+            embedding=class_embedding.ClassEmbedding(7, 5, split_noise=False),
+        ),
+        LABELS,
+        SQUARE,
+    ),
+    Case("ProjectionDiscriminator", class_discriminator, JUDGED, SCORES),
+    Case(
+        "ProjectionDiscriminator-attentive-norm",
+        lambda: class_discriminator(
+            spectral_norm=False,
+            normalizer=batch_normalization.PlainBatchNormalization(),
+            attentive_norm_block=1,
+            attentive_norm=attentive_norm(),
+            self_attention_block=2,
+        ),
+        {**JUDGED, "seed": Seeds()},
+        {**SCORES, "layout": ((8, 6, 3), FLOAT)},
+    ),
     Case("SpadeGenerator", small_generator, {"mask": MASK}, IMAGE),
+    Case(
+        "SpadeGenerator-attentive-norm",
+        lambda: small_generator(
+            attentive_norm_block=1, attentive_norm=attentive_norm(), self_attention_block=2
+        ),
+        {"mask": MASK, "seed": Seeds()},
+        {**IMAGE, "layout": ((4, 8, 3), FLOAT)},
+    ),
     Case(
         "SpadeGenerator-noise",
         lambda: small_generator(noise_dim=5, spectral_norm=False),

@@ -259,6 +259,8 @@ def test_auto_takes_memory_then_files_then_nothing(root, tmp_path, monkeypatch):
 def test_cache_folder_is_beside_the_data_where_that_can_be_written(tmp_path, monkeypatch):
     settings = decoded_cache.CacheSettings()
     assert settings.resolved_folder(tmp_path) == tmp_path / ".cache"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings.resolved_folder("~/x") == tmp_path / "x" / ".cache"
     monkeypatch.setattr(decoded_cache.os, "access", lambda *_: False)
     assert str(settings.resolved_folder(tmp_path)) == "datasets/.cache"
     assert decoded_cache.CacheSettings(folder="x").resolved_folder(tmp_path).name == "x"

@@ -7,6 +7,8 @@ import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from models.layers import attentive_normalization
+
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
 FILES = sorted([*FOLDER.glob("generator/*.yaml"), *FOLDER.glob("discriminator/*.yaml")])
 
@@ -33,11 +35,27 @@ def test_config_names_every_argument_and_instantiates(path):
     type(network).from_config(network.get_config())
 
 
-def test_defaults_of_the_files_are_those_of_the_constructors():
-    for name in ("generator/spade", "discriminator/multiscale_patch"):
-        network = hydra.utils.instantiate(OmegaConf.load(FOLDER / f"{name}.yaml"), _convert_="all")
-        expected, actual = type(network)().get_config(), network.get_config()
-        for config in (expected, actual):
-            config.pop("name")
-            config.get("normalizer", {"config": {"name": None}})["config"].pop("name")
-        assert actual == expected
+def without_names(config):
+    """The config of a layer, and of the templates in it, without names of their own."""
+    config = {key: value for key, value in config.items() if key != "name"}
+    for key in ("normalizer", "attentive_norm"):
+        if config.get(key):
+            config[key] = without_names(config[key]["config"])
+    return config
+
+
+@pytest.mark.parametrize(
+    ("name", "required"),
+    [
+        ("generator/spade", {}),
+        ("generator/class_conditional", {"num_classes": 10, "attentive_norm_block": 3}),
+        ("discriminator/multiscale_patch", {}),
+        ("discriminator/projection", {"num_classes": 10, "attentive_norm_block": 1}),
+    ],
+)
+def test_defaults_of_the_files_are_those_of_the_constructors(name, required):
+    network = hydra.utils.instantiate(OmegaConf.load(FOLDER / f"{name}.yaml"), _convert_="all")
+    if hasattr(network, "attentive_norm"):
+        required = {**required, "attentive_norm": attentive_normalization.AttentiveNormalization()}
+    expected = type(network)(**required).get_config()
+    assert without_names(network.get_config()) == without_names(expected)

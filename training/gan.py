@@ -7,10 +7,10 @@ import keras
 import tensorflow as tf
 
 from training import averaging as weight_averaging
+from training import gan_checks, monitoring, network_inputs
 from training import task as steps
 
 UPDATE_ORDERS = ("d_then_g", "g_then_d")
-NOISE, TERMS = 0, 1  # purposes of the seeds within a step
 
 
 class GANTask:
@@ -34,9 +34,17 @@ class GANTask:
         update_order: "d_then_g" or "g_then_d" (the order of Park et al. 2019, arXiv 1903.07291).
         discriminator_steps: discriminator updates per generator update.
         averaging: WeightAveraging of the generator, or null for none.
+        sample_labels: whether fakes are made and judged under classes drawn uniformly, instead of
+            the labels of the batch.
+        augment: callable (images, seed) -> images, applied to all that the discriminator sees, with
+            the same draws for the real and the fake batch; or null for none.
+
+    A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
+    "regularization", the sum of Keras `losses` of a network, which is part of its total.
 
     Raises:
-        ValueError: unknown update order, fewer than one discriminator step.
+        ValueError: unknown update order, fewer than one discriminator step; in `build`, networks,
+            terms or data that do not go together (see gan_checks.py).
         KeyError: in `build`, a network reads a batch entry that the data do not have.
     """
 
@@ -51,6 +59,8 @@ class GANTask:
         update_order: str = "d_then_g",
         discriminator_steps: int = 1,
         averaging: weight_averaging.WeightAveraging | None = None,
+        sample_labels: bool = False,
+        augment=None,
     ):
         if update_order not in UPDATE_ORDERS:
             raise ValueError(
@@ -73,6 +83,8 @@ class GANTask:
         self.update_order = update_order
         self.discriminator_steps = discriminator_steps
         self.averaging = averaging
+        self.sample_labels = sample_labels
+        self.augment = augment
         self.batches_per_step = discriminator_steps
         # Only some terms compare with the discriminator's view of the real image.
         self._compares_features = any(
@@ -86,9 +98,14 @@ class GANTask:
 
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates the variables of networks, optimizers and averaged generator."""
-        for network in (self.generator, self.discriminator):
-            shapes = self._input_shapes(network, spec)
-            network.build(shapes)
+        networks = (self.generator, self.discriminator)
+        shapes = [network_inputs.shapes(network, spec) for network in networks]
+        gan_checks.check_before_build(
+            *networks, spec, sample_labels=self.sample_labels, augment=self.augment
+        )
+        for network, input_shapes in zip(networks, shapes, strict=True):
+            network.build(input_shapes)
+        gan_checks.check_statistics(self.discriminator, self.terms.get("discriminator", {}))
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
         # Counted here and not read off an optimizer, whose count depends on the D:G ratio.
@@ -100,23 +117,7 @@ class GANTask:
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
         if self.averaging is not None:
-            self._averaged = self.averaging.copy_of(
-                self.generator, self._input_shapes(self.generator, spec)
-            )
-
-    def _input_shapes(self, network: keras.Model, spec: dict[str, tf.TensorSpec]) -> dict:
-        noise_dim = getattr(network, "noise_dim", None)
-        available = {key: tuple(entry.shape) for key, entry in spec.items()}
-        if noise_dim:
-            available["noise"] = (None, noise_dim)
-        missing = [key for key in network.input_keys if key not in available]
-        if missing:
-            raise KeyError(
-                f"{type(network).__name__} reads the batch entries {tuple(network.input_keys)}. "
-                f"Received: data with {tuple(spec)}, without {missing}. Choose data that provide "
-                "them, or a network that does not need them."
-            )
-        return {key: available[key] for key in network.input_keys}
+            self._averaged = self.averaging.copy_of(self.generator, shapes[0])
 
     def state(self) -> dict[str, Any]:
         """Owners of variables, by the name under which a checkpoint keeps them."""
@@ -162,57 +163,75 @@ class GANTask:
             generated = self._generate(batch, seed)
             with tape.stop_recording():
                 metrics = self._discriminator_step(batch, generated["image"], seed)
-            loss, generator_metrics = self._generator_loss(batch, generated, tape)
+            loss, generator_metrics = self._generator_loss(batch, generated, seed, tape)
         steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
         return metrics | generator_metrics
 
     def _generator_step(self, batch, seed):
         with tf.GradientTape() as tape:
             generated = self._generate(batch, seed)
-            loss, metrics = self._generator_loss(batch, generated, tape)
+            loss, metrics = self._generator_loss(batch, generated, seed, tape)
         steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
         return metrics
 
     def _generate(self, batch, seed):
-        inputs = dict(batch)
-        if getattr(self.generator, "noise_dim", None):
-            size = tf.shape(batch["image"])[0]
-            inputs["noise"] = tf.random.stateless_normal(
-                [size, self.generator.noise_dim], steps.replica_seed(seed, NOISE)
-            )
-        return self.generator(_pick(inputs, self.generator), training=True)
+        inputs = network_inputs.for_training(self.generator, self._conditions(batch, seed), seed)
+        return self.generator(inputs, training=True)
 
-    def _generator_loss(self, batch, generated, tape):
+    def _conditions(self, batch, seed):
+        """The batch with the classes that its fakes are made and judged under."""
+        if not self.sample_labels:
+            return batch
+        count = self.generator.num_classes
+        return batch | {"label": network_inputs.uniform_labels(batch["label"], count, seed)}
+
+    def _real_inputs(self, batch, seed):
+        """What the discriminator reads of a real batch."""
+        seen = batch | {"image": self._augmented(batch["image"], seed)}
+        return network_inputs.for_training(self.discriminator, seen, seed)
+
+    def _fake_inputs(self, batch, image, seed):
+        """What the discriminator reads of the fakes made for a batch."""
+        seen = self._conditions(batch, seed) | {"image": self._augmented(image, seed)}
+        purpose = network_inputs.FAKE_SAMPLING
+        return network_inputs.for_training(self.discriminator, seen, seed, purpose)
+
+    def _augmented(self, image, seed):
+        if self.augment is None:
+            return image
+        return self.augment(image, steps.replica_seed(seed, network_inputs.AUGMENTATION))
+
+    def _generator_loss(self, batch, generated, seed, tape):
         """The scaled total for the tape and the unweighted terms for the log."""
         real = None
         if self._compares_features:
             with tape.stop_recording():
-                real = self.discriminator(_pick(batch, self.discriminator), training=True)
-        fake_inputs = batch | {"image": generated["image"]}
-        fake = self.discriminator(_pick(fake_inputs, self.discriminator), training=True)
+                real = self.discriminator(self._real_inputs(batch, seed), training=True)
+        fake_inputs = self._fake_inputs(batch, generated["image"], seed)
+        fake = self.discriminator(fake_inputs, training=True)
         total = self.adversarial.generator(fake["logits"])
         metrics = {"g/adversarial": total}
         for name, term in self.terms.get("generator", {}).items():
             value = term(batch=batch, generated=generated, real=real, fake=fake)
             metrics[f"g/{name}"] = value
             total += term.weight * value
-        metrics["g/total"] = total
+        total = _add_regularization(total, self.generator, metrics, "g")
+        metrics |= _monitored("g", self.generator, generated)
         return steps.scale_for_replicas(total, self.optimizers["generator"]), metrics
 
     def _discriminator_step(self, batch, fake_image, seed):
         """One update on a real and a fake batch, which pass as one so that statistics agree."""
         optimizer = self.optimizers["discriminator"]
-        fake_image = tf.stop_gradient(fake_image)
-        real_inputs = _pick(batch, self.discriminator)
-        fake_inputs = real_inputs | {"image": fake_image}
+        real_inputs = self._real_inputs(batch, seed)
+        fake_inputs = self._fake_inputs(batch, tf.stop_gradient(fake_image), seed)
         both = {key: tf.concat([real_inputs[key], fake_inputs[key]], 0) for key in real_inputs}
 
         def critic(image):
             return self.discriminator(real_inputs | {"image": image}, training=True)
 
         with tf.GradientTape() as tape:
-            logits = self.discriminator(both, training=True)["logits"]
-            real, fake = zip(*(tf.split(scale, 2) for scale in logits), strict=True)
+            outputs = self.discriminator(both, training=True)
+            real, fake = zip(*(tf.split(scale, 2) for scale in outputs["logits"]), strict=True)
             total = self.adversarial.discriminator(list(real), list(fake))
             metrics = {
                 "d/adversarial": total,
@@ -222,16 +241,16 @@ class GANTask:
             for name, term in self.terms.get("discriminator", {}).items():
                 value = term(
                     critic=critic,
-                    real_image=batch["image"],
-                    fake_image=fake_image,
-                    seed=steps.replica_seed(seed, TERMS),
+                    real_image=real_inputs["image"],
+                    fake_image=fake_inputs["image"],
+                    seed=steps.replica_seed(seed, network_inputs.TERMS),
                 )
                 metrics[f"d/{name}"] = value
                 total += term.weight * value
-            metrics["d/total"] = total
+            total = _add_regularization(total, self.discriminator, metrics, "d")
             loss = steps.scale_for_replicas(total, optimizer)
         steps.apply_gradients(tape, loss, self.discriminator, optimizer)
-        return metrics
+        return metrics | _monitored("d", self.discriminator, outputs)
 
     def after_step(self) -> None:
         """Moves the averaged generator."""
@@ -251,12 +270,8 @@ class GANTask:
         strategy.run(self._calibration_forward_on_replica, (batch, number))
 
     def _calibration_forward_on_replica(self, batch, number):
-        inputs = dict(batch)
-        if getattr(self._averaged, "noise_dim", None):
-            size = tf.shape(batch["image"])[0]
-            seed = steps.replica_seed(tf.stack([0, number]), NOISE)
-            inputs["noise"] = tf.random.stateless_normal([size, self._averaged.noise_dim], seed)
-        self._averaged(_pick(inputs, self._averaged), training=True)
+        inputs = network_inputs.for_training(self._averaged, batch, tf.stack([0, number]))
+        self._averaged(inputs, training=True)
 
     def generate(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Outputs of the averaged generator (of the raw one without averaging)."""
@@ -264,18 +279,18 @@ class GANTask:
         return self._infer(network, batch, seeds)
 
     def previews(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The raw and the averaged generator's images side by side."""
-        columns = {"generated": self._infer(self.generator, batch, seeds)["image"]}
+        """Images of the raw and the averaged generator; the layout of the last, if it has one."""
+        outputs = self._infer(self.generator, batch, seeds)
+        columns = {"generated": outputs["image"]}
         if self._averaged is not None:
-            columns["averaged"] = self._infer(self._averaged, batch, seeds)["image"]
+            outputs = self._infer(self._averaged, batch, seeds)
+            columns["averaged"] = outputs["image"]
+        if "layout" in outputs:
+            columns["layout"] = monitoring.overlay(outputs["image"], outputs["layout"])
         return columns
 
     def _infer(self, network, batch, seeds):
-        inputs = dict(batch)
-        if getattr(network, "noise_dim", None):
-            inputs["noise"] = steps.noise_from_seeds(seeds, network.noise_dim)
-        keys = set(network.input_keys) | set(getattr(network, "optional_keys", ()))
-        return network({key: inputs[key] for key in keys if key in inputs}, training=False)
+        return network(network_inputs.for_inference(network, batch, seeds), training=False)
 
 
 class _Variables:
@@ -285,8 +300,17 @@ class _Variables:
         self.variables = variables
 
 
-def _pick(inputs, network):
-    return {key: inputs[key] for key in network.input_keys}
+def _add_regularization(total, network, metrics, owner):
+    """The total with the network's own losses, which are logged with it; closes the list."""
+    if network.losses:
+        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
+        total += metrics[f"{owner}/regularization"]
+    metrics[f"{owner}/total"] = total
+    return total
+
+
+def _monitored(owner, network, outputs):
+    return {f"{owner}/{n}": value for n, value in monitoring.scalars(network, outputs).items()}
 
 
 def _mean_over_scales(logits):

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from models.layers import modulation, residual
+from models.layers import block_attention, modulation, residual
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -27,19 +27,25 @@ class SpadeGenerator(keras.Model):
         normalizer: layer, template of every normalisation; default `SPADE()`.
         noise_dim: int, length of the noise vector, or None (default) for no noise.
         spectral_norm: bool, on the convolutions of the blocks, default True.
+        attentive_norm_block: int from 1, block whose sum attentive normalisation follows, or None
+            (default).
+        self_attention_block: int from 1, the same for self-attention.
+        attentive_norm: AttentiveNormalization, a template with its settings; None is the default.
 
     Call arguments:
-        inputs: dict of "mask" float [B, H, W, K] and, in noise mode, "noise" float [B, noise_dim].
+        inputs: dict of "mask" float [B, H, W, K] and, in noise mode, "noise" float [B, noise_dim];
+            with attentive normalisation, in training, "seed" int32 [B, 2].
             H and W are multiples of the stride, independent of each other.
         training: bool.
 
     Returns:
-        dict of "image": float32 [B, H, W, 3] in (-1, 1).
+        dict of "image": float32 [B, H, W, 3] in (-1, 1); with attentive normalisation also
+        "layout": float32 [B, h, w, entities].
 
     Raises:
         ValueError: H or W not divisible by the stride, or in noise mode not those of `build`;
             `multipliers` and `upsample` of different lengths; a channel count that is not a
-            positive integer.
+            positive integer; an attention block that does not exist.
 
     Source: arXiv 1903.07291, appendix A; NVlabs/SPADE, models/networks/generator.py.
     """
@@ -53,6 +59,9 @@ class SpadeGenerator(keras.Model):
         normalizer=None,
         noise_dim=None,
         spectral_norm=True,
+        attentive_norm_block=None,
+        self_attention_block=None,
+        attentive_norm=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -62,6 +71,9 @@ class SpadeGenerator(keras.Model):
         residual.keep_template(self, "normalizer", normalizer or modulation.SPADE())
         self.noise_dim = noise_dim
         self.spectral_norm = spectral_norm
+        self.attentive_norm_block = attentive_norm_block
+        self.self_attention_block = self_attention_block
+        residual.keep_template(self, "attentive_norm", attentive_norm)
         channels = _block_channels(width, self.multipliers, self.upsample)
         self.blocks = [
             residual.ResidualBlock(
@@ -69,11 +81,15 @@ class SpadeGenerator(keras.Model):
             )
             for index, filters in enumerate(channels)
         ]
+        self.attention = block_attention.layers_after(
+            len(self.blocks), attentive_norm_block, self_attention_block, attentive_norm
+        )
         self.to_image = keras.layers.Conv2D(3, 3, padding="same", name="to_image")
 
     @property
     def input_keys(self):
-        return ("mask",) if self.noise_dim is None else ("mask", "noise")
+        noise = () if self.noise_dim is None else ("noise",)
+        return ("mask", *noise, *block_attention.input_keys(self.attentive_norm_block))
 
     @property
     def stride(self):
@@ -91,17 +107,22 @@ class SpadeGenerator(keras.Model):
         else:
             self.start = keras.layers.Dense(height * width * channels, name="start")
             self.start.build((None, self.noise_dim))
-        for block, upsample in zip(self.blocks, self.upsample, strict=True):
+        for block, after, upsample in self._stages():
             if upsample:
                 height, width = 2 * height, 2 * width
             condition_shape = (None, height, width, mask_shape[-1])
             block.build((None, height, width, channels), condition_shape)
             channels = block.filters
+            if after is not None:
+                after.build((None, height, width, channels))
         self.to_image.build((None, height, width, channels))
         self.built = True
 
+    def _stages(self):
+        return zip(self.blocks, self.attention, self.upsample, strict=True)
+
     def call(self, inputs, training=False):
-        mask = inputs["mask"]
+        mask, extras = inputs["mask"], {}
         height, width = _start_grid(mask.shape, self.stride)
         condition = modulation.resize_nearest(mask, height, width)
         if self.noise_dim is None:
@@ -110,14 +131,16 @@ class SpadeGenerator(keras.Model):
             self._check_size(mask.shape)
             x = self.start(inputs["noise"])
             x = ops.reshape(x, (-1, height, width, self.blocks[0].filters))
-        for block, upsample in zip(self.blocks, self.upsample, strict=True):
+        for block, after, upsample in self._stages():
             if upsample:
-                x = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
+                x = residual.double(x)
                 # Once per resolution, not once per normalisation.
                 condition = modulation.resize_nearest(mask, x.shape[1], x.shape[2])
             x = block(x, condition, training=training)
+            x, of_block = block_attention.attend(after, x, inputs, training)
+            extras |= of_block
         image = self.to_image(ops.leaky_relu(x, 0.2))
-        return {"image": ops.tanh(ops.cast(image, "float32"))}
+        return {"image": ops.tanh(ops.cast(image, "float32")), **extras}
 
     def _check_size(self, mask_shape):
         if tuple(mask_shape[1:3]) != tuple(self.mask_size):
@@ -136,13 +159,14 @@ class SpadeGenerator(keras.Model):
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),
             "noise_dim": self.noise_dim,
             "spectral_norm": self.spectral_norm,
+            "attentive_norm_block": self.attentive_norm_block,
+            "self_attention_block": self.self_attention_block,
+            "attentive_norm": keras.saving.serialize_keras_object(self.attentive_norm),
         }
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        config["normalizer"] = keras.saving.deserialize_keras_object(config["normalizer"])
-        return cls(**config)
+        return cls(**residual.with_templates(config, "normalizer", "attentive_norm"))
 
 
 def _block_channels(width, multipliers, upsample):

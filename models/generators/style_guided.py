@@ -17,7 +17,8 @@ class StyleGuidedGenerator(keras.Model):
 
     Call arguments:
         inputs: dict of "mask" float [B, H, W, K], "noise" float [B, noise_dim], "image" float
-            [B, H, W, 3] (training only) and, optionally at inference, "style_image" of its shape.
+            [B, H, W, 3] (training only) and, optionally at inference, "style_image" of its shape;
+            and what else the generator reads.
         training: bool.
 
     Returns:
@@ -31,7 +32,6 @@ class StyleGuidedGenerator(keras.Model):
     models/pix2pix_model.py (`encode_z`).
     """
 
-    input_keys = ("mask", "noise", "image")
     optional_keys = ("style_image",)
 
     def __init__(self, generator, encoder, **kwargs):
@@ -44,6 +44,10 @@ class StyleGuidedGenerator(keras.Model):
             )
         self.generator = generator
         self.encoder = encoder
+
+    @property
+    def input_keys(self):
+        return (*self.generator.input_keys, "image")
 
     @property
     def noise_dim(self):
@@ -64,7 +68,8 @@ class StyleGuidedGenerator(keras.Model):
             extras = {"style_mean": mean, "style_log_variance": log_variance}
         elif "style_image" in inputs:
             z = self.encoder({"image": inputs["style_image"]}, training=False)["mean"]
-        generated = self.generator({"mask": inputs["mask"], "noise": z}, training=training)
+        of_generator = {key: inputs[key] for key in self.generator.input_keys if key in inputs}
+        generated = self.generator({**of_generator, "noise": z}, training=training)
         return {**generated, **extras}
 
     def get_config(self):

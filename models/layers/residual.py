@@ -1,20 +1,27 @@
 """The pre-activation residual block shared by the generators, with an injected normaliser."""
 
 import keras
+from keras import ops
 
 from models.layers import spectral_normalization
 
 
-def fresh_copy(layer):
+def fresh_copy(layer, name=None):
     """Returns an unbuilt layer with the settings of `layer` and a name and weights of its own."""
     config = layer.get_config()
     config.pop("name", None)
-    return type(layer).from_config(config)
+    return type(layer).from_config(config if name is None else {**config, "name": name})
 
 
 def keep_template(owner, name, layer):
     """Stores `layer` as a setting of `owner`: to be copied, never built or tracked itself."""
     object.__setattr__(owner, name, layer)  # Keras' own setattr would make it a sub-layer
+
+
+def with_templates(config, *names):
+    """Returns the config with the serialised templates of these names turned into layers."""
+    restored = {n: keras.saving.deserialize_keras_object(config[n]) for n in names if n in config}
+    return {**config, **restored}
 
 
 def convolution(filters, kernel_size, *, spectral_norm, **kwargs):
@@ -23,13 +30,27 @@ def convolution(filters, kernel_size, *, spectral_norm, **kwargs):
     return kind(filters, kernel_size, padding="same", **kwargs)
 
 
+def glorot(gain=1.0):
+    """Returns Glorot's uniform initialiser with its standard deviation times `gain`."""
+    return keras.initializers.VarianceScaling(gain**2, mode="fan_avg", distribution="uniform")
+
+
+def double(x):
+    """Nearest x2 up-sampling of [B, H, W, C]."""
+    return ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
+
+
 @keras.saving.register_keras_serializable(package="tessera")
 class ResidualBlock(keras.layers.Layer):
     """Residual block whose normalisation is handed in.
 
-        main: norm -> activation -> conv3 middle -> norm -> activation -> conv3 filters
-        skip: x itself where the channels agree, else norm -> conv1 filters, no bias, no activation
-        out = main + skip,  middle = min(channels of x, filters)
+        main: norm -> activation -> (x2) -> conv3 middle -> norm -> activation -> conv3 filters
+        skip: x itself where channels and size agree, else (norm ->) conv1 filters (-> x2), no bias,
+            no activation
+        out = main + skip
+
+    The defaults are SPADE's block. The class-conditional block is relu, x2 inside, no
+    normalisation of the skip, and as many channels in the middle as at the end.
 
     Args:
         filters: int, channels of the result.
@@ -37,6 +58,11 @@ class ResidualBlock(keras.layers.Layer):
             `call(x, condition, training)`; a template: each normalisation is a fresh copy of it.
         activation: str, name of a Keras activation, default "leaky_relu" (slope 0.2).
         spectral_norm: bool, spectral normalisation of all convolutions, default True.
+        upsample: bool, nearest x2 inside the block, default False.
+        middle: int, channels between the convolutions; None (default) is
+            min(channels of x, filters).
+        normalize_skip: bool, whether a learned skip starts with a normalisation, default True.
+        initial_gain: float, factor on the initial (Glorot) deviation of the 3x3 kernels, default 1.
 
     Call arguments:
         x: float [B, H, W, C].
@@ -44,47 +70,73 @@ class ResidualBlock(keras.layers.Layer):
         training: bool.
 
     Returns:
-        float [B, H, W, filters] in the compute dtype.
+        float [B, H, W, filters] in the compute dtype; 2H and 2W when up-sampling.
 
-    Source: arXiv 1903.07291, appendix A; NVlabs/SPADE, models/networks/architecture.py.
+    Source: arXiv 1903.07291, appendix A; NVlabs/SPADE, models/networks/architecture.py. With the
+    class-conditional settings: pfnet-research/sngan_projection, gen_models/resblocks.py.
     """
 
     def __init__(
-        self, filters, normalizer, *, activation="leaky_relu", spectral_norm=True, **kwargs
+        self,
+        filters,
+        normalizer,
+        *,
+        activation="leaky_relu",
+        spectral_norm=True,
+        upsample=False,
+        middle=None,
+        normalize_skip=True,
+        initial_gain=1.0,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = filters
         keep_template(self, "normalizer", normalizer)
         self.activation = activation
         self.spectral_norm = spectral_norm
+        self.upsample = upsample
+        self.middle = middle
+        self.normalize_skip = normalize_skip
+        self.initial_gain = initial_gain
         self.norm_1 = fresh_copy(normalizer)
         self.norm_2 = fresh_copy(normalizer)
 
     def build(self, x_shape, condition_shape):
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
-        middle = min(channels, self.filters)
-        self.conv_1 = self._convolution(middle, 3, "conv_1")
-        self.conv_2 = self._convolution(self.filters, 3, "conv_2")
+        if self.upsample:
+            grid = (grid[0], *(size and 2 * size for size in grid[1:]))
+        middle = self.middle or min(channels, self.filters)
+        gain = self.initial_gain
+        self.conv_1 = self._convolution(middle, 3, "conv_1", gain)
+        self.conv_2 = self._convolution(self.filters, 3, "conv_2", gain)
         self.norm_1.build(x_shape, condition_shape)
-        self.conv_1.build(x_shape)
+        self.conv_1.build((*grid, channels))
         self.norm_2.build((*grid, middle), condition_shape)
         self.conv_2.build((*grid, middle))
-        self.learned_skip = channels != self.filters
+        self.learned_skip = channels != self.filters or self.upsample
         if self.learned_skip:
-            self.norm_skip = fresh_copy(self.normalizer)
+            if self.normalize_skip:
+                self.norm_skip = fresh_copy(self.normalizer)
+            # Its bias would double that of conv_2.
             self.conv_skip = self._convolution(self.filters, 1, "conv_skip", use_bias=False)
-            self.norm_skip.build(x_shape, condition_shape)
+            if self.normalize_skip:
+                self.norm_skip.build(x_shape, condition_shape)
             self.conv_skip.build(x_shape)
         self.built = True
 
-    def _convolution(self, filters, kernel_size, name, **kwargs):
+    def _convolution(self, filters, kernel_size, name, gain=1.0, **kwargs):
         return convolution(
-            filters, kernel_size, spectral_norm=self.spectral_norm, name=name, **kwargs
+            filters,
+            kernel_size,
+            spectral_norm=self.spectral_norm,
+            kernel_initializer=glorot(gain),
+            name=name,
+            **kwargs,
         )
 
     def call(self, x, condition, training=False):
         y = self._activate(self.norm_1(x, condition, training=training))
-        y = self._convolve(self.conv_1, y, training)
+        y = self._convolve(self.conv_1, double(y) if self.upsample else y, training)
         y = self._activate(self.norm_2(y, condition, training=training))
         y = self._convolve(self.conv_2, y, training)
         return y + self._skip(x, condition, training)
@@ -92,8 +144,11 @@ class ResidualBlock(keras.layers.Layer):
     def _skip(self, x, condition, training):
         if not self.learned_skip:
             return x
-        normalized = self.norm_skip(x, condition, training=training)
-        return self._convolve(self.conv_skip, normalized, training)
+        if self.normalize_skip:
+            x = self.norm_skip(x, condition, training=training)
+        # A 1x1 convolution commutes with copying pixels: a quarter of the work in this order.
+        x = self._convolve(self.conv_skip, x, training)
+        return double(x) if self.upsample else x
 
     def _activate(self, x):
         return keras.activations.get(self.activation)(x)
@@ -108,10 +163,12 @@ class ResidualBlock(keras.layers.Layer):
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),
             "activation": self.activation,
             "spectral_norm": self.spectral_norm,
+            "upsample": self.upsample,
+            "middle": self.middle,
+            "normalize_skip": self.normalize_skip,
+            "initial_gain": self.initial_gain,
         }
 
     @classmethod
     def from_config(cls, config):
-        config = dict(config)
-        config["normalizer"] = keras.saving.deserialize_keras_object(config["normalizer"])
-        return cls(**config)
+        return cls(**with_templates(config, "normalizer"))

@@ -128,7 +128,8 @@ class SpectralEmbedding(_SpectralNorm, keras.layers.Embedding):
     """
 
     def call(self, inputs, training=False):
-        return ops.take(self.normalized_weight(training), ops.cast(inputs, "int32"), axis=0)
+        # Not `ops.take`, which reads -1 as the last id.
+        return tf.gather(self.normalized_weight(training), ops.cast(inputs, "int32"))
 
     def compute_output_spec(self, inputs, training=False):
         return super().compute_output_spec(inputs)  # the base class knows no `training`

@@ -1,0 +1,171 @@
+"""Projection discriminator: an image judged against a class."""
+
+import keras
+from keras import ops
+
+from models.layers import (
+    block_attention,
+    class_embedding,
+    down_block,
+    residual,
+    spectral_normalization,
+)
+
+
+@keras.saving.register_keras_serializable(package="tessera")
+class ProjectionDiscriminator(keras.Model):
+    """Scores whether an image is real and of its class.
+
+        h = sum over positions of relu(blocks(image))
+        D(x, y) = linear(h) + <embedding(y), h>
+
+    Args:
+        num_classes: int.
+        channels: sequence of int, of each block. 32 px (default): (128, 128, 128, 128); 64 px:
+            (64, 128, 256, 512, 1024); 128 px: (64, 128, 256, 512, 1024, 1024).
+        downsample: sequence of bool, as long as `channels`: whether the block halves the size.
+            Default (T, T, F, F); the larger sizes: all T, and F for the sixth block.
+        spectral_norm: bool, on every layer, default True.
+        normalizer: layer, template of normalisations before the activations, called
+            (x, training=...); None (default) for none. Batch statistics do not go with gradient
+            penalties.
+        attentive_norm_block: int from 1, block whose sum attentive normalisation follows, or None
+            (default).
+        self_attention_block: int from 1, the same for self-attention.
+        attentive_norm: AttentiveNormalization, a template with its settings; None is the default.
+
+    Call arguments:
+        inputs: dict of "label" int [B] or [B, 1] in 0..num_classes-1, "image" float [B, H, W, 3] in
+            [-1, 1]; with attentive normalisation, in training, "seed" int32 [B, 2].
+        training: bool.
+
+    Returns:
+        dict of "logits": [float32 [B, 1]] and "features": [[the sum of each block, in the compute
+        dtype]]; with attentive normalisation also "layout": float32 [B, h, w, entities].
+
+    Raises:
+        ValueError: no class; no block; lists of different lengths; an attention block that does not
+            exist; in `build`, an image that cannot be halved so often.
+
+    Source: Miyato, Koyama, arXiv 1802.05637; pfnet-research/sngan_projection, dis_models/.
+    """
+
+    def __init__(
+        self,
+        num_classes,
+        channels=(128, 128, 128, 128),
+        *,
+        downsample=(True, True, False, False),
+        spectral_norm=True,
+        normalizer=None,
+        attentive_norm_block=None,
+        self_attention_block=None,
+        attentive_norm=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if num_classes < 1 or not channels or len(channels) != len(downsample):
+            raise ValueError(
+                "Expected at least one class and block, and one downsample flag per block. "
+                f"Received: num_classes={num_classes}, channels={tuple(channels)}, "
+                f"downsample={tuple(downsample)}. Give both lists the same length."
+            )
+        self.num_classes = num_classes
+        self.channels = tuple(channels)
+        self.downsample = tuple(bool(flag) for flag in downsample)
+        self.spectral_norm = spectral_norm
+        residual.keep_template(self, "normalizer", normalizer)
+        self.attentive_norm_block = attentive_norm_block
+        self.self_attention_block = self_attention_block
+        residual.keep_template(self, "attentive_norm", attentive_norm)
+        self.blocks = [
+            down_block.DownBlock(
+                filters,
+                halve,
+                first=index == 0,
+                spectral_norm=spectral_norm,
+                normalizer=normalizer,
+                name=f"block_{index}",
+            )
+            for index, (filters, halve) in enumerate(
+                zip(self.channels, self.downsample, strict=True)
+            )
+        ]
+        self.attention = block_attention.layers_after(
+            len(self.blocks), attentive_norm_block, self_attention_block, attentive_norm
+        )
+        # Both in float32: sums over all positions are too large for 16 bits.
+        if spectral_norm:
+            self.linear = spectral_normalization.SpectralDense(
+                1, use_bias=False, dtype="float32", name="linear"
+            )
+            self.class_embedding = spectral_normalization.SpectralEmbedding(
+                num_classes,
+                self.channels[-1],
+                embeddings_initializer="glorot_uniform",
+                dtype="float32",
+                name="class_embedding",
+            )
+        else:
+            self.linear = keras.layers.Dense(1, use_bias=False, dtype="float32", name="linear")
+            self.class_embedding = class_embedding.ClassEmbedding(
+                num_classes, self.channels[-1], dtype="float32", name="class_embedding"
+            )
+
+    @property
+    def input_keys(self):
+        return ("label", "image", *block_attention.input_keys(self.attentive_norm_block))
+
+    def build(self, input_shape):
+        _, height, width, channels = input_shape["image"]
+        halvings = sum(self.downsample)
+        if min(height, width) < 2**halvings:
+            raise ValueError(
+                f"Expected images of at least {2**halvings} px, which {halvings} blocks halve. "
+                f"Received: (H, W)=({height}, {width}). Use fewer blocks."
+            )
+        for block, after in zip(self.blocks, self.attention, strict=True):
+            block.build((None, height, width, channels))
+            channels = block.filters
+            if block.downsample:
+                height, width = height // 2, width // 2
+            if after is not None:
+                after.build((None, height, width, channels))
+        self.linear.build((None, channels))
+        self.class_embedding.build((None,))
+        self.built = True
+
+    def call(self, inputs, training=False):
+        x, features, extras = inputs["image"], [], {}
+        for block, after in zip(self.blocks, self.attention, strict=True):
+            x = block(x, training=training)
+            x, of_block = block_attention.attend(after, x, inputs, training)
+            extras |= of_block
+            features.append(x)
+        summed = ops.sum(ops.cast(ops.relu(x), "float32"), axis=(1, 2))
+        labels = ops.reshape(inputs["label"], (-1,))
+        projection = ops.sum(
+            self._apply(self.class_embedding, labels, training) * summed, axis=-1, keepdims=True
+        )
+        logits = self._apply(self.linear, summed, training) + projection
+        return {"logits": [logits], "features": [features], **extras}
+
+    def _apply(self, layer, x, training):
+        return layer(x, training=training) if self.spectral_norm else layer(x)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "channels": list(self.channels),
+            "downsample": list(self.downsample),
+            "spectral_norm": self.spectral_norm,
+            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
+            "attentive_norm_block": self.attentive_norm_block,
+            "self_attention_block": self.self_attention_block,
+            "attentive_norm": keras.saving.serialize_keras_object(self.attentive_norm),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**residual.with_templates(config, "normalizer", "attentive_norm"))

@@ -1,0 +1,64 @@
+"""Attention on the sum of one residual block, before the next block's norm and activation."""
+
+from models.layers import attentive_normalization, residual, self_attention
+
+
+def layers_after(blocks, attentive_norm_block, self_attention_block, attentive_norm=None):
+    """Returns the layer that follows each block, None where there is none.
+
+    Args:
+        blocks: int, number of blocks.
+        attentive_norm_block: int from 1, the block that attentive normalisation follows, or None.
+        self_attention_block: int from 1, the block that self-attention follows, or None.
+        attentive_norm: AttentiveNormalization, a template; None has the default settings.
+
+    Raises:
+        ValueError: a block that does not exist, or one block for both.
+    """
+    after = [None] * blocks
+    choices = {
+        "attentive_norm_block": attentive_norm_block,
+        "self_attention_block": self_attention_block,
+    }
+    for name, block in choices.items():
+        if block is not None and not 1 <= block <= blocks:
+            raise ValueError(
+                f"Expected a block from 1 to {blocks}, or null for none. Received: {name}={block}."
+            )
+    if attentive_norm_block is not None and attentive_norm_block == self_attention_block:
+        raise ValueError(
+            "Expected different blocks for attentive normalisation and self-attention. Received: "
+            f"{attentive_norm_block} for both. Set one of them to null."
+        )
+    if attentive_norm_block is not None:
+        template = attentive_norm or attentive_normalization.AttentiveNormalization()
+        layer = residual.fresh_copy(template, name="attentive_norm")
+        after[attentive_norm_block - 1] = layer
+    if self_attention_block is not None:
+        after[self_attention_block - 1] = self_attention.SelfAttention(name="self_attention")
+    return after
+
+
+def input_keys(attentive_norm_block):
+    """Returns what attentive normalisation adds to a network's `input_keys`."""
+    return () if attentive_norm_block is None else ("seed",)
+
+
+def attend(layer, x, inputs, training):
+    """Applies what `layers_after` put after a block.
+
+    Args:
+        layer: AttentiveNormalization, SelfAttention or None.
+        x: float [B, H, W, C], the block's sum.
+        inputs: the network's inputs; attentive normalisation reads "seed" when training.
+        training: bool.
+
+    Returns:
+        (x, extras): the result, and {"layout": [B, H, W, n]} of attentive normalisation or {}.
+    """
+    if layer is None:
+        return x, {}
+    if isinstance(layer, self_attention.SelfAttention):
+        return layer(x, training=training), {}
+    result = layer(x, inputs.get("seed") if training else None, training=training)
+    return result["outputs"], {"layout": result["layout"]}

@@ -1,0 +1,113 @@
+"""The residual block of critics without a label map."""
+
+import keras
+from keras import ops
+
+from models.layers import residual
+
+
+@keras.saving.register_keras_serializable(package="tessera")
+class DownBlock(keras.layers.Layer):
+    """Residual block of a critic, at its end down-sampling.
+
+        main: (norm ->) (relu ->) conv3 middle -> (norm ->) relu -> conv3 filters -> (pool)
+        skip: x itself where channels and size agree, else (pool ->) conv1 filters
+        out = main + skip
+
+    Args:
+        filters: int, channels of the result.
+        downsample: bool, average pooling 2 x 2 / 2 at the end, default False.
+        first: bool, True for the block that sees the image: no activation and no normalisation in
+            front, and `filters` channels in the middle instead of those of x. Default False.
+        spectral_norm: bool, on all convolutions, default True.
+        normalizer: layer, template, called (x, training=...); None (default) for none.
+
+    Call arguments:
+        x: float [B, H, W, C].
+        training: bool.
+
+    Returns:
+        float [B, H, W, filters] in the compute dtype; H/2 and W/2 when down-sampling.
+
+    Source: Miyato, Koyama, arXiv 1802.05637; pfnet-research/sngan_projection,
+    dis_models/resblocks.py.
+    """
+
+    def __init__(
+        self,
+        filters,
+        downsample=False,
+        *,
+        first=False,
+        spectral_norm=True,
+        normalizer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.downsample = downsample
+        self.first = first
+        self.spectral_norm = spectral_norm
+        residual.keep_template(self, "normalizer", normalizer)
+        self.norms = [] if normalizer is None else [
+            residual.fresh_copy(normalizer) for _ in range(1 if first else 2)
+        ]  # fmt: skip
+
+    def build(self, x_shape):
+        channels, grid = x_shape[-1], tuple(x_shape[:-1])
+        middle = self.filters if self.first else channels
+        self.conv_1 = self._convolution(middle, 3, "conv_1", gain=2**0.5)
+        self.conv_2 = self._convolution(self.filters, 3, "conv_2", gain=2**0.5)
+        self.conv_1.build(x_shape)
+        self.conv_2.build((*grid, middle))
+        for norm, size in zip(reversed(self.norms), (middle, channels), strict=False):
+            norm.build((*grid, size))
+        self.learned_skip = self.first or self.downsample or channels != self.filters
+        if self.learned_skip:
+            self.conv_skip = self._convolution(self.filters, 1, "conv_skip")
+            self.conv_skip.build(x_shape)
+        self.built = True
+
+    def _convolution(self, filters, kernel_size, name, gain=1.0):
+        return residual.convolution(
+            filters,
+            kernel_size,
+            spectral_norm=self.spectral_norm,
+            kernel_initializer=residual.glorot(gain),
+            name=name,
+        )
+
+    def call(self, x, training=False):
+        norms = iter(self.norms)
+        y = x if self.first else self._activate(x, norms, training)
+        y = self._convolve(self.conv_1, y, training)
+        y = self._convolve(self.conv_2, self._activate(y, norms, training), training)
+        skip = self._pool(x)
+        if self.learned_skip:
+            # Pooling commutes with a 1x1 convolution: a quarter of the work in this order.
+            skip = self._convolve(self.conv_skip, skip, training)
+        return self._pool(y) + skip
+
+    def _activate(self, x, norms, training):
+        norm = next(norms, None)
+        return ops.relu(x if norm is None else norm(x, training=training))
+
+    def _pool(self, x):
+        return ops.average_pool(x, 2, strides=2) if self.downsample else x
+
+    def _convolve(self, layer, x, training):
+        return layer(x, training=training) if self.spectral_norm else layer(x)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "downsample": self.downsample,
+            "first": self.first,
+            "spectral_norm": self.spectral_norm,
+            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**residual.with_templates(config, "normalizer"))

@@ -1,0 +1,267 @@
+"""Normalisation by class, pixel normalisation, embeddings and the class-conditional block."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.layers import (
+    batch_normalization,
+    class_embedding,
+    down_block,
+    pixel_normalization,
+    residual,
+    spectral_normalization,
+)
+from tests import numpy_networks
+
+RNG = np.random.default_rng(0)
+X = (2.0 + 3.0 * RNG.normal(size=(4, 4, 6, 5))).astype("float32")
+LABELS = np.array([2, 0, 2, 1])
+
+
+def conditional(num_classes=3, x_shape=X.shape, condition_shape=(None,), **kwargs):
+    layer = batch_normalization.ConditionalBatchNormalization(num_classes, **kwargs)
+    layer.build(x_shape, condition_shape)
+    return layer
+
+
+def shake(layer):
+    for variable in layer.trainable_variables:
+        variable.assign(RNG.normal(1.0, 0.5, variable.shape))
+    return layer
+
+
+def loop(x, gamma, beta, labels):
+    """Every image, row and column with the scale and shift of its class."""
+    normalized = numpy_networks.normalize(x.astype("float64"), (0, 1, 2))
+    out = np.zeros_like(normalized)
+    for image, label in enumerate(labels):
+        for row in range(x.shape[1]):
+            for column in range(x.shape[2]):
+                out[image, row, column] = gamma[label] * normalized[image, row, column]
+                out[image, row, column] += beta[label]
+    return out
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
+def test_each_image_gets_the_scale_and_shift_of_its_class(shape, dtype):
+    layer = shake(conditional(condition_shape=(None, *shape[1:])))
+    expected = loop(X, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
+    actual = layer(X, LABELS.reshape(shape).astype(dtype), training=True)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (1, 6), (6, 1)])
+def test_no_shape_trap_where_batch_and_height_agree(size):
+    """[B, 1, C] instead of [B, 1, 1, C]: silently wrong for B = H, another shape for H = 1."""
+    x = RNG.normal(size=(4, *size, 5)).astype("float32")
+    layer = shake(conditional(x_shape=x.shape))
+    expected = loop(x, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
+    actual = layer(x, LABELS, training=True)
+    assert actual.shape == x.shape
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_initial_values():
+    layer = conditional()
+    np.testing.assert_array_equal(layer.gamma.numpy(), np.ones((3, 5)))
+    np.testing.assert_array_equal(layer.beta.numpy(), np.zeros((3, 5)))
+    np.testing.assert_array_equal(layer.normalization.moving_mean.numpy(), np.zeros(5))
+    np.testing.assert_array_equal(layer.normalization.moving_variance.numpy(), np.ones(5))
+    # With a moving variance from 0 the first inference would scale by 1 / sqrt(epsilon) = 316.
+    np.testing.assert_allclose(layer(X, LABELS, training=False), X, rtol=1e-4)
+
+
+def test_momentum_and_epsilon_are_used():
+    layer = conditional(momentum=0.75, epsilon=0.5)
+    out = layer(X, LABELS, training=True)
+    expected = numpy_networks.normalize(X.astype("float64"), (0, 1, 2), epsilon=0.5)
+    np.testing.assert_allclose(out, expected, atol=1e-4)
+    mean = X.mean((0, 1, 2))
+    np.testing.assert_allclose(layer.normalization.moving_mean.numpy(), 0.25 * mean, rtol=1e-4)
+
+
+def test_a_block_of_two_normalisations_trains():
+    """With gamma from 0 every gradient of the branch would be exactly 0."""
+    block = residual.ResidualBlock(
+        5, batch_normalization.ConditionalBatchNormalization(3), activation="relu"
+    )
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(block(X, LABELS, training=True) ** 2)
+    for variable, gradient in zip(
+        block.trainable_variables, tape.gradient(loss, block.trainable_variables), strict=True
+    ):
+        if variable.ndim > 1:
+            assert np.abs(gradient).max() > 1e-4, variable.path
+
+
+def test_inference_belongs_to_the_image():
+    layer = shake(conditional())
+    layer(X, LABELS, training=True)
+    together = layer(X, LABELS, training=False)
+    np.testing.assert_allclose(layer(X[1:2], LABELS[1:2]), together[1:2], atol=1e-5)
+
+
+def test_vectors_modulate_linearly_around_1():
+    vectors = RNG.normal(size=(4, 7)).astype("float32")
+    layer = conditional(condition_shape=(None, 7))
+    gain, bias = vectors @ layer.gain.kernel.numpy(), vectors @ layer.bias.kernel.numpy()
+    normalized = numpy_networks.normalize(X.astype("float64"), (0, 1, 2))
+    expected = (1 + gain[:, None, None]) * normalized + bias[:, None, None]
+    np.testing.assert_allclose(layer(X, vectors, training=True), expected, atol=1e-4)
+    assert layer.gain.bias is None
+
+
+def test_gradients_of_the_tables_are_dense():
+    layer = conditional()
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(X, LABELS, training=True) ** 3)
+    assert all(
+        isinstance(gradient, tf.Tensor)
+        for gradient in tape.gradient(loss, [v.value for v in layer.trainable_variables])
+    )
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_out_of_range_does_not_pass(label):
+    labels = np.array([0, 1, 2, label])
+    embeddings = [
+        class_embedding.ClassEmbedding(3, 4),
+        spectral_normalization.SpectralEmbedding(3, 4),
+    ]
+    layer = conditional()
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{label} is not in"):
+        layer(X, labels)
+    for embedding in embeddings:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{label} is not in"):
+            embedding(labels)
+
+
+def test_class_count_is_checked():
+    with pytest.raises(ValueError, match="at least one class. Received: num_classes=0"):
+        batch_normalization.ConditionalBatchNormalization(0)
+
+
+def test_a_map_is_no_class():
+    with pytest.raises(ValueError, match=r"Received: condition_shape=\(None, 4, 6, 3\).*SPADE"):
+        conditional(condition_shape=(None, 4, 6, 3))
+
+
+@pytest.mark.parametrize("settings", [{"num_classes": 0}, {"num_classes": 3, "units": 1}])
+def test_embedding_settings_are_checked(settings):
+    with pytest.raises(ValueError, match="Received: num_classes=.*, units="):
+        class_embedding.ClassEmbedding(**settings)
+
+
+def test_embedding_looks_up_rows_and_starts_orthonormal():
+    layer = class_embedding.ClassEmbedding(3, 8)
+    vectors = layer(LABELS)
+    table = layer.table.numpy()
+    np.testing.assert_array_equal(vectors, table[LABELS])
+    np.testing.assert_allclose(table @ table.T, np.eye(3), atol=1e-5)
+
+
+def test_plain_normalisation_ignores_the_condition():
+    layer = batch_normalization.PlainBatchNormalization()
+    layer.build(X.shape)
+    gamma, beta = RNG.normal(size=(2, 5))
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    expected = gamma * numpy_networks.normalize(X.astype("float64"), (0, 1, 2)) + beta
+    np.testing.assert_allclose(layer(X, LABELS, training=True), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [3, 512])
+def test_pixel_normalisation_gives_mean_square_1(channels):
+    x = RNG.normal(5.0, 3.0, (2, 3, 4, channels)).astype("float32")
+    out = pixel_normalization.PixelNormalization()(x).numpy()
+    lengths = np.linalg.norm(out, axis=-1)
+    np.testing.assert_allclose(lengths, np.sqrt(channels), rtol=1e-5)  # 1.73 and 22.6
+    np.testing.assert_allclose(out / lengths[..., None], x / np.linalg.norm(x, axis=-1)[..., None],
+                               rtol=1e-4, atol=1e-6)  # fmt: skip
+
+
+def test_pixel_normalisation_of_zeros_is_zero():
+    np.testing.assert_array_equal(
+        pixel_normalization.PixelNormalization()(np.zeros((1, 2, 2, 3), "float32")), 0.0
+    )
+
+
+# Blocks.
+
+
+@pytest.mark.parametrize("filters", [3, 5])
+@pytest.mark.parametrize("upsample", [True, False])
+def test_class_conditional_block_equals_numpy(filters, upsample):
+    """cBN, ReLU, x2, conv3, cBN, ReLU, conv3; skip: x2, conv1, or x itself."""
+    block = residual.ResidualBlock(
+        filters,
+        batch_normalization.ConditionalBatchNormalization(3),
+        activation="relu",
+        upsample=upsample,
+        middle=filters,
+        normalize_skip=False,
+    )
+    block.build(X.shape, LABELS.shape)
+    numpy_networks.make_lively(block)
+    shake(block.norm_1)
+    shake(block.norm_2)
+
+    def norm(layer, x):
+        return loop(x, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
+
+    def double(x):
+        return x.repeat(2, axis=1).repeat(2, axis=2) if upsample else x
+
+    y = double(np.maximum(norm(block.norm_1, X), 0))
+    y = numpy_networks.apply(block.conv_1, y, pad=1)
+    y = numpy_networks.apply(block.conv_2, np.maximum(norm(block.norm_2, y), 0), pad=1)
+    skip = double(X.astype("float64"))
+    if upsample or filters != X.shape[-1]:
+        skip = numpy_networks.apply(block.conv_skip, skip)
+    np.testing.assert_allclose(block(X, LABELS, training=True), skip + y, atol=1e-3)
+    assert block.conv_1.filters == filters
+
+
+def test_initial_gain_multiplies_the_deviation_of_3x3_kernels():
+    def block(gain):
+        layer = residual.ResidualBlock(
+            32, pixel_normalization.PixelNormalization(), upsample=True, initial_gain=gain
+        )
+        layer.build((None, 4, 4, 32), (None,))
+        return layer
+
+    glorot = np.sqrt(2.0 / (2 * 9 * 32))
+    for gain in (1.0, 2.0):
+        layer = block(gain)
+        for convolution in (layer.conv_1, layer.conv_2):
+            np.testing.assert_allclose(convolution.kernel.numpy().std(), gain * glorot, rtol=0.05)
+        np.testing.assert_allclose(
+            layer.conv_skip.kernel.numpy().std(), np.sqrt(2.0 / 64), rtol=0.1
+        )
+
+
+def pooled(x):
+    return x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("downsample", [True, False])
+@pytest.mark.parametrize("filters", [3, 5])
+def test_down_block_equals_numpy(first, downsample, filters):
+    block = down_block.DownBlock(filters, downsample, first=first)
+    block.build(X.shape)
+    numpy_networks.make_lively(block)
+    x = X.astype("float64")
+    y = numpy_networks.apply(block.conv_1, x if first else np.maximum(x, 0), pad=1)
+    y = numpy_networks.apply(block.conv_2, np.maximum(y, 0), pad=1)
+    if downsample:
+        y = pooled(y)
+    skip = x
+    if first or downsample or filters != 5:
+        # The reference convolves before it pools, except in the first block.
+        skip = numpy_networks.apply(block.conv_skip, skip)
+        skip = pooled(skip) if downsample else skip
+    np.testing.assert_allclose(block(X), skip + y, atol=1e-3)
+    assert block.conv_1.filters == (filters if first else 5)

@@ -1,0 +1,73 @@
+"""Networks, loss terms and data that do not go together, refused before hours are spent."""
+
+import keras
+
+
+def check_before_build(generator, discriminator, spec, *, sample_labels: bool, augment) -> None:
+    """Compares what networks, data and settings say about sizes and classes.
+
+    Args:
+        generator, discriminator: networks; `num_classes` and the generator's `image_size` are
+            compared where they have them.
+        spec: TensorSpec of each batch entry.
+        sample_labels: whether classes are drawn for the fakes.
+        augment: the task's augmentation or None.
+
+    Raises:
+        ValueError: something does not fit; it is named.
+    """
+    counts = {
+        name: network.num_classes
+        for name, network in (("generator", generator), ("discriminator", discriminator))
+        if hasattr(network, "num_classes")
+    }
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            f"Expected the same number of classes in both networks. Received: {counts}. Set "
+            "num_classes of both to that of the data."
+        )
+    if sample_labels and ("generator" not in counts or "label" not in spec):
+        raise ValueError(
+            "sample_labels needs a generator with num_classes and data with labels. Received: "
+            f"{type(generator).__name__}, data with {tuple(spec)}. Set sample_labels=false."
+        )
+    made, given = getattr(generator, "image_size", None), spec.get("image")
+    if made and given is not None and tuple(given.shape[1:3]) != tuple(made):
+        raise ValueError(
+            f"Expected images of {tuple(made)} (height, width), the size the generator makes. "
+            f"Received: data of {tuple(given.shape[1:3])}. Change the image size of the data, or "
+            "the number of the generator's blocks: each doubles the size."
+        )
+    maps = [k for k in discriminator.input_keys if k != "image" and k in spec
+            and len(spec[k].shape) > 2]  # fmt: skip
+    if maps and getattr(augment, "moves_pixels", False):
+        raise ValueError(
+            "Expected an augmentation that keeps pixels in place for a discriminator that compares "
+            f"the image with {maps}. Received: {type(augment).__name__} that moves pixels. Set its "
+            "translation and cutout to 0."
+        )
+
+
+def check_statistics(discriminator, terms: dict) -> None:
+    """Refuses batch statistics in a discriminator whose gradient is penalised image by image.
+
+    Args:
+        discriminator: a built network.
+        terms: the discriminator's loss terms by name.
+
+    Raises:
+        ValueError: a term declares `forbids_batch_statistics`, and the network has some.
+    """
+    penalties = [n for n, term in terms.items() if getattr(term, "forbids_batch_statistics", False)]
+    layers = [
+        layer.path
+        for layer in discriminator._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    if penalties and layers:
+        raise ValueError(
+            "Expected a discriminator without batch statistics, since a gradient penalty holds for "
+            "each image on its own, and batch normalisation makes its score depend on its "
+            f"batch-mates. Received: terms {penalties} with {layers}. Set the discriminator's "
+            "normalizer to null, or choose another loss."
+        )
