@@ -60,7 +60,7 @@ def inspect_photo(path):
             size = (image.height, image.width)
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
             # A JPEG is read whole but only an eighth of its pixels are computed.
-            image.draft(None, (image.width // 8, image.height // 8))
+            image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(_complaint(path, error)) from None

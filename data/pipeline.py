@@ -167,18 +167,33 @@ class ImagePipeline:
         count = self.num_examples(split)
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
-        store, labels = self._store(split), self._labels(split)
+        item = self._evaluation_item(split)
 
         @without_autograph
         def example(place):
-            index = tf.minimum(place, count - 1)
-            pixels = transforms.center_crop(store.read(index), self.image_size)
-            extra = {key: tf.gather(value, index) for key, value in labels.items()}
-            return pixels | extra | {"valid": place < count}
+            return item(tf.minimum(place, count - 1)) | {"valid": place < count}
 
         dataset = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return self._batches(dataset, batch_size)
+
+    def examples(self, split, count=None):
+        """Items spread evenly over a split, as evaluation sees them.
+
+        Args:
+            split: str.
+            count: int, how many (at most all). Default all.
+
+        Returns:
+            (names, finished batch of these items).
+        """
+        names = self.evaluation_names(split)
+        count = min(count or len(names), len(names))
+        places = [place * len(names) // count for place in range(count)]
+        item = self._evaluation_item(split)
+        items = [item(tf.constant(place, tf.int64)) for place in places]
+        batch = {key: tf.stack([item[key] for item in items]) for key in items[0]}
+        return [names[place] for place in places], self.finish(batch)
 
     def finish(self, batch):
         """Scaling to [-1, 1] and the one-hot mask, for batches that still lack them.
@@ -217,6 +232,16 @@ class ImagePipeline:
         image = self.resize.photo(tf.constant(photos.read_photo(path)), self.load_size)
         cut = transforms.center_crop({"image": image}, self.image_size)
         return transforms.to_unit_range(cut["image"]).numpy()
+
+    def _evaluation_item(self, split):
+        """A function of an index: one item, centre-cropped."""
+        store, labels = self._store(split), self._labels(split)
+
+        def item(index):
+            pixels = transforms.center_crop(store.read(index), self.image_size)
+            return pixels | {key: tf.gather(value, index) for key, value in labels.items()}
+
+        return item
 
     def _augment(self, example, epoch, index):
         for place, augment in enumerate(self.augmentations.values()):

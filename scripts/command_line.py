@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import logging
 import os
 import re
 import sys
@@ -38,6 +39,7 @@ def load_tensorflow() -> None:
     turned away for that moment; if the import fails, what was said is shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
     if "tensorflow" in sys.modules or _WANTS_TRACEBACK:
         return
     sys.stderr.flush()
@@ -76,10 +78,10 @@ def load_run(run_folder) -> tuple[DictConfig, dict]:
 
 
 @functools.cache  # Hydra resolves its folder several times
-def _run_folder(resume: str | None, output_root: str, name: str) -> str:
+def _run_folder(resume: str | None, output_root: str, name: str, strategy: str) -> str:
     """The folder of the run to resume, or a new one."""
     load_tensorflow()
-    from training import run_folder
+    from training import devices, run_folder
 
     parent = Path(output_root) / name
     if resume == "auto":
@@ -88,6 +90,8 @@ def _run_folder(resume: str | None, output_root: str, name: str) -> str:
             return str(found)
     elif resume:
         return str(run_folder.RunFolder(resume, must_exist=True).path)
+    if not devices.is_chief(strategy):
+        parent = parent / "workers"  # logs only: the chief's folder is the run
     return str(run_folder.new_run_folder(parent, now()))
 
 
