@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from training import contact_sheet, run_folder, summaries
 
@@ -20,7 +20,9 @@ def run(tmp_path):
 
 
 def events(run):
-    accumulator = EventAccumulator(str(run.tensorboard), size_guidance={"tensors": 0})
+    accumulator = EventAccumulator(
+        str(run.tensorboard), tensor_size_guidance={}, size_guidance={"tensors": 0}
+    )
     accumulator.Reload()
     return accumulator
 
