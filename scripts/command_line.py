@@ -40,7 +40,7 @@ def load_tensorflow() -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    if "tensorflow" in sys.modules or _WANTS_TRACEBACK:
+    if "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -63,6 +63,28 @@ def register_resolvers() -> None:
     """Makes `${run_folder:...}` and `${hydra_folder:...}` known to the configs."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("hydra_folder", _hydra_folder, replace=True)
+
+
+def with_command(arguments: list[str], commands: tuple[str, ...], example: str) -> list[str]:
+    """Turns a first word such as `check` into the override `command=check`.
+
+    Args:
+        arguments: what follows the script's name.
+        commands: the words there are.
+        example: a whole command line that works.
+
+    Raises:
+        ValueError: the first word is no command, or there is none.
+    """
+    first = arguments[0] if arguments else ""
+    if first in commands:
+        return [f"command={first}", *arguments[1:]]
+    if first.startswith("-") or any(text.startswith("command=") for text in arguments):
+        return arguments
+    raise ValueError(
+        f"Expected a command, {' or '.join(commands)}, as the first word. Received: {first!r}. "
+        f"For example: {example}"
+    )
 
 
 def task_overrides() -> list[str]:

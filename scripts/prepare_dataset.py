@@ -17,20 +17,9 @@ PREVIEW_SIDE = 192
 
 
 def with_command(arguments: list[str]) -> list[str]:
-    """Turns a first word such as `convert` into the override that Hydra understands.
-
-    Raises:
-        ValueError: it is no command of this script, or there is none.
-    """
-    first = arguments[0] if arguments else ""
-    if first in COMMANDS:
-        return [f"command={first}", *arguments[1:]]
-    if first.startswith("-") or any(text.startswith("command=") for text in arguments):
-        return arguments
-    raise ValueError(
-        f"Expected a command, {' or '.join(COMMANDS)}, as the first word. Received: {first!r}. "
-        "For example: python scripts/prepare_dataset.py check root=datasets/mine"
-    )
+    """The arguments as Hydra understands them: the command as an override."""
+    example = "python scripts/prepare_dataset.py check root=datasets/mine"
+    return command_line.with_command(arguments, COMMANDS, example)
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare_dataset")
