@@ -1,5 +1,6 @@
 """Trains what the config describes: config -> strategy -> data -> task -> Trainer.fit."""
 
+import contextlib
 import sys
 
 import hydra
@@ -15,7 +16,7 @@ command_line.register_resolvers()
 def main(config: DictConfig) -> None:
     # It takes seconds to import; --help and shell completion do not wait for it.
     command_line.load_tensorflow()
-    from training import run_folder
+    from training import devices, run_folder
 
     run = run_folder.RunFolder(HydraConfig.get().runtime.output_dir)
     if (run.path / ".hydra" / "hydra.yaml").is_file() and config.resume:
@@ -23,7 +24,8 @@ def main(config: DictConfig) -> None:
         config = run_config.resumed(saved, choices, command_line.task_overrides())
     run_config.check_targets(config)
     run_config.check_keys(config, run_config.root_keys("train"))
-    with run.locked():
+    chief = devices.is_chief(config.devices.strategy)
+    with run.locked() if chief else contextlib.nullcontext():
         signal_number = train(config, run)
     if signal_number:
         print(f"Stopped and saved. To go on: python train.py resume={run.path}")
@@ -80,6 +82,7 @@ def train(config: DictConfig, run) -> int:
             preview_batch=preview_batch,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
             finish=data.finish,
+            writes=devices.is_chief(config.devices.strategy),
             config_text=OmegaConf.to_yaml(config, resolve=True),
         )
 

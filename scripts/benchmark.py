@@ -29,21 +29,10 @@ IN_STEP_LEGEND = "in the step: scaling and one-hot are left to the train step an
 
 
 def with_command(arguments: list[str]) -> list[str]:
-    """Turns a first word such as `step` into the override that Hydra understands.
-
-    Raises:
-        ValueError: it is no command of this script, or there is none.
-    """
+    """The arguments as Hydra understands them: command as an override, variants quoted."""
     arguments = [quoted_compare(text) for text in arguments]
-    first = arguments[0] if arguments else ""
-    if first in COMMANDS:
-        return [f"command={first}", *arguments[1:]]
-    if first.startswith("-") or any(text.startswith("command=") for text in arguments):
-        return arguments
-    raise ValueError(
-        f"Expected a command, {' or '.join(COMMANDS)}, as the first word. Received: {first!r}. "
-        "For example: python scripts/benchmark.py step devices.precision=mixed_bfloat16"
-    )
+    example = "python scripts/benchmark.py step devices.precision=mixed_bfloat16"
+    return command_line.with_command(arguments, tuple(COMMANDS), example)
 
 
 def quoted_compare(argument: str) -> str:

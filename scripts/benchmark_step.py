@@ -29,7 +29,9 @@ class StepTimer:
         self.task = hydra.utils.instantiate(config.task, _convert_="all")
         self.trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
         self.task.build(self.data.element_spec)
-        self.live = session.Session(self.task, self._pipeline, None, None, self.data.finish)
+        self.live = session.Session(
+            self.task, self._pipeline, None, None, self.data.finish, writes=False
+        )
         self.run_steps = self.live.compiled_steps(self.trainer.seed, self.trainer.jit_compile)
         self.step = 0
         batches = self.live.strategy.distribute_datasets_from_function(self._constant)

@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import logging
 import os
 import re
 import sys
@@ -38,7 +39,8 @@ def load_tensorflow() -> None:
     turned away for that moment; if the import fails, what was said is shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if "tensorflow" in sys.modules or _WANTS_TRACEBACK:
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    if "tensorflow" in sys.modules:
         return
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -63,6 +65,28 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("hydra_folder", _hydra_folder, replace=True)
 
 
+def with_command(arguments: list[str], commands: tuple[str, ...], example: str) -> list[str]:
+    """Turns a first word such as `check` into the override `command=check`.
+
+    Args:
+        arguments: what follows the script's name.
+        commands: the words there are.
+        example: a whole command line that works.
+
+    Raises:
+        ValueError: the first word is no command, or there is none.
+    """
+    first = arguments[0] if arguments else ""
+    if first in commands:
+        return [f"command={first}", *arguments[1:]]
+    if first.startswith("-") or any(text.startswith("command=") for text in arguments):
+        return arguments
+    raise ValueError(
+        f"Expected a command, {' or '.join(commands)}, as the first word. Received: {first!r}. "
+        f"For example: {example}"
+    )
+
+
 def task_overrides() -> list[str]:
     """The overrides of this command line that do not concern Hydra itself."""
     return list(HydraConfig.get().overrides.task)
@@ -76,10 +100,10 @@ def load_run(run_folder) -> tuple[DictConfig, dict]:
 
 
 @functools.cache  # Hydra resolves its folder several times
-def _run_folder(resume: str | None, output_root: str, name: str) -> str:
+def _run_folder(resume: str | None, output_root: str, name: str, strategy: str) -> str:
     """The folder of the run to resume, or a new one."""
     load_tensorflow()
-    from training import run_folder
+    from training import devices, run_folder
 
     parent = Path(output_root) / name
     if resume == "auto":
@@ -88,6 +112,8 @@ def _run_folder(resume: str | None, output_root: str, name: str) -> str:
             return str(found)
     elif resume:
         return str(run_folder.RunFolder(resume, must_exist=True).path)
+    if not devices.is_chief(strategy):
+        parent = parent / "workers"  # logs only: the chief's folder is the run
     return str(run_folder.new_run_folder(parent, now()))
 
 

@@ -17,20 +17,9 @@ PREVIEW_SIDE = 192
 
 
 def with_command(arguments: list[str]) -> list[str]:
-    """Turns a first word such as `convert` into the override that Hydra understands.
-
-    Raises:
-        ValueError: it is no command of this script, or there is none.
-    """
-    first = arguments[0] if arguments else ""
-    if first in COMMANDS:
-        return [f"command={first}", *arguments[1:]]
-    if first.startswith("-") or any(text.startswith("command=") for text in arguments):
-        return arguments
-    raise ValueError(
-        f"Expected a command, {' or '.join(COMMANDS)}, as the first word. Received: {first!r}. "
-        "For example: python scripts/prepare_dataset.py check root=datasets/mine"
-    )
+    """The arguments as Hydra understands them: the command as an override."""
+    example = "python scripts/prepare_dataset.py check root=datasets/mine"
+    return command_line.with_command(arguments, COMMANDS, example)
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare_dataset")
@@ -58,7 +47,7 @@ def with_settings_of_this_command(message: str) -> str:
 
 def convert(config: dict) -> None:
     """Converts a folder, draws a preview and says how to train on the result."""
-    from data import conversion
+    from data import conversion, sources
 
     source_root, out = required(config, "source"), Path(required(config, "out"))
     names, colours, encoding = read_encoding(config)
@@ -74,7 +63,7 @@ def convert(config: dict) -> None:
     found = int(max(result.pixels.nonzero()[0], default=0)) + 1
     count = config["num_classes"] or (len(names) if names else found)
     labels = label_settings(count, names, colours, 255 if result.ignored else None)
-    text = data_config(out.absolute(), labels, image_size(out))
+    text = data_config(out.absolute(), labels, image_size(out), sources.PairedFolders(out))
     (out / CONFIG_FILE).write_text(text)
     pairs = ", ".join(f"{n} {split}" for split, n in result.counts.items())
     print(f"{out}: {pairs} pairs, {count} classes.")
@@ -108,8 +97,7 @@ def check(config: dict) -> None:
     print(shown.table())
     labels = label_settings(count, names, colours, encoding.ignore_index)
     labels |= {key: value for key in ("id_map", "palette") if (value := getattr(encoding, key))}
-    text = data_config(Path(root).absolute(), labels, image_size(root, config))
-    print_config(with_splits(text, source, config))
+    print_config(data_config(Path(root).absolute(), labels, image_size(root, config), source))
 
 
 def required(config: dict, key: str):
@@ -183,33 +171,29 @@ def label_settings(count: int, names, colours, ignore_index) -> dict:
     return settings
 
 
-def data_config(root: Path, labels: dict, size: list[int]) -> str:
-    """The file configs/data/<name>.yaml of a data set."""
+def data_config(root: Path, labels: dict, size: list[int], source) -> str:
+    """The file configs/data/<name>.yaml of a data set, over configs/data/paired_folders.yaml."""
+    from data import splits
+
+    folders = {k: getattr(source, k) for k in ("photos", "labels") if getattr(source, k) != k}
+    rule = source.splits_by
+    hashed = not isinstance(rule, splits.FolderSplits)
+    if hashed:
+        settings = {k: v for k, v in vars(rule).items() if not k.startswith("_")}
+        folders["splits"] = {k: v for k, v in settings.items() if v is not None}
     config = {
-        "_target_": "data.pipeline.ImagePipeline",
+        "defaults": [
+            "paired_folders",
+            {"override splits": "hashed" if hashed else "folders"},
+            "_self_",
+        ],
         "root": str(root),
         "image_size": size,
-        "source": {"_target_": "data.sources.PairedFolders", "root": "${data.root}"},
-        "labels": {"_target_": "data.label_maps.LabelEncoding", **labels},
-        "augmentations": {"flip": {"_target_": "data.transforms.RandomFlip", "probability": 0.5}},
-        "seed": "${seed}",
+        "resize": {"load_size": None},
+        **({"source": folders} if folders else {}),
+        "labels": labels,
     }
     return yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100)
-
-
-def with_splits(text: str, source, config: dict) -> str:
-    """Adds to a data config how this source was opened, where that is not the usual way."""
-    node = yaml.safe_load(text)
-    for key in ("photos", "labels"):
-        if config[key] != key:
-            node["source"][key] = config[key]
-    rule = source.splits_by
-    settings = {k: v for k, v in vars(rule).items() if not k.startswith("_") and v is not None}
-    defaults = {"train": "train", "validation": "validation", "test": "test"}
-    if settings != defaults:
-        path = f"{type(rule).__module__}.{type(rule).__qualname__}"
-        node["source"]["splits"] = {"_target_": path, **settings}
-    return yaml.safe_dump(node, sort_keys=False, default_flow_style=None, width=100)
 
 
 def draw_preview(out: Path, count: int, labels: dict) -> None:
@@ -235,9 +219,9 @@ def draw_preview(out: Path, count: int, labels: dict) -> None:
     contact_sheet.write_png(out / PREVIEW_FILE, contact_sheet.contact_sheet(stacked))
 
 
-def print_config(text: str, path: str = "the lines below") -> None:
-    print(f"To train on it, save {path} as configs/data/mine.yaml and run")
-    print("    python train.py data=mine name=mine")
+def print_config(text: str, path: str = "these lines") -> None:
+    print(f"To train on it, save {path} as configs/data/mine.yaml and run, say,")
+    print("    python train.py experiment=spade_facades_small data=mine name=mine")
     print(f"\n{text}", end="")
 
 

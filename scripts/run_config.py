@@ -54,7 +54,7 @@ def check_keys(config, root_keys) -> None:
         root_keys: the keys known at the top.
 
     Raises:
-        ValueError: an unknown key; it is named.
+        ValueError: an unknown key, a target that does not exist, a value of the wrong type.
     """
     for key in config:
         if key not in root_keys:
@@ -65,7 +65,7 @@ def check_keys(config, root_keys) -> None:
     for path, node in _nodes(config):
         if "_target_" not in node:
             continue
-        known = _parameters(node["_target_"])
+        known = _parameters(f"{path}._target_", node["_target_"])
         for key in node:
             if str(key).startswith("_"):
                 continue
@@ -167,9 +167,14 @@ def _check_type(path, node, annotation):
         )
 
 
-def _parameters(target: str) -> dict:
+def _parameters(path: str, target: str) -> dict:
     """Names a target takes with their types; with **kwargs, those of its base classes too."""
-    callable_ = hydra.utils.get_object(target)
+    try:
+        callable_ = hydra.utils.get_object(target)
+    except ImportError as error:
+        raise ValueError(
+            f"Every _target_ must name a class or function that exists. Received: {path}={target}"
+        ) from error
     names, open_ended = {}, True
     classes = inspect.getmro(callable_) if inspect.isclass(callable_) else [callable_]
     for item in classes:

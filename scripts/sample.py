@@ -48,7 +48,11 @@ def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
     if config.labels is None:
         names, batch = run.data.examples("validation", config.count)
         return names, {key: batch[key].numpy() for key in ("label_map", "image")}
-    paths = label_map_files(Path(config.labels))[: config.count]
+    from data import label_files
+
+    root = Path(config.labels)
+    paths = files_of(root, label_files.LABEL_SUFFIXES, "labels=FILE or FOLDER of label maps")
+    paths = paths[: config.count]
     read = run.data.read_label_map if config.resize else run.data.labels.read
     maps = [read(path) for path in paths]
     expected = tuple(run.data.image_size)
@@ -59,24 +63,8 @@ def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
                 f"of the run. Received: {path} of {ids.shape[0]}x{ids.shape[1]}. Add resize=true "
                 "to bring maps to that size as training does."
             )
-    root = Path(config.labels)
     stems = [p.relative_to(root) if root.is_dir() else Path(p.name) for p in paths]
     return [str(stem.with_suffix("")) for stem in stems], {"label_map": np.stack(maps)}
-
-
-def label_map_files(path: Path) -> list[Path]:
-    """The label map itself, or those of a folder and its sub-folders, sorted."""
-    from data import label_files
-
-    if path.is_file():
-        return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in label_files.LABEL_SUFFIXES)
-    if not found:
-        raise FileNotFoundError(
-            f"Expected a label map or a folder with label maps ({label_files.LABEL_SUFFIXES}). "
-            f"Received: labels={path}, {'a folder without any' if path.is_dir() else 'not there'}."
-        )
-    return found
 
 
 def ways_to_sample(run, config) -> list[Column]:
@@ -101,23 +89,24 @@ def ways_to_sample(run, config) -> list[Column]:
             Column(f"style {Path(n).name}", style_image=p)
             for n, p in zip(names, batch["image"].numpy(), strict=True)
         ]
+    from data import sources
+
+    expected = "style=grid, a photograph or a folder of photographs"
     return [
         Column(f"style {path.stem}", style_image=run.data.read_image(path))
-        for path in photograph_files(Path(config.style))
+        for path in files_of(Path(config.style), sources.PHOTO_SUFFIXES, expected)
     ]
 
 
-def photograph_files(path: Path) -> list[Path]:
-    """The photograph itself, or those directly in a folder, sorted."""
-    from data import sources
-
+def files_of(path: Path, suffixes, expected: str) -> list[Path]:
+    """The file itself, or those of a folder and its sub-folders, sorted."""
     if path.is_file():
         return [path]
-    found = sorted(p for p in path.glob("*") if p.suffix.lower() in sources.PHOTO_SUFFIXES)
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
     if not found:
+        state = "a folder without any" if path.is_dir() else "not there"
         raise FileNotFoundError(
-            "Expected style=grid, a photograph or a folder with photographs. "
-            f"Received: style={path}, {'a folder without any' if path.is_dir() else 'not there'}."
+            f"Expected {expected}, {', '.join(suffixes)}. Received: {path}, {state}."
         )
     return found
 

@@ -12,15 +12,15 @@ from tests import tiny
 from training import run_folder
 
 EXPERIMENTS = sorted(path.stem for path in (tiny.ROOT / "configs" / "experiment").glob("*.yaml"))
-GENERATOR = ["width=4", "normalizer.hidden=8"]
-SHRINK = {
-    "spade_synthetic": [f"generator.{text}" for text in GENERATOR],
-    "spade_synthetic_style": [f"generator.generator.{text}" for text in GENERATOR],
-    "spade_facades": [f"generator.{text}" for text in GENERATOR],
-    "spade_facades_small": [f"generator.{text}" for text in GENERATOR],
+# Where an experiment's generator has the settings that tiny.GENERATOR shrinks.
+GENERATOR_NODE = {
+    "spade_synthetic": "generator",
+    "spade_synthetic_style": "generator.generator",
+    "spade_facades": "generator",
+    "spade_facades_small": "generator",
 }
 STEPS = [
-    "debug=few_steps", "trainer.steps=2", "trainer.batch_size=2", "discriminator.width=4",
+    "debug=few_steps", "trainer.steps=2", "trainer.batch_size=2", *tiny.DISCRIMINATOR,
     "summaries.rows=2", "summaries.histograms=true", "task.averaging.calibration_batches=1",
 ]  # fmt: skip
 
@@ -53,7 +53,7 @@ def run(tmp_path, *overrides):
 
 
 def test_every_experiment_has_its_small_form_here():
-    assert set(SHRINK) == set(EXPERIMENTS)
+    assert set(GENERATOR_NODE) == set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -65,8 +65,17 @@ def test_the_header_says_what_to_expect(experiment):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
+    config = compose(f"experiment={experiment}", "data.root=unused")
+    generator = hydra.utils.instantiate(config.generator, _convert_="all")
+    discriminator = hydra.utils.instantiate(config.discriminator, _convert_="all")
+    assert "mask" in generator.input_keys and "image" in discriminator.input_keys
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiment_trains(experiment, data_root, tmp_path):
-    overrides = [f"experiment={experiment}", *SHRINK[experiment], *data_of(experiment, data_root)]
+    smaller = [f"{GENERATOR_NODE[experiment]}.{setting}" for setting in tiny.GENERATOR]
+    overrides = [f"experiment={experiment}", *smaller, *data_of(experiment, data_root)]
     folder = run(tmp_path, *overrides, *STEPS)
     assert len(list(folder.checkpoints.glob("step_*"))) == 1
     assert len(folder.metrics.read_text().splitlines()) == 2

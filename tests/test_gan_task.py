@@ -21,7 +21,7 @@ class TinyGenerator(keras.Model):
         self.noise_dim = noise_dim
         self.project = keras.layers.Dense(3)
         self.style = keras.layers.Dense(3)
-        self.normalize = keras.layers.BatchNormalization(momentum=0.9)
+        self.normalize = keras.layers.BatchNormalization(momentum=0.9, synchronized=True)
 
     def build(self, input_shape):
         self.project.build(input_shape["mask"])

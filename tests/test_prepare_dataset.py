@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 from hydra.utils import instantiate
@@ -14,6 +16,8 @@ from PIL import Image
 
 from data import conversion, label_maps, photos, splits
 from scripts import prepare_dataset
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 PROJECT = Path(prepare_dataset.__file__).resolve().parent.parent
 RNG = np.random.default_rng(11)
@@ -131,15 +135,24 @@ def test_partners_stay_in_one_split(tmp_path):
     assert found == {s: split for split, stems in assigned.items() for s in stems}
 
 
+def composed(text, folder):
+    """The pipeline that train.py builds once a user has saved the printed lines."""
+    configs = folder / "configs"
+    shutil.copytree(CONFIGS, configs)
+    (configs / "data" / "mine.yaml").write_text(text)
+    with hydra.initialize_config_dir(str(configs), version_base="1.3"):
+        config = hydra.compose("train", ["data=mine", "~experiment", "name=x"])
+    return instantiate(config.data, _convert_="all")
+
+
 def test_the_printed_config_trains(tmp_path, capsys):
     source = write_source(tmp_path / "in", folders=("train", "validation"))
     out = tmp_path / "out"
     prepare_dataset.convert(settings("convert", source=source, out=out, class_names=list("abcd")))
     printed = capsys.readouterr().out
     assert (out / prepare_dataset.CONFIG_FILE).read_text() in printed and "3 train" in printed
-    data = OmegaConf.load(out / prepare_dataset.CONFIG_FILE)
-    config = OmegaConf.create({"seed": 3, "data": data})
-    pipeline = instantiate(config, _convert_="all")["data"]
+    pipeline = composed((out / prepare_dataset.CONFIG_FILE).read_text(), tmp_path)
+    assert list(pipeline.image_size) == [24, 32]
     assert pipeline.check().files == 6 and pipeline.class_names == ("a", "b", "c", "d")
     batch = next(iter(pipeline.evaluation_dataset("validation", 3)))
     assert batch["mask"].shape == (3, 24, 32, 4)
@@ -160,7 +173,7 @@ def test_check_counts_classes(tmp_path, capsys):
         assert lines[2 + index].split()[:4] == [
             str(index), "class", str(index), f"{counts[index]:,}"
         ]  # fmt: skip
-    text = "\n".join(lines[lines.index("_target_: data.pipeline.ImagePipeline") :])
+    text = "\n".join(lines[lines.index("defaults:") :])
     assert OmegaConf.create(text).labels.num_classes == 4
 
 
@@ -183,9 +196,7 @@ def test_check_remembers_how_it_was_told_to_split(tmp_path, capsys):
                       group_pattern=r"(\d+)$", split_seed=1)  # fmt: skip
     prepare_dataset.check(config)
     printed = capsys.readouterr().out
-    data = OmegaConf.create(printed[printed.index("_target_") :])
-    data = OmegaConf.create({"seed": 0, "data": data})
-    source = instantiate(data, _convert_="all")["data"].source
+    source = composed(printed[printed.index("defaults:") :], tmp_path).source
     assert source.photos == "pictures" and source.splits_by.group_modulo == 3
     assert f"{source.count('train')} train" in printed
 
@@ -313,7 +324,7 @@ def test_command_line_names_the_settings_of_this_command(tmp_path):
         Image.fromarray(values).save(root / "labels" / folder / f"{index}.png")
     done = run_script("check", f"root={root}", "num_classes=2")
     assert done.returncode != 0 and "Traceback" not in done.stderr
-    assert "Set id_map={0:0,255:1}" in done.stderr
+    assert "Set 'id_map={0:0,255:1}'" in done.stderr
     repaired = run_script("check", f"root={root}", "num_classes=2", "id_map={0:0,255:1}")
     assert repaired.returncode == 0 and "num_classes: 2" in repaired.stdout
     assert label_maps.LabelEncoding(2, id_map={0: 0, 255: 1}).read(

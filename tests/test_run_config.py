@@ -53,6 +53,13 @@ def test_code_from_elsewhere_is_refused(target):
         run_config.check_targets(config)
 
 
+def test_a_target_that_does_not_exist_is_named():
+    with pytest.raises(
+        ValueError, match="class or function that exists.*trainer._target_=losses.N"
+    ):
+        check({"trainer": {"_target_": "losses.Nothing"}})
+
+
 def test_a_saved_config_is_checked_when_it_is_read(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("task:\n  _target_: os.system\n  command: true\n")

@@ -31,7 +31,10 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def style_run(tmp_path_factory):
     overrides = [text for text in tiny.OVERRIDES if not text.startswith("generator")]
-    style = ["experiment=spade_synthetic_style", "generator.generator.width=4"]
+    style = [
+        "experiment=spade_synthetic_style",
+        *(f"generator.generator.{setting}" for setting in tiny.GENERATOR),
+    ]
     return train(tmp_path_factory.mktemp("style"), *style, *overrides)
 
 
@@ -84,7 +87,7 @@ def test_an_earlier_checkpoint_can_be_asked_for(run, tmp_path):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"labels": "nothing"}, "Expected a label map.*labels=nothing, not there"),
+        ({"labels": "nothing"}, "labels=FILE or FOLDER of label maps.*nothing, not there"),
         ({"seeds": "[0,1]"}, "takes no noise.*seeds=\\[0, 1\\].*spade_style"),
         ({"style": "grid"}, "style encoder.*style=grid for SpadeGenerator"),
     ],

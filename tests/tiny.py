@@ -9,11 +9,12 @@ from data import synthetic_facades
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 32
+GENERATOR = ["width=4", "multipliers=[2,1]", "upsample=[true,true]", "normalizer.hidden=8"]
+DISCRIMINATOR = ["discriminator.width=4", "discriminator.depth=2"]
 OVERRIDES = [
     f"data.image_size=[{SIZE},{SIZE}]",
-    "generator.width=4",
-    "generator.normalizer.hidden=8",
-    "discriminator.width=4",
+    *(f"generator.{setting}" for setting in GENERATOR),
+    *DISCRIMINATOR,
     "trainer.batch_size=2",
 ]
 

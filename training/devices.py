@@ -1,5 +1,8 @@
 """Devices, precision and seeds: the set-up before anything is built."""
 
+import json
+import os
+
 import keras
 import tensorflow as tf
 
@@ -19,7 +22,8 @@ def make_strategy(
         logical_cpus: parts the CPU is split into, to try "mirrored" without GPUs.
 
     Raises:
-        ValueError: an unknown value, or a GPU is asked for and TensorFlow sees none.
+        ValueError: an unknown value, a GPU is asked for and TensorFlow sees none, or several
+            workers without TF_CONFIG.
     """
     _require_one_of("strategy", strategy, STRATEGIES)
     _require_one_of("device", device, ("auto", "cpu", "gpu"))
@@ -40,6 +44,12 @@ def make_strategy(
     elif gpus:
         tf.config.set_visible_devices([], "GPU")
     if strategy == "multi_worker":
+        if "TF_CONFIG" not in os.environ:
+            raise ValueError(
+                "strategy=multi_worker reads the cluster from TF_CONFIG. Received: no TF_CONFIG. "
+                'Set it on every machine, e.g. TF_CONFIG=\'{"cluster": {"worker": ["host1:2222", '
+                '"host2:2222"]}, "task": {"type": "worker", "index": 0}}\'.'
+            )
         return tf.distribute.MultiWorkerMirroredStrategy()
     if logical_cpus > 1:
         (cpu,) = tf.config.list_physical_devices("CPU")
@@ -49,6 +59,21 @@ def make_strategy(
         devices = tf.config.list_logical_devices("GPU" if use_gpu else "CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
+
+
+def is_chief(strategy: str) -> bool:
+    """Whether this process is the one of its cluster that writes; alone, it always is.
+
+    Args:
+        strategy: name of the strategy, as in `make_strategy`.
+    """
+    if strategy != "multi_worker":
+        return True
+    cluster = json.loads(os.environ.get("TF_CONFIG", "{}"))
+    task = cluster.get("task", {})
+    if "chief" in cluster.get("cluster", {}):
+        return task.get("type") == "chief"
+    return task.get("index", 0) == 0
 
 
 def set_precision(precision: str) -> None:

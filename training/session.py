@@ -16,16 +16,17 @@ class Session:
         store: where checkpoints go.
         summary: where sheets go.
         finish: last op on a batch, run inside the compiled step.
+        writes: whether this process writes files; of several workers only the chief does.
     """
 
-    def __init__(self, task, make_dataset, store, summary, finish):
+    def __init__(self, task, make_dataset, store, summary, finish, *, writes):
         self.task = task
         self.make_dataset = make_dataset
         self.store = store
         self.summary = summary
         self.finish = finish
         self.strategy = tf.distribute.get_strategy()
-        self.writes = _is_chief(self.strategy)
+        self.writes = writes
         self.prepared_at = None
 
     def batches_from(self, first_step):
@@ -69,6 +70,17 @@ class Session:
 
         return run_steps
 
+    def any_worker(self, flag: bool) -> bool:
+        """Whether the flag is set on this or another worker: all must leave a loop together."""
+        if self.strategy.cluster_resolver is None:
+            return flag
+        return self._sum_over_workers(tf.constant(float(flag))) > 0.0
+
+    @tf.function
+    def _sum_over_workers(self, value):
+        shares = self.strategy.run(tf.identity, (value,))
+        return self.strategy.reduce("SUM", shares, axis=None)
+
     def prepare(self, step):
         """Makes the averaged weights of this step ready, on every worker, once."""
         if self.prepared_at != step:
@@ -92,10 +104,3 @@ class Session:
         self.prepare(step)
         if self.writes:
             self.store.save(step, self.task.state())
-
-
-def _is_chief(strategy):
-    resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.task_type:
-        return True
-    return resolver.task_type == "chief" or resolver.task_id == 0 and resolver.task_type == "worker"

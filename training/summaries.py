@@ -31,8 +31,7 @@ class Summaries:
     def start(self, step: int, config_text: str = "") -> None:
         """Opens the files; what a killed process wrote beyond `step` no longer counts."""
         run_folder.drop_metrics_after(self.run.metrics, step)
-        if step:
-            _supersede_events(self.run.tensorboard, step + 1)
+        _mark_start(self.run.tensorboard, step + 1)
         self._writer = tf.summary.create_file_writer(str(self.run.tensorboard))
         if config_text:
             with self._writer.as_default(step=step):
@@ -89,8 +88,8 @@ class Summaries:
             self._writer.close()
 
 
-def _supersede_events(folder: Path, first_step: int) -> None:
-    """Tells TensorBoard to forget events from `first_step` on, which will be written anew."""
+def _mark_start(folder: Path, first_step: int) -> None:
+    """Tells TensorBoard that a process starts here: of an earlier one, later steps are void."""
     writer = EventFileWriter(str(folder))
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     writer.add_event(event_pb2.Event(step=first_step, session_log=start))

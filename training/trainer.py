@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable
 
@@ -86,6 +87,7 @@ class Trainer:
         batch_names: Callable[[int], list[str]] | None = None,
         finish: Callable[[dict], dict] = lambda batch: batch,
         config_text: str = "",
+        writes: bool = True,
     ) -> int:
         """Trains from the newest checkpoint of the run, or from the start, to the last step.
 
@@ -98,11 +100,12 @@ class Trainer:
             batch_names: number of a batch -> names of its files, for the log.
             finish: last op on a batch, run inside the compiled step.
             config_text: the config, for TensorBoard.
+            writes: whether this process writes files; of several workers only the chief does.
 
         Returns:
             The signal that stopped the run, 0 when it reached its last step.
         """
-        live = session.Session(task, make_dataset, store, summary, finish)
+        live = session.Session(task, make_dataset, store, summary, finish, writes=writes)
 
         # 1. Where the run stands.
         step = store.restore(task.state()) if store.steps() else 0
@@ -113,33 +116,35 @@ class Trainer:
         # 2. The data from there on, and the compiled steps.
         iterator = iter(live.batches_from(step))
         run_steps = live.compiled_steps(self.seed, self.jit_compile)
-        if live.writes:
+        if writes:
             summary.start(step, config_text)
         log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
 
         # 3. The loop.
         stop, window = signals.StopRequest(), _Window(self.batch_size)
         with stop.listening(), console.Console(self.steps, step) as bar:
-            while step < self.steps and not stop:
+            stopping = False
+            while step < self.steps and not stopping:
                 count = self._steps_to_next_event(step)
                 metrics = window.timed(run_steps, iterator, tf.constant(step), tf.constant(count))
                 _require_finite(metrics, step, store, batch_names, task.batches_per_step)
                 step += count
                 bar.advance(count)
+                stopping = live.any_worker(bool(stop))
 
                 # 4. What is due at this step; a stop between two saves loses nothing.
                 if self._due(step, self.log_every_steps):
                     means, seconds_per_step = window.close()
                     bar.report(step, means, seconds_per_step * (self.steps - step))
-                    if live.writes:
+                    if writes:
                         summary.scalars(step, means)
                 if preview_batch is not None and self._due(step, self.preview_every_steps):
                     live.preview(step, preview_batch)
-                if stop or self._due(step, self.checkpoint_every_steps):
+                if stopping or self._due(step, self.checkpoint_every_steps):
                     live.save(step)
-        if live.writes:
+        if writes:
             summary.close()
-        return stop.received or 0
+        return stop.received or (signal.SIGTERM if stopping else 0)
 
     def _steps_to_next_event(self, step):
         """Steps of the next call: no further than the next interval's end."""

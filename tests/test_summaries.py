@@ -1,0 +1,105 @@
+"""What a run leaves to look at, read back the way TensorBoard reads it."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+
+from training import contact_sheet, run_folder, summaries
+
+COLORS = [(10, 20, 30), (200, 100, 0)]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return run_folder.RunFolder(tmp_path)
+
+
+def events(run):
+    accumulator = EventAccumulator(
+        str(run.tensorboard), tensor_size_guidance={}, size_guidance={"tensors": 0}
+    )
+    accumulator.Reload()
+    return accumulator
+
+
+def values(run, tag):
+    return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events(run).Tensors(tag)}
+
+
+def test_scalars_reach_tensorboard_and_the_plain_file(run):
+    summary = summaries.Summaries(run)
+    summary.start(0, "name: test")
+    summary.scalars(10, {"g/total": 1.5, "learning_rate/generator": 1e-4})
+    summary.close()
+    assert values(run, "g/total") == {10: 1.5}
+    (config,) = events(run).Tensors("config")
+    assert b"name: test" in config.tensor_proto.string_val[0]
+    (line,) = run.metrics.read_text().splitlines()
+    assert json.loads(line) == {"step": 10, "g/total": 1.5, "learning_rate/generator": 0.0001}
+
+
+def test_what_a_killed_process_wrote_beyond_its_checkpoint_is_forgotten(run):
+    summary = summaries.Summaries(run)
+    summary.start(0)
+    for step in (10, 20, 30):
+        summary.scalars(step, {"g/total": float(step)})
+    summary.close()
+    time.sleep(1.1)  # event files are read in the order of the second in their names
+    again = summaries.Summaries(run)
+    again.start(20)
+    again.scalars(40, {"g/total": 4.0})
+    again.close()
+    assert values(run, "g/total") == {10: 10.0, 20: 20.0, 40: 4.0}
+    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [
+        10, 20, 40,
+    ]  # fmt: skip
+
+
+def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
+    summary = summaries.Summaries(run, class_colors=COLORS)
+    summary.start(0)
+    image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
+    label_map = np.zeros([2, 20, 30], np.uint8)
+    label_map[1, :, 5] = 1
+    label_map[0, 3, 3] = 255
+    path = summary.sheet(7, {"label_map": label_map, "image": image}, {"generated": -image})
+    summary.close()
+    sheet = np.asarray(Image.open(path))
+
+    def tile(row, column):
+        left, top = contact_sheet.tile_corner(row, column, 20, 30)
+        return sheet[top : top + 20, left : left + 30]
+
+    assert tuple(tile(0, 0)[0, 0]) == COLORS[0] and tuple(tile(1, 0)[4, 5]) == COLORS[1]
+    assert tuple(tile(0, 0)[3, 3]) == (0, 0, 0)
+    np.testing.assert_array_equal(tile(1, 1), np.round((image[1] + 1) * 127.5).astype(np.uint8))
+    np.testing.assert_array_equal(tile(1, 2), np.round((1 - image[1]) * 127.5).astype(np.uint8))
+    (logged,) = events(run).Tensors("samples")
+    assert logged.step == 7
+
+
+def test_histograms_are_written_on_request(run):
+    class Owner:
+        variables = [tf.Variable([1.0, 2.0], name="kernel")]
+
+    for wanted in (False, True):
+        summary = summaries.Summaries(run, histograms=wanted)
+        summary.start(0)
+        summary.weights(5, {"generator": Owner})
+        summary.close()
+        tags = events(run).Tags()["tensors"]
+        assert ("generator/kernel:0" in tags) is wanted
+
+
+def test_bytes_round_and_clip():
+    np.testing.assert_array_equal(
+        contact_sheet.to_uint8(np.array([-2.0, -1.0, -0.999, 0.0, 1.0, 3.0])),
+        [0, 0, 0, 128, 255, 255],
+    )
+    pixels = np.array([3, 4], np.uint8)
+    assert contact_sheet.to_uint8(pixels) is pixels
