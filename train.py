@@ -7,7 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import command_line, run_config
+from scripts import classes, command_line, run_config
 
 command_line.register_resolvers()
 
@@ -53,10 +53,14 @@ def train(config: DictConfig, run) -> int:
         logical_cpus=config.devices.logical_cpus,
     )
     devices.set_precision(config.devices.precision)
+    writes = devices.is_chief(config.devices.strategy)
 
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
     data.check()
+    keep_classes = classes.keep if writes else classes.check
+    keep_classes(run, data.label_names)
+    classes.fill_counts(config, data.label_names)
     _, preview_batch = data.examples("validation", config.summaries.rows)
 
     # 3. Networks, losses, optimizers.
@@ -77,12 +81,15 @@ def train(config: DictConfig, run) -> int:
             ),
             store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
             summary=summaries.Summaries(
-                run, class_colors=data.class_colors, histograms=config.summaries.histograms
+                run,
+                class_colors=data.class_colors,
+                label_names=data.label_names,
+                histograms=config.summaries.histograms,
             ),
             preview_batch=preview_batch,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
             finish=data.finish,
-            writes=devices.is_chief(config.devices.strategy),
+            writes=writes,
             config_text=OmegaConf.to_yaml(config, resolve=True),
         )
 

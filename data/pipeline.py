@@ -81,13 +81,17 @@ class ImagePipeline:
     @property
     def element_spec(self):
         """{key: TensorSpec} of training batches, with an open batch dimension."""
+        return self.spec(labelled=bool(self.label_names))
+
+    def spec(self, *, labelled):
+        """`element_spec` of data with classes or without, known before a look at the files."""
         height, width = self.image_size
         shapes = {"image": [height, width, 3]}
         if self.labels.has_maps:
             shapes["label_map"] = [height, width]
             if not self.labels.mask_in_step:
                 shapes["mask"] = [height, width, self.num_classes]
-        if self.label_names:
+        if labelled:
             shapes["label"] = []
         return batch.specs(shapes, finished=not self.labels.mask_in_step)
 

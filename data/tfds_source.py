@@ -15,9 +15,12 @@ READERS = {
 DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
 
 
-def image_pipeline(source, image_size, *, download=False, **settings):
+class TfdsPipeline(pipeline.ImagePipeline):
     """An ImagePipeline; `download` is there for the config of its source to refer to."""
-    return pipeline.ImagePipeline(source, image_size, **settings)
+
+    def __init__(self, source, image_size, *, download=False, **settings):
+        super().__init__(source, image_size, **settings)
+        self.download = download
 
 
 class TfdsSource:

@@ -84,7 +84,7 @@ def root_keys(config_name: str) -> set[str]:
     for entry in root.get("defaults", []):
         if isinstance(entry, DictConfig):
             keys |= {str(key).split()[-1] for key in entry if not str(key).startswith("override")}
-    return keys - {"experiment", "debug"}
+    return keys - {"experiment", "attention", "debug"}
 
 
 def load(path: Path) -> DictConfig:

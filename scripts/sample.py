@@ -1,25 +1,14 @@
-"""Samples images from a run: label maps in, PNGs and a contact sheet out."""
+"""Samples images from a run: label maps or classes in, PNGs and a contact sheet out."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import hydra
-import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from scripts import command_line, trained_run
+from scripts import command_line, run_config, sample_classes, sample_label_maps, trained_run
 
-SHEET_ROWS = 16
-
-
-@dataclass(frozen=True)
-class Column:
-    """One way to sample every label map: a noise seed or a style photograph."""
-
-    title: str
-    seed: int = 0
-    style_image: Any = None  # float32 [H, W, 3] in [-1, 1]
+# What a generator reads decides what it is sampled from.
+SAMPLERS = {"mask": sample_label_maps, "label": sample_classes}
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="sample")
@@ -33,128 +22,31 @@ def sample(config: DictConfig) -> str:
     from training import run_folder
 
     run = trained_run.open_run(config.run, step=config.step, data_root=config.data_root)
-    names, items = label_maps(run, config)
-    columns = ways_to_sample(run, config)
+    keys = [key for key in SAMPLERS if key in run.task.generator.input_keys]
+    if not keys:
+        raise ValueError(
+            f"Expected a run whose generator reads one of {tuple(SAMPLERS)}. Received: "
+            f"{type(run.task.generator).__name__}, which reads {run.task.generator.input_keys}."
+        )
+    sampler = SAMPLERS[keys[0]]
+    refuse_settings_of_others(config, sampler, keys[0])
     out = Path(config.out) if config.out else run_folder.new_run_folder(
         run.folder.samples, command_line.now()
     )  # fmt: skip
-    images = [generate(run, items, column, config.batch_size) for column in columns]
-    write(out, run, names, items, columns, images)
-    return f"{len(names) * len(columns)} images of step {run.step} in {out}, sheet {out}/sheet.png"
+    count = sampler.sample(run, config, out)
+    return f"{count} images of step {run.step} in {out}, sheet {out}/sheet.png"
 
 
-def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Names and {"label_map": uint8 [N,H,W]}; from the validation split also "image"."""
-    if config.labels is None:
-        names, batch = run.data.examples("validation", config.count)
-        return names, {key: batch[key].numpy() for key in ("label_map", "image")}
-    from data import label_files
-
-    root = Path(config.labels)
-    paths = files_of(root, label_files.LABEL_SUFFIXES, "labels=FILE or FOLDER of label maps")
-    paths = paths[: config.count]
-    read = run.data.read_label_map if config.resize else run.data.labels.read
-    maps = [read(path) for path in paths]
-    expected = tuple(run.data.image_size)
-    for path, ids in zip(paths, maps, strict=True):
-        if ids.shape != expected:
-            raise ValueError(
-                f"Expected label maps of {expected[0]}x{expected[1]} (height x width), the size "
-                f"of the run. Received: {path} of {ids.shape[0]}x{ids.shape[1]}. Add resize=true "
-                "to bring maps to that size as training does."
-            )
-    stems = [p.relative_to(root) if root.is_dir() else Path(p.name) for p in paths]
-    return [str(stem.with_suffix("")) for stem in stems], {"label_map": np.stack(maps)}
-
-
-def ways_to_sample(run, config) -> list[Column]:
-    """The columns of the sheet: styles where asked for, else noise seeds."""
-    generator = run.task.generator
-    if config.style is None:
-        if len(config.seeds) > 1 and not generator.noise_dim:
-            raise ValueError(
-                "Expected one seed: the generator of this run takes no noise, so all seeds give "
-                f"the same image. Received: seeds={list(config.seeds)}. Train with "
-                "generator=spade_style for images that vary."
-            )
-        return [Column(f"seed {seed}", seed=seed) for seed in config.seeds]
-    if "style_image" not in getattr(generator, "optional_keys", ()):
-        raise ValueError(
-            "Expected a run whose generator has a style encoder (generator=spade_style). "
-            f"Received: style={config.style} for {type(generator).__name__}. Leave style out."
-        )
-    if config.style == "grid":
-        names, batch = run.data.examples("validation", config.grid_styles)
-        return [
-            Column(f"style {Path(n).name}", style_image=p)
-            for n, p in zip(names, batch["image"].numpy(), strict=True)
-        ]
-    from data import sources
-
-    expected = "style=grid, a photograph or a folder of photographs"
-    return [
-        Column(f"style {path.stem}", style_image=run.data.read_image(path))
-        for path in files_of(Path(config.style), sources.PHOTO_SUFFIXES, expected)
-    ]
-
-
-def files_of(path: Path, suffixes, expected: str) -> list[Path]:
-    """The file itself, or those of a folder and its sub-folders, sorted."""
-    if path.is_file():
-        return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
-    if not found:
-        state = "a folder without any" if path.is_dir() else "not there"
-        raise FileNotFoundError(
-            f"Expected {expected}, {', '.join(suffixes)}. Received: {path}, {state}."
-        )
-    return found
-
-
-def generate(run, items, column: Column, batch_size: int) -> np.ndarray:
-    """uint8 [N,H,W,3]: every label map sampled one way, batch by batch."""
-    import tensorflow as tf
-    from tqdm import tqdm
-
-    from training import contact_sheet
-
-    generate_batch = tf.function(run.task.generate, reduce_retracing=True)
-    maps, images = items["label_map"], []
-    for first in tqdm(range(0, len(maps), batch_size), column.title, disable=None):
-        part = maps[first : first + batch_size]
-        batch = {"mask": run.data.finish({"label_map": part})["mask"]}
-        if column.style_image is not None:
-            batch["style_image"] = tf.repeat(column.style_image[None], len(part), axis=0)
-        generated = generate_batch(batch, tf.fill([len(part)], column.seed))
-        images.append(contact_sheet.to_uint8(generated["image"]))
-    return np.concatenate(images)
-
-
-def write(out: Path, run, names, items, columns, images) -> None:
-    """One PNG an image, `<name>.png` or `<name>_<column>.png`, and sheet.png."""
-    from training import contact_sheet
-
-    for column, column_images in zip(columns, images, strict=True):
-        suffix = f"_{column.title.replace(' ', '_')}" if len(columns) > 1 else ""
-        for name, image in zip(names, column_images, strict=True):
-            contact_sheet.write_png(out / f"{name}{suffix}.png", image)
-    shown = {"label map": run.data.labels.colors_of(items["label_map"][:SHEET_ROWS])}
-    if "image" in items:
-        shown["real"] = contact_sheet.to_uint8(items["image"][:SHEET_ROWS])
-    shown |= {c.title: i[:SHEET_ROWS] for c, i in zip(columns, images, strict=True)}
-    if columns[0].style_image is not None:
-        shown = _with_style_row(shown, columns)
-    contact_sheet.write_png(out / "sheet.png", contact_sheet.contact_sheet(shown))
-
-
-def _with_style_row(shown, columns):
-    """A row on top with the photograph each column takes its style from."""
-    from training import contact_sheet
-
-    styles = {column.title: contact_sheet.to_uint8(column.style_image) for column in columns}
-    blank = np.full_like(next(iter(shown.values()))[0], 255)
-    return {title: np.concatenate([styles.get(title, blank)[None], images])
-            for title, images in shown.items()}  # fmt: skip
+def refuse_settings_of_others(config, sampler, key) -> None:
+    """Refuses settings that only other samplers read, rather than to ignore them."""
+    defaults = OmegaConf.load(run_config.CONFIGS / "sample.yaml")
+    for other in SAMPLERS.values():
+        for name in other.SETTINGS:
+            if other is not sampler and config[name] != defaults[name]:
+                raise ValueError(
+                    f"The generator of this run is sampled by {key!r}, with the settings "
+                    f"{', '.join(sampler.SETTINGS)}. Received: {name}={config[name]}. Leave it out."
+                )
 
 
 if __name__ == "__main__":

@@ -9,20 +9,21 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import command_line
+from scripts import classes, command_line
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a command needs of a run."""
+    """What a command needs of a run. The data set is not looked at before it is used."""
 
     folder: Any
     config: DictConfig
     data: Any
     task: Any
     step: int
+    label_names: tuple[str, ...]  # classes of images by id
 
 
 def open_run(path: str | Path, *, step: int | None = None, data_root: str | None = None):
@@ -31,7 +32,8 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
     Args:
         path: folder of the run.
         step: checkpoint; None = the newest.
-        data_root: where the data set lies now, if it has moved.
+        data_root: where the data set lies now, if it has moved; where a class is the condition,
+            its classes are compared with those of the run.
 
     Returns:
         TrainedRun.
@@ -39,7 +41,7 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
     Raises:
         FileNotFoundError: the folder is no run.
         CheckpointError: it has no checkpoint, or not that of the step.
-        ValueError: its config names code from elsewhere.
+        ValueError: its config names code from elsewhere, or its classes are not those of the data.
     """
     import keras
 
@@ -55,9 +57,14 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
     devices.set_precision(config.devices.precision)
     with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
         data = hydra.utils.instantiate(config.data, _convert_="all")
+        names = classes.saved(folder)
+        names = list(data.label_names) if names is None else names
+        classes.fill_counts(config, names)
         task = hydra.utils.instantiate(config.task, _convert_="all")
-        task.build(steps.spec_after(data.finish, data.element_spec))
+        task.build(steps.spec_after(data.finish, data.spec(labelled=bool(names))))
+    if data_root is not None and "label" in task.generator.input_keys:
+        classes.check(folder, data.label_names)
     store = checkpoint.CheckpointStore(folder.checkpoints)
     restored = store.restore(task.generation_state(), step, subset=True)
     log.info("%s, step %d", folder.path, restored)
-    return TrainedRun(folder, config, data, task, restored)
+    return TrainedRun(folder, config, data, task, restored, tuple(names))

@@ -427,6 +427,6 @@ print(len([next(batches) for _ in range(20)]))
 
 
 def test_pipeline_with_the_switch_of_its_source(folder):
-    pipe = tfds_source.image_pipeline(tiny(folder), [6, 4], download=True, seed=4)
+    pipe = tfds_source.TfdsPipeline(tiny(folder), [6, 4], download=True, seed=4)
     assert isinstance(pipe, pipeline.ImagePipeline) and pipe.seed == 4
     assert isinstance(pipe.training_dataset(global_batch_size=2), tf.data.Dataset)

@@ -1,5 +1,7 @@
 """Every shipped experiment composes, trains two tiny steps and leaves what a run leaves."""
 
+import json
+
 import hydra
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import train
-from scripts import run_config
+from scripts import classes, run_config
 from tests import tiny
 from training import run_folder
 
@@ -19,15 +21,26 @@ GENERATOR_NODE = {
     "spade_facades": "generator",
     "spade_facades_small": "generator",
 }
+# The data that stand in for an experiment's own, where these are not embedded.
+CLASS_DATA = {
+    "class_synthetic": tiny.data_overrides,
+    "class_cifar10": lambda root: [f"data.root={root.parent}/tfds"],
+    "class_folders_64": lambda root: [f"data.root={root}", "data.source.photos=photos"],
+    "class_imagenet_128": lambda root: [f"data.root={root.parent}/tfds"],
+}
+ARMS = ("attentive_norm", "self_attention", "none")
 STEPS = [
-    "debug=few_steps", "trainer.steps=2", "trainer.batch_size=2", *tiny.DISCRIMINATOR,
-    "summaries.rows=2", "summaries.histograms=true", "task.averaging.calibration_batches=1",
+    "debug=few_steps", "trainer.steps=2", "trainer.batch_size=2", "summaries.rows=2",
+    "summaries.histograms=true", "task.averaging.calibration_batches=1",
 ]  # fmt: skip
+SEMANTIC_STEPS = [*STEPS, *tiny.DISCRIMINATOR]
 
 
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory):
-    return tiny.write_data(tmp_path_factory.mktemp("data") / "facades")
+    folder = tmp_path_factory.mktemp("data")
+    tiny.write_tfds(folder / "tfds", "cifar10", "imagenet2012")
+    return tiny.write_data(folder / "facades")
 
 
 def compose(*overrides):
@@ -53,7 +66,7 @@ def run(tmp_path, *overrides):
 
 
 def test_every_experiment_has_its_small_form_here():
-    assert set(GENERATOR_NODE) == set(EXPERIMENTS)
+    assert set(GENERATOR_NODE) | set(CLASS_DATA) == set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -67,16 +80,96 @@ def test_the_header_says_what_to_expect(experiment):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
     config = compose(f"experiment={experiment}", "data.root=unused")
+    if experiment in CLASS_DATA:
+        classes.fill_counts(config, ["cat", "dog"])
     generator = hydra.utils.instantiate(config.generator, _convert_="all")
     discriminator = hydra.utils.instantiate(config.discriminator, _convert_="all")
-    assert "mask" in generator.input_keys and "image" in discriminator.input_keys
+    assert "image" in discriminator.input_keys
+    if experiment in CLASS_DATA:
+        assert {"label", "noise", "seed"} == set(generator.input_keys)
+        assert generator.image_size == tuple(config.data.image_size)
+        assert (generator.num_classes, discriminator.num_classes) == (2, 2)
+        assert generator.attentive_norm_block == 3 and discriminator.attentive_norm_block == 1
+    else:
+        assert "mask" in generator.input_keys
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", GENERATOR_NODE)
 def test_an_experiment_trains(experiment, data_root, tmp_path):
     smaller = [f"{GENERATOR_NODE[experiment]}.{setting}" for setting in tiny.GENERATOR]
     overrides = [f"experiment={experiment}", *smaller, *data_of(experiment, data_root)]
-    folder = run(tmp_path, *overrides, *STEPS)
+    folder = run(tmp_path, *overrides, *SEMANTIC_STEPS)
+    assert_trained(folder)
+
+
+@pytest.mark.parametrize("experiment", CLASS_DATA)
+def test_a_class_experiment_trains(experiment, data_root, tmp_path):
+    data = CLASS_DATA[experiment](data_root)
+    folder = run(tmp_path, f"experiment={experiment}", *tiny.CLASS_OVERRIDES, *data, *STEPS)
+    assert_trained(folder)
+    names = json.loads(folder.class_names.read_text())
+    assert names == (["cat", "dog"] if data[0].endswith("tfds") else sorted(names))
+    masks = np.asarray(Image.open(folder.samples / "step_00000002_masks.png"))
+    assert masks.shape[1] > 16 * tiny.SIZE
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_arms_differ_in_attention_alone(arm):
+    plain, of_arm = compose("experiment=class_synthetic"), compose(
+        "experiment=class_synthetic", f"attention={arm}"
+    )  # fmt: skip
+    for config in (plain, of_arm):
+        for network in (config.generator, config.discriminator):
+            network.attentive_norm_block = network.self_attention_block = None
+    assert plain == of_arm
+
+
+def test_the_arms_run_as_one_sweep(data_root, tmp_path):
+    small = [
+        "experiment=class_synthetic", f"output_root={tmp_path}", *tiny.CLASS_OVERRIDES,
+        *tiny.data_overrides(data_root), "trainer.steps=1", "trainer.batch_size=2",
+        "summaries.rows=2", "task.averaging.calibration_batches=1",
+    ]  # fmt: skip
+    keys = ",".join(text.partition("=")[0] for text in small)
+    done = tiny.command(
+        "train.py", "-m", f"attention={','.join(ARMS)}", *small,
+        f"hydra.job.config.override_dirname.exclude_keys=[{keys}]",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (sweep,) = (tmp_path / "class_synthetic").iterdir()
+    names = [path.name for path in sorted(sweep.glob("*/"))]
+    assert names == [f"{number}_attention-{arm}" for number, arm in enumerate(ARMS)]
+    for arm, name in zip(ARMS, names, strict=True):
+        (line,) = (sweep / name / "metrics.jsonl").read_text().splitlines()
+        logged = json.loads(line)
+        assert ("g/rho" in logged) == (arm == "attentive_norm") == ("entity_share/d_15" in logged)
+        assert ("d/attention_gate" in logged) == (arm == "self_attention")
+
+
+def test_a_block_of_the_command_line_wins_over_the_arm():
+    config = compose("experiment=class_synthetic", "attention=none",
+                     "generator.attentive_norm_block=2")  # fmt: skip
+    assert config.generator.attentive_norm_block == 2
+    assert config.discriminator.attentive_norm_block is None
+
+
+def test_folders_in_the_place_of_tfds(data_root, tmp_path):
+    data = [f"data.root={data_root}", "data.source.photos=photos"]
+    folder = run(tmp_path, "experiment=class_cifar10", "data=class_folders", *data,
+                 *tiny.CLASS_OVERRIDES, *STEPS)  # fmt: skip
+    assert len(json.loads(folder.class_names.read_text())) == 5
+
+
+def test_the_augmentation_goes_with_the_gradient_penalty(data_root, tmp_path):
+    augment = "{_target_: losses.differentiable_augmentation.DifferentiableAugmentation}"
+    folder = run(
+        tmp_path, "experiment=class_synthetic", *tiny.CLASS_OVERRIDES, *STEPS,
+        *tiny.data_overrides(data_root), f"task.augment={augment}", "loss=wgan_gp",
+    )  # fmt: skip
+    assert_trained(folder)
+
+
+def assert_trained(folder):
     assert len(list(folder.checkpoints.glob("step_*"))) == 1
     assert len(folder.metrics.read_text().splitlines()) == 2
     assert list(folder.tensorboard.glob("events*"))
@@ -104,6 +197,7 @@ LOSSES = sorted(path.stem for path in (tiny.ROOT / "configs" / "loss").glob("*.y
 def test_a_setting_trains(overrides, data_root, tmp_path):
     steps = [text for text in STEPS if "averaging" not in text or "task.averaging=null" not in
              overrides]  # fmt: skip
+    steps += tiny.DISCRIMINATOR
     folder = run(tmp_path, *tiny.OVERRIDES, *tiny.data_overrides(data_root), *steps, *overrides)
     last = folder.metrics.read_text().splitlines()[-1]
     assert '"g/total"' in last and "nan" not in last
@@ -112,7 +206,7 @@ def test_a_setting_trains(overrides, data_root, tmp_path):
 def test_a_perceptual_loss_without_its_weights_says_which_file(data_root, tmp_path):
     with pytest.raises(hydra.errors.InstantiationException) as caught:
         run(
-            tmp_path, *tiny.OVERRIDES, *tiny.data_overrides(data_root), *STEPS,
+            tmp_path, *tiny.OVERRIDES, *tiny.data_overrides(data_root), *SEMANTIC_STEPS,
             "perceptual=squeezenet", "perceptual_weights=nowhere.h5",
         )  # fmt: skip
     text = str(caught.value.__cause__)

@@ -12,10 +12,11 @@ from omegaconf import OmegaConf
 from losses import adversarial, differentiable_augmentation, gradient_penalty
 from models.discriminators import patch, projection
 from models.generators import class_conditional
-from models.layers import attentive_normalization, batch_normalization
+from models.layers import attentive_normalization, batch_normalization, class_embedding
 from scripts import run_config
 from tests import distribution, layer_table
 from training import averaging, gan, monitoring, network_inputs
+from training import task as steps
 
 SIZE, CLASSES, BATCH = 8, 3, 4
 SPEC = {
@@ -98,7 +99,8 @@ def test_the_configs_make_a_task_that_steps(arm):
         {group: OmegaConf.load(FOLDER / group / f"{name}.yaml") for group, name in files.items()}
     )
     small = ["generator.channels=[8,8,8,8]", "discriminator.channels=[8,8,8,8]"]
-    config.merge_with_dotlist(small + ARMS[arm])
+    classes = ["generator.num_classes=10", "discriminator.num_classes=10"]
+    config.merge_with_dotlist(small + classes + ARMS[arm])
     run_config.check_targets(config)
     run_config.check_keys(config, set(files))
     task = hydra.utils.instantiate(config.task, _convert_="all")
@@ -121,6 +123,7 @@ def test_the_config_of_the_shared_embedding_with_split_noise():
         {"generator": OmegaConf.load(FOLDER / "generator" / "class_conditional.yaml")}
     )
     target = "models.layers.class_embedding.ClassEmbedding"
+    config.generator.num_classes = 10
     config.generator.embedding = {"_target_": target, "num_classes": "${generator.num_classes}"}
     network = hydra.utils.instantiate(config.generator, _convert_="all")
     assert network.embedding.num_classes == 10 and network._parts() == 4
@@ -201,6 +204,37 @@ def test_generation_needs_no_seed_of_sampling_and_gives_the_layout():
     np.testing.assert_allclose(again["layout"][0], outputs["layout"][1], atol=1e-6)
 
 
+def test_noise_of_the_batch_is_used_instead_of_that_of_the_seeds():
+    task = make_task()
+    noise = steps.noise_from_seeds(tf.constant([4, 5]), 5)
+    labels, zeros = tf.constant([0, 2]), tf.zeros([2], tf.int32)
+    given = task.generate({"label": labels, "noise": noise}, zeros)["image"]
+    drawn = task.generate({"label": labels}, tf.constant([4, 5]))["image"]
+    np.testing.assert_array_equal(given, drawn)
+    mixed = task.generate({"label": tf.one_hot(labels, CLASSES), "noise": noise}, zeros)["image"]
+    np.testing.assert_allclose(mixed, drawn, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalizer", ["conditional", "plain"])
+def test_classes_are_mixed_through_a_shared_embedding_as_well(normalizer):
+    normalizers = {
+        "conditional": batch_normalization.ConditionalBatchNormalization(CLASSES),
+        "plain": batch_normalization.PlainBatchNormalization(),
+    }
+    network = class_conditional.ClassConditionalGenerator(
+        CLASSES,
+        (4, 6),
+        noise_dim=6,
+        normalizer=normalizers[normalizer],
+        embedding=class_embedding.ClassEmbedding(CLASSES, 4),
+    )
+    network.build({"label": (None,), "noise": (None, 6)})
+    noise, labels = steps.noise_from_seeds(tf.range(2), 6), tf.constant([1, 2])
+    by_id = network({"label": labels, "noise": noise})["image"]
+    by_weights = network({"label": tf.one_hot(labels, CLASSES), "noise": noise})["image"]
+    np.testing.assert_allclose(by_weights, by_id, atol=1e-6)
+
+
 # Losses, ratios, replicas.
 
 
@@ -243,7 +277,7 @@ def test_the_orthogonal_loss_is_part_of_its_owners_total():
 def test_what_attention_does_is_logged():
     metrics = make_task().train_step([make_batch()], SEED)
     for owner in "gd":
-        shares = [value for name, value in metrics.items() if f"{owner}/entity_share" in name]
+        shares = [value for name, value in metrics.items() if f"entity_share/{owner}_" in name]
         assert len(shares) == 3
         np.testing.assert_allclose(sum(shares), 1.0, rtol=1e-5)
         assert 0 < metrics[f"{owner}/mask_entropy"] < np.log(3)
@@ -253,7 +287,10 @@ def test_what_attention_does_is_logged():
 
 def test_previews_show_the_layout():
     batch, seeds = make_batch(), tf.zeros([BATCH], tf.int32)
-    assert set(make_task().previews(batch, seeds)) == {"generated", "layout"}
+    previews = make_task().previews(batch, seeds)
+    masks = {f"masks/{entity:02d}" for entity in range(3)}
+    assert set(previews) == {"generated", "layout"} | masks
+    assert all(previews[name].shape == (BATCH, SIZE, SIZE, 3) for name in masks)
     assert set(make_task(block=None).previews(batch, seeds)) == {"generated"}
 
 
@@ -263,6 +300,15 @@ def test_the_overlay_mixes_image_and_hues():
     out = monitoring.overlay(image, layout).numpy()
     np.testing.assert_allclose(out[0, :2], np.broadcast_to([0.5, -0.5, -0.5], (2, 2, 3)))  # red
     np.testing.assert_allclose(out[0, 2:], -1 / 6, atol=1e-6)  # grey
+
+
+def test_mask_tiles_keep_the_ratio_of_masks():
+    layout = tf.constant([[[[0.8, 0.2]], [[0.4, 0.6]]], [[[0.5, 0.5]], [[0.5, 0.5]]]])
+    tiles = {name: tile.numpy() for name, tile in monitoring.mask_tiles(layout).items()}
+    assert set(tiles) == {"00", "01"}
+    np.testing.assert_allclose(tiles["00"][0, :, 0], [[1.0] * 3, [0.0] * 3], atol=1e-6)
+    np.testing.assert_allclose(tiles["01"][0, :, 0], [[-0.5] * 3, [0.5] * 3], atol=1e-6)
+    assert (tiles["00"][1] == 1.0).all() and (tiles["01"][1] == 1.0).all()
 
 
 def test_entropy_is_0_for_hard_masks_and_ln_n_for_uniform_ones():

@@ -265,3 +265,26 @@ def test_down_block_equals_numpy(first, downsample, filters):
         skip = pooled(skip) if downsample else skip
     np.testing.assert_allclose(block(X), skip + y, atol=1e-3)
     assert block.conv_1.filters == (filters if first else 5)
+
+
+# Mixtures of classes.
+
+
+def test_weights_of_classes_blend_their_parameters():
+    weights = np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5], [0, 0, 1.0]])
+    layer = shake(conditional())
+    gamma, beta = layer.gamma.numpy().astype("float64"), layer.beta.numpy().astype("float64")
+    mixed = layer(X, weights.astype("float32"), training=True)
+    expected = loop(X, weights @ gamma, weights @ beta, range(4))
+    np.testing.assert_allclose(mixed, expected, atol=2e-5)
+    embedding = class_embedding.ClassEmbedding(3, 6)
+    embedding.build((None,))
+    np.testing.assert_allclose(
+        embedding(weights.astype("float32")), weights @ embedding.table.numpy(), atol=1e-6
+    )
+
+
+def test_a_mixture_of_one_class_is_that_class():
+    layer = shake(conditional())
+    one_hot = np.eye(3, dtype="float32")[LABELS]
+    np.testing.assert_array_equal(layer(X, one_hot), layer(X, LABELS))

@@ -39,10 +39,20 @@ def test_every_declared_range_holds_its_pin(requirement):
         assert requirement.specifier.contains(Version(exact.version))
 
 
-def test_the_five_packages_are_the_direct_dependencies():
+def test_the_direct_dependencies_are_few():
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == {
-        "tensorflow", "tensorflow-datasets", "pillow", "hydra-core", "tensorboard",
+        "tensorflow", "tensorflow-datasets", "importlib-resources", "pillow", "hydra-core",
+        "tensorboard",
     }  # fmt: skip
+
+
+def test_what_tfds_imports_undeclared_is_installed():
+    """Needed to build a tfds data set, on every Python."""
+    import importlib_resources
+
+    assert importlib_resources.abc.Traversable
+    (pin,) = (pin for pin in PINS if pin.name == "importlib-resources")
+    assert pin.marker is None
 
 
 def test_pins_are_exact_and_name_no_host():

@@ -90,6 +90,8 @@ def test_an_earlier_checkpoint_can_be_asked_for(run, tmp_path):
         ({"labels": "nothing"}, "labels=FILE or FOLDER of label maps.*nothing, not there"),
         ({"seeds": "[0,1]"}, "takes no noise.*seeds=\\[0, 1\\].*spade_style"),
         ({"style": "grid"}, "style encoder.*style=grid for SpadeGenerator"),
+        ({"classes": "[brick]"}, "sampled by 'mask'.*Received: classes=\\['brick'\\]"),
+        ({"layouts": "true"}, "has attentive normalisation. Received: layouts=true for Spade"),
     ],
 )
 def test_what_the_run_cannot_do_is_said(run, tmp_path, settings, message):

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 CAPTION_HEIGHT = 16
+ROW_TITLE_WIDTH = 84
 GAP = 2
 IGNORED_COLOR = (0, 0, 0)
 
@@ -26,35 +27,39 @@ def colorize(label_map, class_colors) -> np.ndarray:
     return table[np.asarray(label_map)]
 
 
-def contact_sheet(columns: dict[str, np.ndarray]) -> np.ndarray:
+def contact_sheet(columns: dict[str, np.ndarray], row_titles=()) -> np.ndarray:
     """Lays images out with one row an item and one titled column an entry.
 
     Args:
         columns: title -> uint8 [B, H, W, 3]; equal B, H, W.
+        row_titles: a title for each row, in a margin on the left; or none.
 
     Returns:
         uint8 [height, width, 3].
     """
     first = next(iter(columns.values()))
     count, height, width = first.shape[:3]
-    sheet = Image.new(
-        "RGB",
-        (len(columns) * (width + GAP) - GAP, CAPTION_HEIGHT + count * (height + GAP) - GAP),
-        "white",
-    )
+    margin = ROW_TITLE_WIDTH if len(row_titles) else 0
+    right, bottom = tile_corner(count, len(columns), height, width, margin)
+    sheet = Image.new("RGB", (right - GAP, bottom - GAP), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=11)
+    for row, title in enumerate(row_titles):
+        _, top = tile_corner(row, 0, height, width, margin)
+        middle = top + height // 2
+        text = _fit(title, margin - 6, font)
+        draw.text((margin - 4, middle), text, fill="black", font=font, anchor="rm")
     for column, (title, images) in enumerate(columns.items()):
-        left = column * (width + GAP)
+        left, _ = tile_corner(0, column, height, width, margin)
         draw.text((left + 2, 1), _fit(title, width - 4, font), fill="black", font=font)
         for row, image in enumerate(images):
-            sheet.paste(Image.fromarray(image), tile_corner(row, column, height, width))
+            sheet.paste(Image.fromarray(image), tile_corner(row, column, height, width, margin))
     return np.asarray(sheet)
 
 
-def tile_corner(row: int, column: int, height: int, width: int) -> tuple[int, int]:
-    """(left, top) of a tile in a sheet of tiles of that size."""
-    return column * (width + GAP), CAPTION_HEIGHT + row * (height + GAP)
+def tile_corner(row: int, column: int, height: int, width: int, margin: int = 0) -> tuple[int, int]:
+    """(left, top) of a tile in a sheet of tiles of that size; rows with titles have a margin."""
+    return margin + column * (width + GAP), CAPTION_HEIGHT + row * (height + GAP)
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

@@ -216,7 +216,7 @@ class GANTask:
             metrics[f"g/{name}"] = value
             total += term.weight * value
         total = _add_regularization(total, self.generator, metrics, "g")
-        metrics |= _monitored("g", self.generator, generated)
+        metrics |= monitoring.scalars("g", self.generator, generated)
         return steps.scale_for_replicas(total, self.optimizers["generator"]), metrics
 
     def _discriminator_step(self, batch, fake_image, seed):
@@ -250,7 +250,7 @@ class GANTask:
             total = _add_regularization(total, self.discriminator, metrics, "d")
             loss = steps.scale_for_replicas(total, optimizer)
         steps.apply_gradients(tape, loss, self.discriminator, optimizer)
-        return metrics | _monitored("d", self.discriminator, outputs)
+        return metrics | monitoring.scalars("d", self.discriminator, outputs)
 
     def after_step(self) -> None:
         """Moves the averaged generator."""
@@ -279,7 +279,10 @@ class GANTask:
         return self._infer(network, batch, seeds)
 
     def previews(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Images of the raw and the averaged generator; the layout of the last, if it has one."""
+        """Images of the raw and the averaged generator; the layout of the last, if it has one.
+
+        The layout is laid over the image, and its masks are a sheet of their own, "masks/00", ...
+        """
         outputs = self._infer(self.generator, batch, seeds)
         columns = {"generated": outputs["image"]}
         if self._averaged is not None:
@@ -287,6 +290,8 @@ class GANTask:
             columns["averaged"] = outputs["image"]
         if "layout" in outputs:
             columns["layout"] = monitoring.overlay(outputs["image"], outputs["layout"])
+            tiles = monitoring.mask_tiles(outputs["layout"])
+            columns |= {f"masks/{number}": tile for number, tile in tiles.items()}
         return columns
 
     def _infer(self, network, batch, seeds):
@@ -307,10 +312,6 @@ def _add_regularization(total, network, metrics, owner):
         total += metrics[f"{owner}/regularization"]
     metrics[f"{owner}/total"] = total
     return total
-
-
-def _monitored(owner, network, outputs):
-    return {f"{owner}/{n}": value for n, value in monitoring.scalars(network, outputs).items()}
 
 
 def _mean_over_scales(logits):

@@ -4,6 +4,8 @@ import colorsys
 
 import tensorflow as tf
 
+SHARE = "entity_share_"
+
 
 def layout_scalars(layout: tf.Tensor) -> dict[str, tf.Tensor]:
     """What a soft layout looks like.
@@ -19,17 +21,27 @@ def layout_scalars(layout: tf.Tensor) -> dict[str, tf.Tensor]:
     entropy = -tf.reduce_sum(tf.math.xlogy(layout, layout), axis=-1)
     shares = tf.unstack(tf.reduce_mean(layout, axis=[0, 1, 2]))
     return {"mask_entropy": tf.reduce_mean(entropy)} | {
-        f"entity_share_{index:02d}": share for index, share in enumerate(shares)
+        f"{SHARE}{index:02d}": share for index, share in enumerate(shares)
     }
 
 
-def scalars(network, outputs: dict) -> dict[str, tf.Tensor]:
-    """`layout_scalars` of the network's "layout" and what its layers call `monitored()`."""
+def scalars(owner: str, network, outputs: dict) -> dict[str, tf.Tensor]:
+    """`layout_scalars` of the network's "layout" and what its layers call `monitored()`.
+
+    The names are "g/rho" and so on for the owner "g"; the shares, a curve for each entity, have a
+    group to themselves, "entity_share/g_00".
+    """
     values = layout_scalars(outputs["layout"]) if "layout" in outputs else {}
     for layer in network._flatten_layers():
         if hasattr(layer, "monitored"):
             values |= {name: tf.stop_gradient(value) for name, value in layer.monitored().items()}
-    return values
+    return {_tag(owner, name): value for name, value in values.items()}
+
+
+def _tag(owner, name):
+    if name.startswith(SHARE):
+        return f"entity_share/{owner}_{name.removeprefix(SHARE)}"
+    return f"{owner}/{name}"
 
 
 def overlay(image: tf.Tensor, layout: tf.Tensor) -> tf.Tensor:
@@ -46,3 +58,21 @@ def overlay(image: tf.Tensor, layout: tf.Tensor) -> tf.Tensor:
     hues = [colorsys.hsv_to_rgb(index / count, 1.0, 1.0) for index in range(count)]
     tint = tf.tensordot(layout, 2.0 * tf.constant(hues) - 1.0, axes=1)
     return 0.5 * image + 0.5 * tf.image.resize(tint, image.shape[1:3], method="nearest")
+
+
+def mask_tiles(layout: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Each entity's mask in grey, by its number; white is the largest mask value of the item.
+
+    Ratios are kept: near-uniform masks are near-uniform grey.
+
+    Args:
+        layout: float32 [B, h, w, n].
+
+    Returns:
+        "00", "01", ...: float32 [B, h, w, 3] in [-1, 1].
+    """
+    grey = 2.0 * layout / tf.reduce_max(layout, axis=[1, 2, 3], keepdims=True) - 1.0
+    return {
+        f"{index:02d}": tf.repeat(mask[..., None], 3, axis=-1)
+        for index, mask in enumerate(tf.unstack(grey, axis=-1))
+    }

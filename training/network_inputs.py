@@ -54,9 +54,12 @@ def for_training(network, batch: steps.Batch, seed: tf.Tensor, purpose: int = SA
 
 
 def for_inference(network, batch: steps.Batch, seeds: tf.Tensor) -> dict:
-    """The entries a network reads at inference: noise of each item's own, nothing else random."""
+    """The entries a network reads at inference: noise of each item's own, nothing else random.
+
+    A "noise" in the batch is used as it is, in the place of that of the seeds.
+    """
     inputs = dict(batch)
-    if getattr(network, "noise_dim", None):
+    if getattr(network, "noise_dim", None) and "noise" not in inputs:
         inputs["noise"] = steps.noise_from_seeds(seeds, network.noise_dim)
     keys = set(network.input_keys) | set(getattr(network, "optional_keys", ()))
     return {key: inputs[key] for key in keys if key in inputs}

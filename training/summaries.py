@@ -17,14 +17,23 @@ class Summaries:
     Args:
         run: folder of the run.
         class_colors: one (r, g, b) of 0..255 for each class, for label maps in sheets.
+        label_names: classes of whole images by id, titles of the rows where they are the condition.
         histograms: whether to write weight histograms with every preview.
 
     Source: tag groups as TensorBoard reads them, "group/name".
     """
 
-    def __init__(self, run: run_folder.RunFolder, *, class_colors=(), histograms: bool = False):
+    def __init__(
+        self,
+        run: run_folder.RunFolder,
+        *,
+        class_colors=(),
+        label_names=(),
+        histograms: bool = False,
+    ):
         self.run = run
         self.class_colors = class_colors
+        self.label_names = label_names
         self.histograms = histograms
         self._writer = None
 
@@ -52,25 +61,39 @@ class Summaries:
 
         Args:
             step: the training step.
-            batch: label_map and image of the items, where the data have them.
-            previews: column title -> float32 [B,H,W,3] in [-1, 1].
+            batch: label_map, label and image of the items, where the data have them.
+            previews: column title -> float32 [B,H,W,3] in [-1, 1]; those named "sheet/title" make
+                a sheet of their own, of another size of image if need be.
 
         Returns:
-            Path of the PNG, `samples/step_00001200.png`.
+            Path of the PNG, `samples/step_00001200.png`; others are `step_00001200_<sheet>.png`.
         """
-        columns = {}
+        columns, rows = {}, ()
         if "label_map" in batch:
             columns["label map"] = contact_sheet.colorize(batch["label_map"], self.class_colors)
+        elif "label" in batch and self.label_names:
+            rows = [str(self.label_names[label]) for label in np.ravel(batch["label"])]
         if "image" in batch:
             columns["real"] = contact_sheet.to_uint8(batch["image"])
-        columns |= {title: contact_sheet.to_uint8(image) for title, image in previews.items()}
-        sheet = contact_sheet.contact_sheet(columns)
+        sheets = {"samples": columns}
+        for name, image in previews.items():
+            sheet, slash, title = name.rpartition("/")
+            sheets.setdefault(sheet if slash else "samples", {})[title] = contact_sheet.to_uint8(
+                image
+            )
+        for name, columns in sheets.items():
+            self._sheet(step, name, contact_sheet.contact_sheet(columns, rows))
+        return self._sheet_path(step, "samples")
+
+    def _sheet(self, step, name, sheet):
         with self._writer.as_default(step=step):
-            tf.summary.image("samples", sheet[np.newaxis])
+            tf.summary.image(name, sheet[np.newaxis])
         self._writer.flush()
-        path = self.run.samples / f"step_{step:08d}.png"
-        contact_sheet.write_png(path, sheet)
-        return path
+        contact_sheet.write_png(self._sheet_path(step, name), sheet)
+
+    def _sheet_path(self, step, name):
+        suffix = "" if name == "samples" else f"_{name}"
+        return self.run.samples / f"step_{step:08d}{suffix}.png"
 
     def weights(self, step: int, owners: dict) -> None:
         """Histograms of every variable, where asked for."""

@@ -52,7 +52,10 @@ class Task(Protocol):
         """
 
     def previews(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Images worth a look, by column title: float32 [B,H,W,3] in [-1, 1]."""
+        """Images worth a look, by column title: float32 [B,H,W,3] in [-1, 1].
+
+        Columns named "sheet/title" make a sheet of their own.
+        """
 
     def generation_state(self) -> dict[str, Any]:
         """The part of `state` that `generate` reads."""
@@ -74,21 +77,46 @@ def replica_seed(seed: tf.Tensor, purpose: int) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, purpose)
 
 
-def noise_from_seeds(seeds: tf.Tensor, noise_dim: int) -> tf.Tensor:
+def noise_from_seeds(seeds: tf.Tensor, noise_dim: int, draw: tf.Tensor | int = 0) -> tf.Tensor:
     """N(0, 1) noise in which a row depends on its own seed only, not on its batch mates.
 
     Args:
         seeds: int32 [B].
         noise_dim: length of a row.
+        draw: int32 scalar; another number gives another row of the same seed.
 
     Returns:
         float32 [B, noise_dim].
     """
 
     def row(seed):
-        return tf.random.stateless_normal([noise_dim], tf.stack([seed, 0]))
+        return tf.random.stateless_normal([noise_dim], tf.stack([seed, draw]))
 
     return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec([noise_dim], tf.float32))
+
+
+@tf.function(reduce_retracing=True)
+def truncated_noise(seeds: tf.Tensor, noise_dim: int, threshold: float) -> tf.Tensor:
+    """`noise_from_seeds` with every value beyond +-threshold drawn again until it lies within.
+
+    Values within are those of `noise_from_seeds`; a row depends on its own seed only.
+
+    Args:
+        seeds: int32 [B].
+        noise_dim: length of a row.
+        threshold: > 0; the smaller, the more draws it takes.
+
+    Returns:
+        float32 [B, noise_dim].
+
+    Source: the truncation trick of Brock, Donahue, Simonyan, arXiv 1809.11096, section 3.1.
+    """
+    noise, draw = noise_from_seeds(seeds, noise_dim), 0
+    while tf.reduce_any(tf.abs(noise) > threshold):
+        draw += 1
+        again = noise_from_seeds(seeds, noise_dim, draw)
+        noise = tf.where(tf.abs(noise) > threshold, again, noise)
+    return noise
 
 
 def with_loss_scale(optimizer):

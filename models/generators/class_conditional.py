@@ -38,8 +38,9 @@ class ClassConditionalGenerator(keras.Model):
         attentive_norm: AttentiveNormalization, a template with its settings; None is the default.
 
     Call arguments:
-        inputs: dict of "label" int [B] or [B, 1] in 0..num_classes-1, "noise" float [B, noise_dim];
-            with attentive normalisation, in training, "seed" int32 [B, 2].
+        inputs: dict of "label" int [B] or [B, 1] in 0..num_classes-1, or float [B, num_classes],
+            the weights of a mixture of classes; "noise" float [B, noise_dim]; with attentive
+            normalisation, in training, "seed" int32 [B, 2].
         training: bool.
 
     Returns:

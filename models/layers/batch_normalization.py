@@ -11,8 +11,12 @@ def rows(table, ids):
     """Returns rows `ids` (int [B] or [B, 1]) of `table` [K, C] as [B, C].
 
     An id outside 0..K-1 is an error on a CPU; GPUs return zeros and XLA the nearest row for it.
+    Floats [B, K] in the place of ids are the weights of a mixture of rows.
     """
     table = ops.convert_to_tensor(table)
+    ids = tf.convert_to_tensor(ids)
+    if ids.dtype.is_floating:
+        return tf.matmul(tf.cast(ids, table.dtype), table)
     # Through a reshape, whose gradient is dense: the all-reduce and the optimizers need no special
     # case for sparse gradients. `ops.take` would accept -1 as the last class.
     table = tf.reshape(table, table.shape)
@@ -36,8 +40,9 @@ class ConditionalBatchNormalization(keras.layers.Layer):
 
     Call arguments:
         x: float [B, H, W, C].
-        condition: class ids, int [B] or [B, 1] in 0..num_classes-1; or vectors, float [B, E] with
-            E > 1, e.g. an embedding of the class joined with a part of the noise.
+        condition: class ids, int [B] or [B, 1] in 0..num_classes-1, or float [B, num_classes], the
+            weights of a mixture of classes; or, where it was built for them, vectors, float [B, E]
+            with E > 1, e.g. an embedding of the class joined with a part of the noise.
         training: bool.
 
     Returns:

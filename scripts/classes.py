@@ -1,0 +1,125 @@
+"""The classes of images: how many networks have, in which order, and how a user names them."""
+
+import json
+
+from scripts import run_config
+
+MAX_NAMED = 12
+
+
+def fill_counts(config, label_names) -> None:
+    """Sets `num_classes: null` of the networks in a config to the number of classes of the data.
+
+    Args:
+        config: a training config, changed in place.
+        label_names: classes of the data by id; empty where they have none.
+
+    Raises:
+        ValueError: the config has another number, or the data have no classes.
+    """
+    for network in ("generator", "discriminator"):
+        if "num_classes" not in config[network]:
+            continue
+        count = config[network].num_classes
+        if not label_names:
+            raise ValueError(
+                f"{network} is conditioned on a class and needs data with classes of images. "
+                f"Received: data={config.data.source._target_} without any. Choose another "
+                "network, or data with classes: data=class_folders, data=tfds, "
+                "data=synthetic_classes."
+            )
+        if count is not None and count != len(label_names):
+            raise ValueError(
+                f"{network}.num_classes must be the number of classes of the data, "
+                f"{len(label_names)}: {_first(label_names)}. Received: "
+                f"{network}.num_classes={count}. Set it to null, which takes that of the data."
+            )
+        config[network].num_classes = len(label_names)
+
+
+def keep(run, label_names) -> None:
+    """Writes the classes into the run folder, or compares them with those it was started with.
+
+    Args:
+        run: RunFolder.
+        label_names: classes of the data by id; nothing is written where there are none.
+
+    Raises:
+        ValueError: the run was started with others, or in another order.
+    """
+    check(run, label_names)
+    if label_names and not run.class_names.is_file():
+        names = [str(name) for name in label_names]
+        partial = run.class_names.with_suffix(".partial")
+        partial.write_text(json.dumps(names, ensure_ascii=False, indent=1) + "\n")
+        partial.replace(run.class_names)
+
+
+def check(run, label_names) -> None:
+    """Compares the classes of the data with those a run was started with.
+
+    Raises:
+        ValueError: they are others, or in another order.
+    """
+    names = [str(name) for name in label_names]
+    started_with = saved(run)
+    if started_with is not None and started_with != names:
+        changed = [
+            f"id {index}: {old!r} is now {new!r}"
+            for index, (old, new) in enumerate(zip(started_with, names, strict=False))
+            if old != new
+        ]
+        raise ValueError(
+            f"Expected the {len(started_with)} classes that this run was started with, in their "
+            f"order: {_first(started_with)} ({run.class_names}). Received: data with {len(names)}: "
+            f"{_first(names)}{'; ' + changed[0] if changed else ''}. Class folders may have been "
+            "added, removed or renamed: restore them, or set data.root to the data set of the run."
+        )
+
+
+def saved(run) -> list[str] | None:
+    """The classes a run was started with, by id; None where it has kept none.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not run.class_names.is_file():
+        return None
+    try:
+        names = json.loads(run.class_names.read_text())
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(
+            "Expected a JSON list of the names of the classes, in the order of their ids. "
+            f"Received: {run.class_names}. Restore it, or delete it to have the names read from "
+            "the data set again."
+        )
+    return names
+
+
+def chosen(requested, names) -> list[int]:
+    """Ids of the classes that a user asks for by name or number; None = all.
+
+    A name counts before a number: digits may be names themselves.
+
+    Raises:
+        ValueError: a class that does not exist.
+    """
+    if requested is None:
+        return list(range(len(names)))
+    ids = {str(index): index for index in range(len(names))}
+    ids |= {name: index for index, name in enumerate(names)}
+    items = requested if isinstance(requested, list) else [requested]
+    unknown = [str(item) for item in items if str(item) not in ids]
+    if unknown or not items:
+        hint = run_config.close_match(unknown[0], names) if unknown else ""
+        raise ValueError(
+            f"Expected names of classes of the run, or their numbers 0 to {len(names) - 1}. "
+            f"Received: classes={items}, unknown {unknown}.{hint} Known: {_first(names, 50)}"
+        )
+    return [ids[str(item)] for item in items]
+
+
+def _first(names, count=MAX_NAMED):
+    return f"{', '.join(map(str, names[:count]))}" + (" ..." if len(names) > count else "")

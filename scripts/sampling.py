@@ -1,0 +1,44 @@
+"""What all ways to sample share: from inputs to 8-bit pictures, batch by batch."""
+
+import numpy as np
+
+
+def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") -> dict:
+    """Pictures of the run's generator.
+
+    Args:
+        run: TrainedRun.
+        inputs: function of a slice of the items -> what the generator reads of them.
+        seeds: a noise seed for each item.
+        batch_size: items at a time; the pictures do not depend on it.
+        layouts: bool, also the layouts.
+        title: for the progress bar.
+
+    Returns:
+        {"image": uint8 [N,H,W,3]}, with `layouts` also "layout", laid over the image.
+
+    Raises:
+        ValueError: layouts of a generator without attentive normalisation.
+    """
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    from training import contact_sheet, monitoring
+
+    generate_batch = tf.function(run.task.generate, reduce_retracing=True)
+    pictures = {"image": []} | ({"layout": []} if layouts else {})
+    for first in tqdm(range(0, len(seeds), batch_size), title, disable=None):
+        part = slice(first, first + batch_size)
+        made = generate_batch(inputs(part), tf.constant(seeds[part], tf.int32))
+        pictures["image"].append(contact_sheet.to_uint8(made["image"]))
+        if not layouts:
+            continue
+        if "layout" not in made:
+            raise ValueError(
+                "Expected a run whose generator has attentive normalisation. Received: "
+                f"layouts=true for {type(run.task.generator).__name__} without it. Leave layouts "
+                "out, or train with generator.attentive_norm_block=3."
+            )
+        overlay = monitoring.overlay(made["image"], made["layout"])
+        pictures["layout"].append(contact_sheet.to_uint8(overlay))
+    return {name: np.concatenate(parts) for name, parts in pictures.items()}

@@ -1,0 +1,119 @@
+"""The classes of a run: counted from the data, kept in order, named by users."""
+
+import json
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+import train
+from scripts import classes
+from tests import tiny
+from training import run_folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return run_folder.RunFolder(tmp_path)
+
+
+def config(generator=None, discriminator=None):
+    return OmegaConf.create(
+        {
+            "data": {"source": {"_target_": "data.sources.PairedFolders"}},
+            "generator": {"num_classes": generator, "twice": "${.num_classes}"},
+            "discriminator": {"width": 4} if discriminator is None else discriminator,
+        }
+    )
+
+
+def test_the_data_say_how_many_classes_there_are():
+    filled = config()
+    classes.fill_counts(filled, ["cat", "dog"])
+    assert filled.generator.num_classes == filled.generator.twice == 2
+    assert filled.discriminator == {"width": 4}
+    agreed = config(2, {"num_classes": 2})
+    classes.fill_counts(agreed, ["cat", "dog"])
+    assert agreed.discriminator.num_classes == 2
+
+
+def test_another_number_is_refused_with_its_config_line():
+    message = "number of classes of the data, 3: a, b, c. Received: discriminator.num_classes=10"
+    with pytest.raises(ValueError, match=message):
+        classes.fill_counts(config(3, {"num_classes": 10}), ["a", "b", "c"])
+
+
+def test_data_without_classes_are_refused():
+    with pytest.raises(ValueError, match="generator is conditioned.*data.sources.PairedFolders"):
+        classes.fill_counts(config(), ())
+
+
+def test_the_order_is_written_once_and_compared(run):
+    classes.keep(run, ())
+    assert classes.saved(run) is None and not list(run.path.iterdir())
+    classes.keep(run, ("dog", "älg"))
+    assert json.loads(run.class_names.read_text()) == classes.saved(run) == ["dog", "älg"]
+    assert [path.name for path in run.path.iterdir()] == ["class_names.json"]
+    classes.keep(run, ("dog", "älg"))
+    with pytest.raises(ValueError, match="order: dog, älg.*data with 2: älg, dog; id 0: 'dog' is"):
+        classes.keep(run, ("älg", "dog"))
+    with pytest.raises(ValueError, match="Expected the 2 classes.*data with 3: dog, älg, cat. "):
+        classes.check(run, ("dog", "älg", "cat"))
+
+
+@pytest.mark.parametrize("text", ["[", "{}", "[1]"])
+def test_a_damaged_file_is_named(run, text):
+    run.class_names.write_text(text)
+    with pytest.raises(ValueError, match="JSON list.*class_names.json. Restore it, or delete it"):
+        classes.saved(run)
+
+
+def test_classes_are_chosen_by_name_or_number():
+    names = ["cat", "dog", "7"]
+    assert classes.chosen(None, names) == [0, 1, 2]
+    assert classes.chosen(["dog", 0], names) == [1, 0]
+    assert classes.chosen("cat", names) == [0]
+    assert classes.chosen([7, 2, "1"], names) == [2, 2, 1]  # a name counts before a number
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            ["dgo"],
+            "numbers 0 to 2.*unknown \\['dgo'\\]. Did you mean 'dog'\\? Known: cat, dog, eel",
+        ),
+        ([3], "unknown \\['3'\\]"),
+        (-1, "unknown \\['-1'\\]"),
+        ([], "Received: classes=\\[\\]"),
+    ],
+)
+def test_an_unknown_class_names_the_known_ones(asked, message):
+    with pytest.raises(ValueError, match=message):
+        classes.chosen(asked, ["cat", "dog", "eel"])
+
+
+def test_a_run_is_not_resumed_with_other_classes(tmp_path):
+    root = tiny.write_data(tmp_path / "facades")
+    overrides = [
+        "experiment=class_synthetic", *tiny.CLASS_OVERRIDES, f"output_root={tmp_path}",
+        "data=class_folders", f"data.root={root}", "data.source.photos=photos", "summaries.rows=2",
+        "trainer.batch_size=2", "trainer.steps=1", "task.averaging=null",
+        "task.discriminator_steps=1",
+    ]  # fmt: skip
+
+    def start(*more):
+        with hydra.initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
+            composed = hydra.compose("train", [*overrides, *more])
+        return train.train(composed, folder)
+
+    folder = run_folder.RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    assert start() == 0
+    for split in ("train", "validation"):
+        (root / "photos" / split / "brick").rename(root / "photos" / split / "zinc")
+    with pytest.raises(ValueError, match="started with.*order: brick, .*id 0: 'brick' is now"):
+        start("trainer.steps=2")
+    with pytest.raises(ValueError, match="generator.num_classes=7. Set it to null"):
+        folder.class_names.unlink()
+        start("trainer.steps=2", "generator.num_classes=7")
