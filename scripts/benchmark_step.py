@@ -24,11 +24,12 @@ class StepTimer:
 
     def __init__(self, config):
         from training import session
+        from training import task as steps
 
         self.data = hydra.utils.instantiate(config.data, _convert_="all")
         self.task = hydra.utils.instantiate(config.task, _convert_="all")
         self.trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
-        self.task.build(self.data.element_spec)
+        self.task.build(steps.spec_after(self.data.finish, self.data.element_spec))
         self.live = session.Session(
             self.task, self._pipeline, None, None, self.data.finish, writes=False
         )

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from scripts import command_line, trained_run
 
-SHEET_ROWS = 16
+SHEET_ROWS = VALIDATION_ITEMS = 16
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,40 @@ def main(config: DictConfig) -> None:
 
 def sample(config: DictConfig) -> str:
     """Writes the images a config asks for; returns a sentence that says where."""
+    import tensorflow as tf
+
     from training import run_folder
 
-    run = trained_run.open_run(config.run, step=config.step, data_root=config.data_root)
+    check_numbers(config)
+    run = trained_run.open_run(
+        config.run, step=config.step, data_root=config.data_root, device=config.device
+    )
     names, items = label_maps(run, config)
     columns = ways_to_sample(run, config)
     out = Path(config.out) if config.out else run_folder.new_run_folder(
         run.folder.samples, command_line.now()
     )  # fmt: skip
-    images = [generate(run, items, column, config.batch_size) for column in columns]
+    generate_batch = tf.function(run.task.generate, reduce_retracing=True)
+    images = [generate(run, generate_batch, items, column, config.batch_size) for column in columns]
     write(out, run, names, items, columns, images)
     return f"{len(names) * len(columns)} images of step {run.step} in {out}, sheet {out}/sheet.png"
+
+
+def check_numbers(config) -> None:
+    """Raises ValueError for a count, batch size or seed list that cannot be."""
+    for name, least in (("count", 1), ("batch_size", 1), ("grid_styles", 1)):
+        value = config[name]
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ValueError(f"{name} must be an integer >= {least}. Received: {name}={value}")
+    seeds = config.seeds
+    if isinstance(seeds, int) or not seeds or not all(isinstance(seed, int) for seed in seeds):
+        raise ValueError(f"seeds must be a list of integers, seeds=[0,1]. Received: seeds={seeds}")
 
 
 def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names and {"label_map": uint8 [N,H,W]}; from the validation split also "image"."""
     if config.labels is None:
-        names, batch = run.data.examples("validation", config.count)
+        names, batch = run.data.examples("validation", config.count or VALIDATION_ITEMS)
         return names, {key: batch[key].numpy() for key in ("label_map", "image")}
     from data import label_files
 
@@ -64,7 +81,14 @@ def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
                 "to bring maps to that size as training does."
             )
     stems = [p.relative_to(root) if root.is_dir() else Path(p.name) for p in paths]
-    return [str(stem.with_suffix("")) for stem in stems], {"label_map": np.stack(maps)}
+    names = [str(stem.with_suffix("")) for stem in stems]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            "Expected label maps of different names, as each gives its name to an image. "
+            f"Received: {twice[:5]} with several suffixes. Move one of each elsewhere."
+        )
+    return names, {"label_map": np.stack(maps)}
 
 
 def ways_to_sample(run, config) -> list[Column]:
@@ -111,14 +135,13 @@ def files_of(path: Path, suffixes, expected: str) -> list[Path]:
     return found
 
 
-def generate(run, items, column: Column, batch_size: int) -> np.ndarray:
+def generate(run, generate_batch, items, column: Column, batch_size: int) -> np.ndarray:
     """uint8 [N,H,W,3]: every label map sampled one way, batch by batch."""
     import tensorflow as tf
     from tqdm import tqdm
 
     from training import contact_sheet
 
-    generate_batch = tf.function(run.task.generate, reduce_retracing=True)
     maps, images = items["label_map"], []
     for first in tqdm(range(0, len(maps), batch_size), column.title, disable=None):
         part = maps[first : first + batch_size]

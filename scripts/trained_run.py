@@ -1,6 +1,5 @@
 """A finished or stopped run, opened for use: its config, its data, its generator."""
 
-import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,20 @@ class TrainedRun:
     step: int
 
 
-def open_run(path: str | Path, *, step: int | None = None, data_root: str | None = None):
+def open_run(
+    path: str | Path,
+    *,
+    step: int | None = None,
+    data_root: str | None = None,
+    device: str = "auto",
+) -> TrainedRun:
     """Builds what the run's config names and restores the weights that generate.
 
     Args:
         path: folder of the run.
         step: checkpoint; None = the newest.
         data_root: where the data set lies now, if it has moved.
+        device: "auto", "cpu" or "gpu"; a run can be used elsewhere than it was trained.
 
     Returns:
         TrainedRun.
@@ -51,12 +57,12 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
     if data_root is not None:
         OmegaConf.update(config, "data.root", data_root)
     keras.backend.clear_session()
-    strategy = devices.make_strategy("single", device=config.devices.device)
+    OmegaConf.update(config, "task.terms", {})  # losses, and weights files of theirs, train only
+    devices.make_strategy("single", device=device)
     devices.set_precision(config.devices.precision)
-    with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
-        data = hydra.utils.instantiate(config.data, _convert_="all")
-        task = hydra.utils.instantiate(config.task, _convert_="all")
-        task.build(steps.spec_after(data.finish, data.element_spec))
+    data = hydra.utils.instantiate(config.data, _convert_="all")
+    task = hydra.utils.instantiate(config.task, _convert_="all")
+    task.build(steps.spec_after(data.finish, data.element_spec))
     store = checkpoint.CheckpointStore(folder.checkpoints)
     restored = store.restore(task.generation_state(), step, subset=True)
     log.info("%s, step %d", folder.path, restored)

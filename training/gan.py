@@ -36,7 +36,8 @@ class GANTask:
         averaging: WeightAveraging of the generator, or null for none.
 
     Raises:
-        ValueError: unknown update order, fewer than one discriminator step.
+        ValueError: unknown update order, fewer than one discriminator step, terms or optimizers
+            of another owner.
         KeyError: in `build`, a network reads a batch entry that the data do not have.
     """
 
@@ -62,6 +63,12 @@ class GANTask:
                 "discriminator_steps must be at least 1. Received: "
                 f"discriminator_steps={discriminator_steps}"
             )
+        for name, owned in (("terms", terms), ("optimizers", optimizers)):
+            if set(owned) - {"generator", "discriminator"}:
+                raise ValueError(
+                    f"{name} belong to the generator or the discriminator. Received: "
+                    f"{name} of {sorted(owned)}"
+                )
         self.generator = generator
         self.discriminator = discriminator
         self.adversarial = adversarial

@@ -16,15 +16,15 @@ class Summaries:
 
     Args:
         run: folder of the run.
-        class_colors: one (r, g, b) of 0..255 for each class, for label maps in sheets.
+        colorize: class ids [..., H, W] -> uint8 [..., H, W, 3], for label maps in sheets.
         histograms: whether to write weight histograms with every preview.
 
     Source: tag groups as TensorBoard reads them, "group/name".
     """
 
-    def __init__(self, run: run_folder.RunFolder, *, class_colors=(), histograms: bool = False):
+    def __init__(self, run: run_folder.RunFolder, *, colorize=None, histograms: bool = False):
         self.run = run
-        self.class_colors = class_colors
+        self.colorize = colorize
         self.histograms = histograms
         self._writer = None
 
@@ -60,7 +60,7 @@ class Summaries:
         """
         columns = {}
         if "label_map" in batch:
-            columns["label map"] = contact_sheet.colorize(batch["label_map"], self.class_colors)
+            columns["label map"] = self.colorize(batch["label_map"])
         if "image" in batch:
             columns["real"] = contact_sheet.to_uint8(batch["image"])
         columns |= {title: contact_sheet.to_uint8(image) for title, image in previews.items()}
