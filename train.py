@@ -49,6 +49,7 @@ def train(config: DictConfig, run) -> int:
     """
     import keras
 
+    from data import batch
     from training import checkpoint, devices, summaries
     from training import task as steps
 
@@ -65,13 +66,21 @@ def train(config: DictConfig, run) -> int:
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
     data.check()
+    spec = steps.spec_after(data.finish, data.element_spec)
+    batch.check_batch(spec)
     _, preview_batch = data.examples("validation", config.summaries.rows)
 
     # 3. Networks, losses, optimizers.
     with strategy.scope():
         task = hydra.utils.instantiate(config.task, _convert_="all")
         trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
-        task.build(steps.spec_after(data.finish, data.element_spec))
+        if trainer.batch_size % strategy.num_replicas_in_sync:
+            raise ValueError(
+                "Expected a batch that divides into equal parts for all replicas. Received: "
+                f"trainer.batch_size={trainer.batch_size}, {strategy.num_replicas_in_sync} "
+                "replicas. Choose a multiple."
+            )
+        task.build(spec)
 
         # 4. The loop.
         return trainer.fit(

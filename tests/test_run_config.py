@@ -140,6 +140,20 @@ def test_a_resumed_run_refuses_the_rest_by_name(override, message):
         resumed(override)
 
 
+def test_what_resuming_changed_stays_changed(tmp_path):
+    from scripts import command_line
+    from training import run_folder
+
+    hydra_folder = tmp_path / ".hydra"
+    for name, steps in (("", 5), ("resumed_2026-01-01", 7), ("resumed_2026-01-02", 9)):
+        (hydra_folder / name).mkdir(parents=True, exist_ok=True)
+        file = "effective.yaml" if name else "config.yaml"
+        (hydra_folder / name / file).write_text(f"trainer: {{steps: {steps}}}\n")
+    (hydra_folder / "hydra.yaml").write_text("hydra: {runtime: {choices: {loss: hinge}}}\n")
+    config, choices = command_line.load_run(run_folder.RunFolder(tmp_path))
+    assert config.trainer.steps == 9 and choices == {"loss": "hinge"}
+
+
 def test_root_keys_come_from_the_root_config():
     keys = run_config.root_keys("train")
     assert {"data", "generator", "trainer", "seed", "resume"} <= keys
