@@ -4,7 +4,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready$(if $(GPU),-gpu)
+PINS   := requirements$(if $(GPU),-gpu).txt
 ARGS   ?=
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
+	pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test check format tensorboard requirements clean
@@ -15,13 +18,12 @@ help:  ## this list
 
 setup: $(READY)  ## create .venv and install the pinned requirements (GPU=1 adds CUDA)
 
-$(READY): requirements.txt pyproject.toml
+$(READY): $(PINS) pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) \
 		else f"Expected Python 3.10 to 3.13. Received: {v[0]}.{v[1]}. Use make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv $(VENV) || { echo "Expected Python's venv module; on Debian: apt install \
 	python3-venv"; rm -rf $(VENV); exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(if $(GPU),$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt "tensorflow[and-cuda]")
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(PINS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -45,9 +47,10 @@ tensorboard: $(READY)  ## watch all runs below outputs/
 
 requirements: $(READY)  ## pin anew after a change of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --no-emit-index-url \
-		--no-header pyproject.toml -o requirements.txt
-	@sed -i '1i # Every package a run or a test needs, pinned. Made by `make requirements` from pyproject.toml.' requirements.txt
+	$(COMPILE) --extra dev --output-file requirements.txt \
+		--custom-compile-command "make requirements"
+	$(COMPILE) --extra dev --extra gpu --output-file requirements-gpu.txt \
+		--custom-compile-command "make requirements"
 
 clean:  ## remove .venv and caches; runs and data sets stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info

@@ -1,10 +1,12 @@
 """Trains what the config describes: config -> strategy -> data -> task -> Trainer.fit."""
 
 import contextlib
+import shlex
 import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from scripts import classes, command_line, run_config
@@ -19,16 +21,22 @@ def main(config: DictConfig) -> None:
     from training import devices, run_folder
 
     run = run_folder.RunFolder(HydraConfig.get().runtime.output_dir)
-    if (run.path / ".hydra" / "hydra.yaml").is_file() and config.resume:
+    if config.resume and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise ValueError(
+            f"A sweep cannot be resumed as a whole. Received: -m with resume={config.resume}. "
+            "Resume its runs one by one: resume=outputs/<name>/<sweep>/<number>."
+        )
+    if command_line.resumes():
         saved, choices = command_line.load_run(run)
         config = run_config.resumed(saved, choices, command_line.task_overrides())
+        command_line.save_effective(config)
     run_config.check_targets(config)
-    run_config.check_keys(config, run_config.root_keys("train"))
+    run_config.check_keys(config, "train")
     chief = devices.is_chief(config.devices.strategy)
     with run.locked() if chief else contextlib.nullcontext():
         signal_number = train(config, run)
     if signal_number:
-        print(f"Stopped and saved. To go on: python train.py resume={run.path}")
+        print(f"Stopped and saved. To go on: python train.py resume={shlex.quote(str(run.path))}")
         sys.exit(128 + signal_number)
     print(f"Done. Sheets: {run.samples}  Curves: tensorboard --logdir {run.path.parent}")
 
@@ -41,6 +49,7 @@ def train(config: DictConfig, run) -> int:
     """
     import keras
 
+    from data import batch
     from training import checkpoint, devices, summaries
     from training import task as steps
 
@@ -61,13 +70,21 @@ def train(config: DictConfig, run) -> int:
     keep_classes = classes.keep if writes else classes.check
     keep_classes(run, data.label_names)
     classes.fill_counts(config, data.label_names)
+    spec = steps.spec_after(data.finish, data.element_spec)
+    batch.check_batch(spec)
     _, preview_batch = data.examples("validation", config.summaries.rows)
 
     # 3. Networks, losses, optimizers.
     with strategy.scope():
         task = hydra.utils.instantiate(config.task, _convert_="all")
         trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
-        task.build(steps.spec_after(data.finish, data.element_spec))
+        if trainer.batch_size % strategy.num_replicas_in_sync:
+            raise ValueError(
+                "Expected a batch that divides into equal parts for all replicas. Received: "
+                f"trainer.batch_size={trainer.batch_size}, {strategy.num_replicas_in_sync} "
+                "replicas. Choose a multiple."
+            )
+        task.build(spec)
 
         # 4. The loop.
         return trainer.fit(
@@ -82,7 +99,7 @@ def train(config: DictConfig, run) -> int:
             store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
             summary=summaries.Summaries(
                 run,
-                class_colors=data.class_colors,
+                colorize=data.labels.colors_of,
                 label_names=data.label_names,
                 histograms=config.summaries.histograms,
             ),

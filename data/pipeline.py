@@ -181,7 +181,9 @@ class ImagePipeline:
             (names, finished batch of these items).
         """
         names = self.evaluation_names(split)
-        count = min(count or len(names), len(names))
+        count = len(names) if count is None else min(count, len(names))
+        if count < 1:
+            raise ValueError(f"Expected at least one item. Received: count={count}")
         places = [place * len(names) // count for place in range(count)]
         item = self._evaluation_item(split)
         items = [item(tf.constant(place, tf.int64)) for place in places]

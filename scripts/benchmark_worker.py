@@ -124,7 +124,7 @@ def serve(connection, config_text: str) -> None:
     try:
         config = OmegaConf.create(config_text)
         run_config.check_targets(config)
-        run_config.check_keys(config, run_config.root_keys("train"))
+        run_config.check_keys(config, "train")
         _serve(connection, config)
     except EOFError:
         return  # the parent is gone

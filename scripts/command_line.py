@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scripts import run_config
 
+RESUMED, EFFECTIVE = "resumed_", "effective.yaml"
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -27,6 +28,9 @@ def run(main) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its own account and exit
     try:
         main()
+    except KeyboardInterrupt:
+        print("\nInterrupted before the first step; there is nothing to resume.", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, KeyError, OSError, hydra.errors.HydraException,
             OmegaConfBaseException) as error:  # fmt: skip
         sys.exit(_report(error))
@@ -93,35 +97,58 @@ def task_overrides() -> list[str]:
 
 
 def load_run(run_folder) -> tuple[DictConfig, dict]:
-    """A run's config and the group choices it was started with."""
-    config = run_config.load(run_folder.config)
+    """A run's config, with what resuming has changed, and the group choices it started with."""
+    changed = sorted(run_folder.config.parent.glob(f"{RESUMED}*/{EFFECTIVE}"))
+    config = run_config.load(changed[-1] if changed else run_folder.config)
     hydra_config = OmegaConf.load(run_folder.config.parent / "hydra.yaml")
     return config, dict(OmegaConf.select(hydra_config, "hydra.runtime.choices") or {})
+
+
+def save_effective(config: DictConfig) -> None:
+    """Keeps the config of a resumed run: what was changed stays changed the next time."""
+    folder = Path(HydraConfig.get().runtime.output_dir) / HydraConfig.get().output_subdir
+    OmegaConf.save(config, folder / EFFECTIVE)
+
+
+def resumes() -> bool:
+    """Whether this command goes on with a run that was there before."""
+    return Path(HydraConfig.get().output_subdir).name.startswith(RESUMED)
+
+
+@functools.cache
+def _run_to_resume(resume: str | None, output_root: str, name: str) -> str | None:
+    """The folder that `resume` names; None = a new run."""
+    if not resume:
+        return None
+    load_tensorflow()
+    from training import run_folder
+
+    if resume != "auto":
+        return str(run_folder.RunFolder(resume, must_exist=True).path)
+    found = run_folder.newest_run(Path(output_root) / name)
+    return str(found) if found else None
 
 
 @functools.cache  # Hydra resolves its folder several times
 def _run_folder(resume: str | None, output_root: str, name: str, strategy: str) -> str:
     """The folder of the run to resume, or a new one."""
+    found = _run_to_resume(resume, output_root, name)
+    if found:
+        return found
     load_tensorflow()
     from training import devices, run_folder
 
     parent = Path(output_root) / name
-    if resume == "auto":
-        found = run_folder.newest_run(parent)
-        if found is not None:
-            return str(found)
-    elif resume:
-        return str(run_folder.RunFolder(resume, must_exist=True).path)
     if not devices.is_chief(strategy):
         parent = parent / "workers"  # logs only: the chief's folder is the run
     return str(run_folder.new_run_folder(parent, now()))
 
 
 @functools.cache
-def _hydra_folder(folder: str) -> str:
+def _hydra_folder(resume: str | None, output_root: str, name: str) -> str:
     """`.hydra` for a new run; a folder of its own below it for each time the run is resumed."""
-    if (Path(folder) / ".hydra" / "config.yaml").is_file():
-        return f".hydra/resumed_{now()}"
+    if _run_to_resume(resume, output_root, name):
+        return f".hydra/{RESUMED}{now()}"
     return ".hydra"
 
 

@@ -2,19 +2,26 @@
 
 import difflib
 import inspect
+import re
 from pathlib import Path
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 # Code that a config may name. A run folder can come from someone else, and instantiating a
 # config calls whatever its `_target_`s name.
-TRUSTED = ("data.", "losses.", "metrics.", "models.", "training.", "keras.", "tensorflow.")
+OURS = ("data.", "losses.", "metrics.", "models.", "training.")
+KERAS = ("keras.initializers.", "keras.layers.", "keras.optimizers.", "keras.regularizers.")
 RESUMABLE = (
     "data.root",
-    "devices",
+    "devices.device",
+    "devices.logical_cpus",
+    "devices.strategy",
     "resume",
+    "output_root",
+    "perceptual_weights",
     "checkpoints.keep",
     "summaries.histograms",
     "trainer.steps",
@@ -32,49 +39,75 @@ def close_match(name: str, known) -> str:
 
 
 def check_targets(config) -> None:
-    """Refuses code from outside this project, Keras and TensorFlow.
+    """Refuses code from outside this project and Keras' building blocks.
 
     Raises:
-        ValueError: a `_target_` lies elsewhere; it is named.
+        ValueError: a `_target_` is something else, or does not exist; it is named.
     """
     for path, node in _nodes(config):
         target = node.get("_target_")
-        if target is not None and not str(target).startswith(TRUSTED):
-            raise ValueError(
-                f"Every _target_ of a config must lie in {', '.join(TRUSTED)}. Received: "
-                f"{path}._target_={target}. Do not use a run folder you do not trust."
-            )
+        if target is not None:
+            _trusted(f"{path}._target_", str(target))
 
 
-def check_keys(config, root_keys) -> None:
+def _trusted(path: str, target: str):
+    """The class or function a target names, if it is one that a config may call."""
+    refusal = ValueError(
+        f"Every _target_ of a config must be a class or function of {', '.join(OURS)} or a class "
+        f"of {', '.join(KERAS)}. Received: {path}={target}. Do not use a run folder you do not "
+        "trust."
+    )
+    if not target.startswith(OURS + KERAS):
+        raise refusal
+    try:
+        found = hydra.utils.get_object(target)
+    except ImportError as error:
+        raise ValueError(
+            f"Every _target_ must name a class or function that exists. Received: {path}={target}"
+        ) from error
+    # What a module of ours has imported is an attribute of it too, and is not ours.
+    home = f"{getattr(found, '__module__', '')}."
+    if target.startswith(KERAS):
+        if not (inspect.isclass(found) and home.startswith("keras.")):
+            raise refusal
+    elif not home.startswith(OURS):
+        raise refusal
+    return found
+
+
+def check_keys(config, config_name: str) -> None:
     """Refuses keys that nothing reads, with the close match.
 
     Args:
         config: the composed config.
-        root_keys: the keys known at the top.
+        config_name: the command whose root config says which keys there are.
 
     Raises:
         ValueError: an unknown key, a target that does not exist, a value of the wrong type.
     """
-    for key in config:
-        if key not in root_keys:
-            raise ValueError(
-                f"Every key of the config must exist. Received: unknown key {key!r}."
-                f"{close_match(str(key), root_keys)}"
-            )
+    root = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
+    _check_known("", config, root_keys(config_name))
+    for key in root:  # settings that belong to no class
+        node = root._get_node(key)
+        if isinstance(node, DictConfig) and key != "hydra":
+            _check_known(f"{key}.", config[key], set(node))
     for path, node in _nodes(config):
         if "_target_" not in node:
             continue
-        known = _parameters(f"{path}._target_", node["_target_"])
-        for key in node:
-            if str(key).startswith("_"):
-                continue
-            if key not in known:
-                raise ValueError(
-                    f"Every key of the config must exist. Received: unknown key '{path}.{key}'."
-                    f"{close_match(str(key), known)} {node['_target_']} takes {sorted(known)}."
-                )
-            _check_type(f"{path}.{key}", node._get_node(key), known[key])
+        known = _parameters(_trusted(f"{path}._target_", node["_target_"]))
+        own = {key: node._get_node(key) for key in node if not str(key).startswith("_")}
+        _check_known(f"{path}.", own, known)
+        for key, value in own.items():
+            _check_type(f"{path}.{key}", value, known[key])
+
+
+def _check_known(prefix, node, known):
+    for key in node:
+        if key not in known:
+            raise ValueError(
+                f"Every key of the config must exist. Received: unknown key '{prefix}{key}'."
+                f"{close_match(str(key), known)} Known: {', '.join(sorted(known))}."
+            )
 
 
 def root_keys(config_name: str) -> set[str]:
@@ -91,11 +124,18 @@ def load(path: Path) -> DictConfig:
     """The config a run was started with, its targets checked.
 
     Raises:
-        ValueError: it is no YAML mapping, or names foreign code.
+        ValueError: it is no YAML mapping, names foreign code, or computes values.
     """
     config = OmegaConf.load(path)
     if not isinstance(config, DictConfig):
         raise ValueError(f"Expected a config in {path}. Received: {type(config).__name__}")
+    # A resolver could make a node that the check of targets does not see.
+    resolver = re.search(r"\$\{[^}]*?[\w.]+\s*:", path.read_text())
+    if resolver:
+        raise ValueError(
+            f"Expected a run's config with plain interpolations. Received: {resolver.group()!r} "
+            f"in {path}. Do not use a run folder you do not trust."
+        )
     check_targets(config)
     return config
 
@@ -104,32 +144,36 @@ def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfi
     """The saved config with those overrides that a resumed run may have.
 
     Overrides that say what the run says already are accepted, so that a queue can start the same
-    command again and again with `resume=auto`.
+    command again and again with `resume=auto`. What was computed from `trainer.steps`, such as
+    the end of a learning-rate schedule, keeps its value when the steps change.
 
     Args:
         saved: config of the run.
         choices: group choices the run was started with.
-        overrides: the overrides of this command, "key=value".
+        overrides: the overrides of this command, as Hydra takes them.
 
     Raises:
         ValueError: an override would change what the run is.
     """
     config = saved.copy()
-    OmegaConf.set_struct(config, True)
+    for _, node in _nodes(config):
+        for key in node:
+            child = node._get_node(key)
+            if child is not None and "${trainer.steps}" in str(child._value()):
+                node[key] = node[key]
     refused = []
-    for text in overrides:
-        key, _, value = text.lstrip("+~").partition("=")
-        group = key.partition("@")[0]
-        if group in choices:
-            if str(choices[group]) != value and value != "null":
-                refused.append(f"{text} (the run has {group}={choices[group]})")
-            continue
-        override = OmegaConf.from_dotlist([f"{key}={value}"])
-        new = OmegaConf.select(override, key)
-        old = OmegaConf.select(saved, key)
-        if key.startswith(RESUMABLE):
-            OmegaConf.update(config, key, new)
-        elif text.startswith("~") or new != old:
+    for override in OverridesParser.create().parse_overrides(overrides):
+        key, text = override.key_or_group, override.input_line
+        value = None if override.is_delete() else override.value()
+        if key in choices:
+            if _text(choices[key]) != _text(value):
+                refused.append(f"{text} (the run has {key}={_text(choices[key])})")
+        elif any(key == name or key.startswith(f"{name}.") for name in RESUMABLE):
+            OmegaConf.update(config, key, value)
+        elif override.is_delete():
+            if OmegaConf.select(saved, key) is not None:
+                refused.append(f"{text} (the run has it)")
+        elif OmegaConf.create({"v": value}).v != (old := OmegaConf.select(saved, key)):
             refused.append(f"{text} (the run has {key}={old})")
     if refused:
         raise ValueError(
@@ -137,6 +181,10 @@ def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfi
             + ". Received: " + "; ".join(refused) + ". Start a new run for anything else."
         )  # fmt: skip
     return config
+
+
+def _text(choice) -> str:
+    return "null" if choice is None else str(choice)
 
 
 def _nodes(config, path=""):
@@ -167,14 +215,8 @@ def _check_type(path, node, annotation):
         )
 
 
-def _parameters(path: str, target: str) -> dict:
+def _parameters(callable_) -> dict:
     """Names a target takes with their types; with **kwargs, those of its base classes too."""
-    try:
-        callable_ = hydra.utils.get_object(target)
-    except ImportError as error:
-        raise ValueError(
-            f"Every _target_ must name a class or function that exists. Received: {path}={target}"
-        ) from error
     names, open_ended = {}, True
     classes = inspect.getmro(callable_) if inspect.isclass(callable_) else [callable_]
     for item in classes:

@@ -21,7 +21,10 @@ def sample(config: DictConfig) -> str:
     """Writes the images a config asks for; returns a sentence that says where."""
     from training import run_folder
 
-    run = trained_run.open_run(config.run, step=config.step, data_root=config.data_root)
+    check_numbers(config)
+    run = trained_run.open_run(
+        config.run, step=config.step, data_root=config.data_root, device=config.device
+    )
     keys = [key for key in SAMPLERS if key in run.task.generator.input_keys]
     if not keys:
         raise ValueError(
@@ -35,6 +38,19 @@ def sample(config: DictConfig) -> str:
     )  # fmt: skip
     count = sampler.sample(run, config, out)
     return f"{count} images of step {run.step} in {out}, sheet {out}/sheet.png"
+
+
+def check_numbers(config) -> None:
+    """Raises ValueError for a count, batch size or seed list that cannot be."""
+    for name in ("count", "batch_size", "grid_styles"):
+        value = config[name]
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be an integer >= 1. Received: {name}={value}")
+    seeds = config.seeds
+    if seeds is not None and (
+        isinstance(seeds, int) or not seeds or not all(isinstance(seed, int) for seed in seeds)
+    ):
+        raise ValueError(f"seeds must be a list of integers, seeds=[0,1]. Received: seeds={seeds}")
 
 
 def refuse_settings_of_others(config, sampler, key) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from scripts import sampling
 
-SHEET_ROWS = 16
+SHEET_ROWS = VALIDATION_ITEMS = 16
 # Settings of configs/sample.yaml that only these runs have.
 SETTINGS = ("labels", "resize", "count", "style", "grid_styles")
 
@@ -41,7 +41,7 @@ def sample(run, config, out: Path) -> int:
 def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names and {"label_map": uint8 [N,H,W]}; from the validation split also "image"."""
     if config.labels is None:
-        names, batch = run.data.examples("validation", config.count)
+        names, batch = run.data.examples("validation", config.count or VALIDATION_ITEMS)
         return names, {key: batch[key].numpy() for key in ("label_map", "image")}
     from data import label_files
 
@@ -59,7 +59,14 @@ def label_maps(run, config) -> tuple[list[str], dict[str, np.ndarray]]:
                 "to bring maps to that size as training does."
             )
     stems = [p.relative_to(root) if root.is_dir() else Path(p.name) for p in paths]
-    return [str(stem.with_suffix("")) for stem in stems], {"label_map": np.stack(maps)}
+    names = [str(stem.with_suffix("")) for stem in stems]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            "Expected label maps of different names, as each gives its name to an image. "
+            f"Received: {twice[:5]} with several suffixes. Move one of each elsewhere."
+        )
+    return names, {"label_map": np.stack(maps)}
 
 
 def ways_to_sample(run, config) -> list[Column]:

@@ -1,6 +1,5 @@
 """A finished or stopped run, opened for use: its config, its data, its generator."""
 
-import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,13 @@ class TrainedRun:
     label_names: tuple[str, ...]  # classes of images by id
 
 
-def open_run(path: str | Path, *, step: int | None = None, data_root: str | None = None):
+def open_run(
+    path: str | Path,
+    *,
+    step: int | None = None,
+    data_root: str | None = None,
+    device: str = "auto",
+) -> TrainedRun:
     """Builds what the run's config names and restores the weights that generate.
 
     Args:
@@ -34,6 +39,7 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
         step: checkpoint; None = the newest.
         data_root: where the data set lies now, if it has moved; where a class is the condition,
             its classes are compared with those of the run.
+        device: "auto", "cpu" or "gpu"; a run can be used elsewhere than it was trained.
 
     Returns:
         TrainedRun.
@@ -53,15 +59,15 @@ def open_run(path: str | Path, *, step: int | None = None, data_root: str | None
     if data_root is not None:
         OmegaConf.update(config, "data.root", data_root)
     keras.backend.clear_session()
-    strategy = devices.make_strategy("single", device=config.devices.device)
+    OmegaConf.update(config, "task.terms", {})  # losses, and weights files of theirs, train only
+    devices.make_strategy("single", device=device)
     devices.set_precision(config.devices.precision)
-    with strategy.scope() if strategy.num_replicas_in_sync > 1 else contextlib.nullcontext():
-        data = hydra.utils.instantiate(config.data, _convert_="all")
-        names = classes.saved(folder)
-        names = list(data.label_names) if names is None else names
-        classes.fill_counts(config, names)
-        task = hydra.utils.instantiate(config.task, _convert_="all")
-        task.build(steps.spec_after(data.finish, data.spec(labelled=bool(names))))
+    data = hydra.utils.instantiate(config.data, _convert_="all")
+    names = classes.saved(folder)
+    names = list(data.label_names) if names is None else names
+    classes.fill_counts(config, names)
+    task = hydra.utils.instantiate(config.task, _convert_="all")
+    task.build(steps.spec_after(data.finish, data.spec(labelled=bool(names))))
     if data_root is not None and "label" in task.generator.input_keys:
         classes.check(folder, data.label_names)
     store = checkpoint.CheckpointStore(folder.checkpoints)

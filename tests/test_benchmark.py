@@ -253,3 +253,18 @@ def test_a_failing_variant_is_named(answer, message):
     worker.process = types.SimpleNamespace(exitcode=-9, join=lambda: None)
     with pytest.raises(ValueError, match=message):
         worker.answer()
+
+
+def test_masks_made_in_the_step_can_be_measured(tmp_path):
+    with initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
+        config = compose(
+            "train",
+            [
+                *tiny.OVERRIDES,
+                *tiny.data_overrides(tmp_path / "d"),
+                "data.labels.mask_in_step=true",
+            ],
+        )
+    timer = benchmark_step.StepTimer(config)
+    assert timer.data.element_spec["image"].dtype == "uint8"
+    assert timer.task.generator.built

@@ -108,8 +108,24 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path):
     assert values(state) == values(owners(1))
     file = store.path(10) / checkpoint.VARIABLES
     file.write_bytes(b"")
-    with pytest.raises(checkpoint.CheckpointError, match="a readable checkpoint.*step 20.*step 10"):
+    with pytest.raises(checkpoint.CheckpointError, match="a readable checkpoint.*step 10"):
         store.restore(state)
+
+
+def test_damaged_checkpoints_do_not_push_out_the_good_ones(tmp_path, caplog):
+    store = checkpoint.CheckpointStore(tmp_path, keep=2)
+    for step in (20, 30, 40):
+        store.save(step, owners(step))
+    store.keep = 3
+    store.save(20, owners(20))
+    store.keep = 2
+    for step in (30, 40):
+        (store.path(step) / checkpoint.VARIABLES).write_bytes(b"x")
+    assert store.restore(owners()) == 20
+    assert "step 40 is damaged" in caplog.text
+    store.save(25, owners(25))
+    assert store.steps() == [20, 25]
+    assert store.restore(owners()) == 25
 
 
 def test_non_finite_values_are_refused_and_earlier_checkpoints_stay(tmp_path):

@@ -3,11 +3,13 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 if sys.version_info >= (3, 11):
@@ -17,11 +19,18 @@ else:  # pytest brings the same parser for Python 3.10
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINS = [
-    Requirement(line.split("#")[0])
-    for line in (ROOT / "requirements.txt").read_text().splitlines()
-    if line and not line.lstrip().startswith("#")
-]
+
+
+def pins(file):
+    return [
+        Requirement(line.split("#")[0])
+        for line in (ROOT / file).read_text().splitlines()
+        if line and not line.lstrip().startswith("#")
+    ]
+
+
+FILES = ["requirements.txt", "requirements-gpu.txt"]
+PINS = pins("requirements.txt")
 
 
 def declared():
@@ -31,9 +40,9 @@ def declared():
 
 @pytest.mark.parametrize("requirement", declared(), ids=str)
 def test_every_declared_range_holds_its_pin(requirement):
-    pins = [pin for pin in PINS if pin.name == requirement.name]
-    assert pins, f"{requirement.name} is not pinned; run make requirements"
-    for pin in pins:
+    found = [pin for pin in PINS if pin.name == requirement.name]
+    assert found, f"{requirement.name} is not pinned; run make requirements"
+    for pin in found:
         (exact,) = pin.specifier
         assert exact.operator == "=="
         assert requirement.specifier.contains(Version(exact.version))
@@ -55,15 +64,30 @@ def test_what_tfds_imports_undeclared_is_installed():
     assert pin.marker is None
 
 
-def test_pins_are_exact_and_name_no_host():
-    text = (ROOT / "requirements.txt").read_text()
-    assert not re.search(r"https?:|file:|--index|--find-links", text)
-    assert all(str(pin.specifier).startswith("==") for pin in PINS)
+@pytest.mark.parametrize("file", FILES)
+def test_pins_are_exact_and_name_no_host(file):
+    assert not re.search(r"https?:|file:|--index|--find-links", (ROOT / file).read_text())
+    assert all(str(pin.specifier).startswith("==") for pin in pins(file))
+
+
+def test_the_gpu_pins_are_the_others_and_the_gpu_libraries():
+    gpu = {str(pin) for pin in pins("requirements-gpu.txt")}
+    assert {str(pin) for pin in PINS if pin.name != "tensorflow"} <= gpu
+    assert any(pin.name == "nvidia-cudnn-cu12" for pin in pins("requirements-gpu.txt"))
+
+
+def test_what_the_pinned_packages_need_is_pinned_too():
+    pinned = {canonicalize_name(pin.name) for pin in PINS}
+    for pin in PINS:
+        if pin.marker is not None and not pin.marker.evaluate():
+            continue
+        for text in requires(pin.name) or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(needed.name) in pinned, f"{pin.name} needs {needed}"
 
 
 def test_what_is_installed_is_what_is_pinned():
-    from importlib.metadata import version
-
     for pin in PINS:
         if pin.name in {"tensorflow", "keras", "numpy", "hydra-core", "pillow", "tensorboard"}:
             if pin.marker is None or Marker(str(pin.marker)).evaluate():

@@ -8,8 +8,11 @@ from scripts import run_config
 TRAINER = {"_target_": "training.trainer.Trainer", "steps": 5, "batch_size": 2}
 
 
-def check(config, keys=("trainer", "name")):
-    run_config.check_keys(OmegaConf.create(config), set(keys))
+ROOT = OmegaConf.create({key: {} for key in ("devices", "checkpoints", "summaries")})
+
+
+def check(config):
+    run_config.check_keys(OmegaConf.merge(ROOT, config), "train")
 
 
 def test_known_keys_pass():
@@ -22,8 +25,10 @@ def test_known_keys_pass():
         ({"trainr": {}}, "unknown key 'trainr'. Did you mean 'trainer'?"),
         (
             {"trainer": TRAINER | {"stepz": 5}},
-            "unknown key 'trainer.stepz'. Did you mean 'steps'?.*takes .*batch_size",
+            "unknown key 'trainer.stepz'. Did you mean 'steps'?.*Known: batch_size",
         ),
+        ({"devices": {"precison": 1}}, "unknown key 'devices.precison'. Did you mean 'precision'?"),
+        ({"checkpoints": {"keeep": 1}}, "unknown key 'checkpoints.keeep'. Did you mean 'keep'?"),
         ({"trainer": TRAINER | {"steps": "abc"}}, "trainer.steps must be of type int.*='abc'"),
         ({"trainer": TRAINER | {"jit_compile": 1}}, "trainer.jit_compile must be of type bool"),
         ({"trainer": TRAINER | {"steps": True}}, "trainer.steps must be of type int.*=True"),
@@ -46,7 +51,21 @@ def test_nested_nodes_and_lists_are_checked():
         check({"trainer": {"parts": [TRAINER | {"wrong": 1}]}})
 
 
-@pytest.mark.parametrize("target", ["os.system", "subprocess.run", "builtins.eval", "datax.f"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "subprocess.run",
+        "builtins.eval",
+        "datax.f",
+        "tensorflow.io.gfile.rmtree",
+        "keras.utils.get_file",
+        "keras.optimizers.deserialize",
+        "training.run_folder.os.remove",
+        "data.conversion.shutil.rmtree",
+        "training.trainer",
+    ],
+)
 def test_code_from_elsewhere_is_refused(target):
     config = OmegaConf.create({"task": {"inner": [{"_target_": target}]}})
     with pytest.raises(ValueError, match=rf"task.inner.0._target_={target}"):
@@ -65,15 +84,28 @@ def test_a_saved_config_is_checked_when_it_is_read(tmp_path):
     path.write_text("task:\n  _target_: os.system\n  command: true\n")
     with pytest.raises(ValueError, match="_target_=os.system"):
         run_config.load(path)
+    for text in ("${oc.create:{_target_: os.system}}", "a ${ oc.env:HOME} b"):
+        path.write_text(f'x: "{text}"\n')
+        with pytest.raises(ValueError, match="plain interpolations"):
+            run_config.load(path)
+    path.write_text("a: 1\nb: ${a}\nc: '${x.y}:1'\n")
+    assert run_config.load(path).b == 1
     path.write_text("- 1\n")
     with pytest.raises(ValueError, match="Expected a config in .*ListConfig"):
         run_config.load(path)
 
 
 SAVED = OmegaConf.create(
-    {"trainer": {"steps": 5, "batch_size": 2}, "generator": {"width": 8}, "resume": None}
+    {
+        "trainer": {"steps": 5, "batch_size": 2},
+        "generator": {"width": 8},
+        "schedule": {"end_step": "${trainer.steps}"},
+        "labels": {"id_map": {0: 0, 1: 2}},
+        "devices": {"precision": "float32"},
+        "resume": None,
+    }
 )
-CHOICES = {"generator": "spade", "experiment": "spade_synthetic"}
+CHOICES = {"generator": "spade", "experiment": "spade_synthetic", "perceptual": "vgg19"}
 
 
 def resumed(*overrides):
@@ -82,9 +114,11 @@ def resumed(*overrides):
 
 def test_a_resumed_run_may_change_steps_and_repeat_what_it_says():
     config = resumed(
-        "trainer.steps=9", "generator.width=8", "experiment=spade_synthetic", "resume=auto"
-    )
+        "trainer.steps=9", "generator.width=8", "experiment=spade_synthetic", "resume=auto",
+        "labels.id_map={0:0,1:2}", "~generator.absent",
+    )  # fmt: skip
     assert config.trainer.steps == 9 and config.generator.width == 8
+    assert config.schedule.end_step == 5
     assert SAVED.trainer.steps == 5
 
 
@@ -94,6 +128,9 @@ def test_a_resumed_run_may_change_steps_and_repeat_what_it_says():
         ("generator.width=16", r"generator.width=16 \(the run has generator.width=8\)"),
         ("generator=other", r"generator=other \(the run has generator=spade\)"),
         ("trainer.batch_size=4", "trainer.batch_size=4"),
+        ("perceptual=null", r"perceptual=null \(the run has perceptual=vgg19\)"),
+        ("devices.precision=mixed_bfloat16", "devices.precision=mixed_bfloat16"),
+        ("labels.id_map={0:0,1:1}", "labels.id_map"),
         ("+generator.extra=1", "generator.extra=1"),
         ("~generator.width", "~generator.width"),
     ],
@@ -101,6 +138,20 @@ def test_a_resumed_run_may_change_steps_and_repeat_what_it_says():
 def test_a_resumed_run_refuses_the_rest_by_name(override, message):
     with pytest.raises(ValueError, match=f"may change only data.root.*Received: .*{message}"):
         resumed(override)
+
+
+def test_what_resuming_changed_stays_changed(tmp_path):
+    from scripts import command_line
+    from training import run_folder
+
+    hydra_folder = tmp_path / ".hydra"
+    for name, steps in (("", 5), ("resumed_2026-01-01", 7), ("resumed_2026-01-02", 9)):
+        (hydra_folder / name).mkdir(parents=True, exist_ok=True)
+        file = "effective.yaml" if name else "config.yaml"
+        (hydra_folder / name / file).write_text(f"trainer: {{steps: {steps}}}\n")
+    (hydra_folder / "hydra.yaml").write_text("hydra: {runtime: {choices: {loss: hinge}}}\n")
+    config, choices = command_line.load_run(run_folder.RunFolder(tmp_path))
+    assert config.trainer.steps == 9 and choices == {"loss": "hinge"}
 
 
 def test_root_keys_come_from_the_root_config():

@@ -89,6 +89,8 @@ def test_an_earlier_checkpoint_can_be_asked_for(run, tmp_path):
     [
         ({"labels": "nothing"}, "labels=FILE or FOLDER of label maps.*nothing, not there"),
         ({"seeds": "[0,1]"}, "takes no noise.*seeds=\\[0, 1\\].*spade_style"),
+        ({"seeds": 3}, "seeds must be a list of integers.*seeds=3"),
+        ({"count": 0}, "count must be an integer >= 1.*count=0"),
         ({"style": "grid"}, "style encoder.*style=grid for SpadeGenerator"),
         ({"classes": "[brick]"}, "sampled by 'mask'.*Received: classes=\\['brick'\\]"),
         ({"layouts": "true"}, "has attentive normalisation. Received: layouts=true for Spade"),
@@ -113,6 +115,13 @@ def test_foreign_ids_are_named(run, tmp_path):
     Image.fromarray(np.full([32, 32], 12, np.uint8)).save(path)
     with pytest.raises(ValueError, match="foreign.png.*Received: \\[12\\]"):
         sampled(run, tmp_path / "out", labels=path)
+
+
+def test_two_maps_of_one_name_are_refused(run, tmp_path):
+    for suffix in ("png", "bmp"):
+        Image.fromarray(np.zeros([32, 32], np.uint8)).save(tmp_path / f"same.{suffix}")
+    with pytest.raises(ValueError, match="of different names.*\\['same'\\]"):
+        sampled(run, tmp_path / "out", labels=tmp_path)
 
 
 def test_folders_that_are_no_run_are_refused(run, tmp_path):

@@ -9,9 +9,11 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
+from data import label_maps
 from training import contact_sheet, run_folder, session, summaries
 
 COLORS = [(10, 20, 30), (200, 100, 0)]
+ENCODING = label_maps.LabelEncoding(2, class_colors=COLORS)
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_what_a_killed_process_wrote_beyond_its_checkpoint_is_forgotten(run):
 
 
 def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
-    summary = summaries.Summaries(run, class_colors=COLORS)
+    summary = summaries.Summaries(run, colorize=ENCODING.colors_of)
     summary.start(0)
     image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
     label_map = np.zeros([2, 20, 30], np.uint8)

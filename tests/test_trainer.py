@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import checkpoint, run_folder, summaries, trainer
+from training import checkpoint, run_folder, session, summaries, trainer
 
 BATCH_SIZE = 2
 
@@ -150,12 +150,33 @@ def test_a_finished_run_says_so(tmp_path, caplog):
 def test_a_non_finite_metric_stops_the_run_and_is_named(tmp_path, caplog):
     with pytest.raises(
         trainer.NonFiniteMetricError,
-        match="g/total=nan at step 7, batch of photo_7_0, photo_7_1.*checkpoint, step 5",
+        match="g/total=nan at step 8, batch of photo_7_0, photo_7_1.*checkpoint, step 5",
     ):
         fit(tmp_path / "run", FiveLineTask(fail_at=7))
-    assert "batch of step 7: photo_7_0, photo_7_1" in caplog.text
+    assert "batch of step 8: photo_7_0, photo_7_1" in caplog.text
     store = checkpoint.CheckpointStore(tmp_path / "run" / "checkpoints")
     assert store.steps() == [5]
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (tf.errors.InvalidArgumentError(None, None, "x.bmp: truncated"), "x.bmp: truncated"),
+        (tf.errors.ResourceExhaustedError(None, None, "OOM"), "Lower trainer.batch_size.*OOM"),
+    ],
+)
+def test_an_error_inside_the_steps_is_said_in_words(tmp_path, monkeypatch, caplog, error, message):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(session.Session, "compiled_steps", lambda *_: fail)
+    with pytest.raises(ValueError, match=message):
+        fit(tmp_path / "run", FiveLineTask())
+
+
+def test_a_signal_at_the_last_step_is_no_stop(tmp_path):
+    _, _, stopped = fit(tmp_path / "run", FiveLineTask(signal_at=11))
+    assert stopped == 0
 
 
 def test_sigterm_finishes_the_call_saves_and_reports_the_signal(tmp_path):

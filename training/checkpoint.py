@@ -6,6 +6,7 @@ checkpoints lose layers held in Python lists without a word.
 """
 
 import json
+import logging
 import os
 import shutil
 import zipfile
@@ -14,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+log = logging.getLogger(__name__)
 
 VARIABLES = "variables.npz"
 MANIFEST = "manifest.json"
@@ -85,7 +88,8 @@ class CheckpointStore:
                 "the folder, then resume the run."
             ) from error
         for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.path(old), ignore_errors=True)
+            if old != step:
+                shutil.rmtree(self.path(old), ignore_errors=True)
         return self.path(step)
 
     def restore(self, owners: dict[str, Any], step: int | None = None, *, subset=False) -> int:
@@ -117,15 +121,23 @@ class CheckpointStore:
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 # A damaged file of a crashed disk is no reason to lose the older checkpoints.
                 problems.append(f"step {candidate}: {error}")
+                log.warning("The checkpoint of step %d is damaged: %s", candidate, error)
                 continue
             _compare(manifest, owners, self.path(candidate), subset)
             for name, owner in owners.items():
                 for variable, value in zip(owner.variables, arrays[name], strict=True):
                     variable.assign(value)
+            if not subset and step is None:
+                self._put_aside([newer for newer in available if newer > candidate])
             return candidate
         raise CheckpointError(
             f"Expected a readable checkpoint in {self.folder}. Received: {'; '.join(problems)}."
         )
+
+    def _put_aside(self, damaged):
+        """Out of the way of the checkpoints to come, which `keep` counts."""
+        for step in damaged:
+            _replace_folder(self.path(step), self.folder / f"damaged_{self.path(step).name}")
 
     def _write(self, folder, step, arrays, names):
         flat = {

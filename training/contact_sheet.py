@@ -1,4 +1,4 @@
-"""Pictures for people: 8-bit images, label maps in class colours, sheets with captions."""
+"""Pictures for people: 8-bit images, sheets with captions."""
 
 from pathlib import Path
 
@@ -8,7 +8,6 @@ from PIL import Image, ImageDraw, ImageFont
 CAPTION_HEIGHT = 16
 ROW_TITLE_WIDTH = 84
 GAP = 2
-IGNORED_COLOR = (0, 0, 0)
 
 
 def to_uint8(images) -> np.ndarray:
@@ -17,14 +16,6 @@ def to_uint8(images) -> np.ndarray:
     if images.dtype == np.uint8:
         return images
     return np.clip(np.round((images.astype(np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
-
-
-def colorize(label_map, class_colors) -> np.ndarray:
-    """Class ids [..., H, W] to uint8 [..., H, W, 3]; ids without a colour (ignore) are black."""
-    table = np.zeros((256, 3), np.uint8)
-    table[:] = IGNORED_COLOR
-    table[: len(class_colors)] = np.asarray(class_colors, np.uint8)
-    return table[np.asarray(label_map)]
 
 
 def contact_sheet(columns: dict[str, np.ndarray], row_titles=()) -> np.ndarray:

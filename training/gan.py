@@ -43,8 +43,9 @@ class GANTask:
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
 
     Raises:
-        ValueError: unknown update order, fewer than one discriminator step; in `build`, networks,
-            terms or data that do not go together (see gan_checks.py).
+        ValueError: unknown update order, fewer than one discriminator step, terms or optimizers
+            of another owner; in `build`, networks, terms or data that do not go together (see
+            gan_checks.py).
         KeyError: in `build`, a network reads a batch entry that the data do not have.
     """
 
@@ -72,6 +73,12 @@ class GANTask:
                 "discriminator_steps must be at least 1. Received: "
                 f"discriminator_steps={discriminator_steps}"
             )
+        for name, owned in (("terms", terms), ("optimizers", optimizers)):
+            if set(owned) - {"generator", "discriminator"}:
+                raise ValueError(
+                    f"{name} belong to the generator or the discriminator. Received: "
+                    f"{name} of {sorted(owned)}"
+                )
         self.generator = generator
         self.discriminator = discriminator
         self.adversarial = adversarial

@@ -38,7 +38,17 @@ class Session:
         )
 
     def compiled_steps(self, run_seed, jit_compile):
-        """A function of (iterator, first step, count) -> each metric's value at each step."""
+        """A function of (iterator, first step, count) -> each metric's value at each step.
+
+        Raises:
+            ValueError: XLA is asked for with several replicas on CPUs, which it cannot connect.
+        """
+        on_cpu = not tf.config.list_logical_devices("GPU")
+        if jit_compile and on_cpu and self.strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "XLA has no collectives on CPUs. Received: trainer.jit_compile=true with "
+                f"{self.strategy.num_replicas_in_sync} replicas. Set trainer.jit_compile=false."
+            )
 
         def replica_step(batches, seed):
             metrics = self.task.train_step([self.finish(batch) for batch in batches], seed)

@@ -16,7 +16,7 @@ class Summaries:
 
     Args:
         run: folder of the run.
-        class_colors: one (r, g, b) of 0..255 for each class, for label maps in sheets.
+        colorize: class ids [..., H, W] -> uint8 [..., H, W, 3], for label maps in sheets.
         label_names: classes of whole images by id, titles of the rows where they are the condition.
         histograms: whether to write weight histograms with every preview.
 
@@ -27,12 +27,12 @@ class Summaries:
         self,
         run: run_folder.RunFolder,
         *,
-        class_colors=(),
+        colorize=None,
         label_names=(),
         histograms: bool = False,
     ):
         self.run = run
-        self.class_colors = class_colors
+        self.colorize = colorize
         self.label_names = label_names
         self.histograms = histograms
         self._writer = None
@@ -70,7 +70,7 @@ class Summaries:
         """
         columns, rows = {}, ()
         if "label_map" in batch:
-            columns["label map"] = contact_sheet.colorize(batch["label_map"], self.class_colors)
+            columns["label map"] = self.colorize(batch["label_map"])
         elif "label" in batch and self.label_names:
             rows = [str(self.label_names[label]) for label in np.ravel(batch["label"])]
         if "image" in batch:

@@ -1,5 +1,6 @@
 """The training loop. It knows steps, intervals and files; of networks and losses, nothing."""
 
+import functools
 import logging
 import math
 import signal
@@ -126,8 +127,14 @@ class Trainer:
             stopping = False
             while step < self.steps and not stopping:
                 count = self._steps_to_next_event(step)
-                metrics = window.timed(run_steps, iterator, tf.constant(step), tf.constant(count))
-                _require_finite(metrics, step, store, batch_names, task.batches_per_step)
+                names = functools.partial(_files, batch_names, task.batches_per_step)
+                try:
+                    metrics = window.timed(
+                        run_steps, iterator, tf.constant(step), tf.constant(count)
+                    )
+                except tf.errors.OpError as error:
+                    raise _step_failed(error, step, count, names) from error
+                _require_finite(metrics, step, store, names)
                 step += count
                 bar.advance(count)
                 stopping = live.any_worker(bool(stop))
@@ -144,7 +151,9 @@ class Trainer:
                     live.save(step)
         if writes:
             summary.close()
-        return stop.received or (signal.SIGTERM if stopping else 0)
+        if step >= self.steps:
+            return 0
+        return stop.received or signal.SIGTERM
 
     def _steps_to_next_event(self, step):
         """Steps of the next call: no further than the next interval's end."""
@@ -186,7 +195,16 @@ class _Window:
         return means, seconds_per_step
 
 
-def _require_finite(metrics, step, store, batch_names, batches_per_step):
+def _files(batch_names, batches_per_step, first_step, count=1):
+    """Names of the files of some steps' batches, where the data can tell."""
+    if batch_names is None:
+        return []
+    batches = range(first_step * batches_per_step, (first_step + count) * batches_per_step)
+    return [name for number in batches for name in batch_names(number)]
+
+
+def _require_finite(metrics, step, store, names):
+    """Stops at the first value that is not finite, and says where it was."""
     first = {
         name: int(np.argmin(np.isfinite(values)))
         for name, values in metrics.items()
@@ -195,18 +213,31 @@ def _require_finite(metrics, step, store, batch_names, batches_per_step):
     if not first:
         return
     offset = min(first.values())
-    names = [name for name, index in first.items() if index == offset]
-    bad_step = step + offset
-    files = []
-    if batch_names is not None:
-        for number in range(bad_step * batches_per_step, (bad_step + 1) * batches_per_step):
-            files += batch_names(number)
-        log.error("Files in the batch of step %d: %s", bad_step, ", ".join(files))
+    number = step + offset + 1  # steps are counted by what has been done, as everywhere
+    files = names(step + offset)
+    if files:
+        log.error("Files in the batch of step %d: %s", number, ", ".join(files))
     kept = store.steps()
-    values = ", ".join(f"{name}={metrics[name][offset]}" for name in names)
+    values = ", ".join(f"{name}={metrics[name][offset]}" for name in first if first[name] == offset)
     raise NonFiniteMetricError(
-        f"Every loss must be finite. Received: {values} at step {bad_step}"
+        f"Every loss must be finite. Received: {values} at step {number}"
         + (f", batch of {', '.join(files[:4])} ({len(files)} files)" if files else "")
         + f". The last checkpoint, step {kept[-1] if kept else 'none'}, is untouched. Try a "
         "lower learning rate, or float32 if the run uses float16."
+    )
+
+
+def _step_failed(error, step, count, names):
+    """An error inside the compiled steps, in words: memory, or a file that cannot be read."""
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return ValueError(
+            "The step needs more memory than the device has. Lower trainer.batch_size, or "
+            f"data.image_size or the widths of the networks. Received: {error.message[:300]}"
+        )
+    files = names(step, count)
+    log.error("Files in the batches of steps %d to %d: %s", step + 1, step + count, files)
+    return ValueError(
+        f"One of the steps {step + 1} to {step + count} failed. Received: {error.message[:500]}. "
+        "If that names no file, the files in these batches are in train.log; checkpoints are "
+        "untouched."
     )
