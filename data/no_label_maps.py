@@ -20,6 +20,7 @@ class NoLabelMaps:
     num_classes = 0
     class_names = ()
     class_colors = ()
+    colors_of = None  # there are no label maps to colour
     colour_palette = None
     palette = None
 

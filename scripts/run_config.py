@@ -89,7 +89,7 @@ def check_keys(config, config_name: str) -> None:
     _check_known("", config, root_keys(config_name))
     for key in root:  # settings that belong to no class
         node = root._get_node(key)
-        if isinstance(node, DictConfig) and key != "hydra":
+        if isinstance(node, DictConfig) and key in config:
             _check_known(f"{key}.", config[key], set(node))
     for path, node in _nodes(config):
         if "_target_" not in node:

@@ -86,7 +86,7 @@ def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
 
 
 def test_rows_of_class_data_have_titles_and_masks_a_sheet_of_their_own(run):
-    summary = summaries.Summaries(run, class_colors=COLORS, label_names=("cat", "dog"))
+    summary = summaries.Summaries(run, colorize=ENCODING.colors_of, label_names=("cat", "dog"))
     summary.start(0)
     image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
     masks = {f"masks/{name}": np.ones([2, 8, 8, 3], np.float32) * 0.5 for name in ("00", "01")}
