@@ -25,11 +25,10 @@ def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") ->
 
     from training import contact_sheet, monitoring
 
-    generate_batch = tf.function(run.task.generate, reduce_retracing=True)
     pictures = {"image": []} | ({"layout": []} if layouts else {})
     for first in tqdm(range(0, len(seeds), batch_size), title, disable=None):
         part = slice(first, first + batch_size)
-        made = generate_batch(inputs(part), tf.constant(seeds[part], tf.int32))
+        made = run.generate(inputs(part), tf.constant(seeds[part], tf.int32))
         pictures["image"].append(contact_sheet.to_uint8(made["image"]))
         if not layouts:
             continue

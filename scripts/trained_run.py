@@ -1,6 +1,7 @@
 """A finished or stopped run, opened for use: its config, its data, its generator."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class TrainedRun:
     task: Any
     step: int
     label_names: tuple[str, ...]  # classes of images by id
+    generate: Callable  # task.generate, compiled once however often it is called
 
 
 def open_run(
@@ -50,6 +52,7 @@ def open_run(
         ValueError: its config names code from elsewhere, or its classes are not those of the data.
     """
     import keras
+    import tensorflow as tf
 
     from training import checkpoint, devices, run_folder
     from training import task as steps
@@ -73,4 +76,5 @@ def open_run(
     store = checkpoint.CheckpointStore(folder.checkpoints)
     restored = store.restore(task.generation_state(), step, subset=True)
     log.info("%s, step %d", folder.path, restored)
-    return TrainedRun(folder, config, data, task, restored, tuple(names))
+    generate = tf.function(task.generate, reduce_retracing=True)
+    return TrainedRun(folder, config, data, task, restored, tuple(names), generate)
