@@ -6,9 +6,6 @@ import tensorflow as tf
 from losses import gradient_penalty
 
 RNG = np.random.default_rng(3)
-
-# --- Gradient penalties -----------------------------------------------------------------------
-
 IMAGES = RNG.uniform(-1, 1, (2, 4, 4, 3, 3)).astype(np.float32)  # real, fake
 
 

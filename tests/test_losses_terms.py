@@ -14,9 +14,6 @@ def tensors(scales, dtype=tf.float32):
     return [tf.constant(scale, dtype) for scale in scales]
 
 
-# --- Terms of the generator -------------------------------------------------------------------
-
-
 def test_feature_matching():
     real = [
         [RNG.normal(size=(2, 4, 4, 3)), RNG.normal(size=(2, 2, 2, 5))],

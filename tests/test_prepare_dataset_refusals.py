@@ -10,8 +10,6 @@ from data import conversion, label_maps, photos
 from scripts import prepare_dataset
 from tests import label_sets, tiny
 
-# --- What is refused --------------------------------------------------------------------------
-
 
 def test_nothing_is_overwritten(tmp_path):
     source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
