@@ -85,6 +85,11 @@ def train(config: DictConfig, run) -> int:
                 "replicas. Choose a multiple."
             )
         task.build(spec)
+        evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
+
+        def evaluate():
+            validation = data.evaluation_dataset("validation", evaluation.batch_size)
+            return evaluation.measure(task.generate, validation, data.finish)
 
         # 4. The loop.
         return trainer.fit(
@@ -104,6 +109,7 @@ def train(config: DictConfig, run) -> int:
                 histograms=config.summaries.histograms,
             ),
             preview_batch=preview_batch,
+            evaluate=evaluate if evaluation.metrics else None,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
             finish=data.finish,
             writes=writes,

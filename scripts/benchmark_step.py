@@ -34,10 +34,11 @@ class StepTimer:
         self.trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
         self.task.build(steps.spec_after(self.data.finish, self.data.element_spec))
         self.live = session.Session(
-            self.task, self._pipeline, None, None, self.data.finish, writes=False
-        )
-        self.run_steps = self.live.compiled_steps(self.trainer.seed, self.trainer.jit_compile)
-        self.step = 0
+            self.task, self._pipeline, None, None, self.data.finish,
+            seed=self.trainer.seed, jit_compile=self.trainer.jit_compile, writes=False,
+        )  # fmt: skip
+        self.step = max(self.task.phases)  # the whole step, after what comes before it
+        self.run_steps = self.live.steps_at(self.step)
         batches = self.live.strategy.distribute_datasets_from_function(self._constant)
         self.iterators = {"constant": iter(batches), "pipeline": iter(self.live.batches_from(0))}
 

@@ -29,6 +29,7 @@ RESUMABLE = (
     "trainer.log_every_steps",
     "trainer.preview_every_steps",
     "trainer.checkpoint_every_steps",
+    "trainer.evaluate_every_steps",
 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import checkpoint, run_folder, session, summaries, trainer
+from training import checkpoint, failures, run_folder, session, summaries, trainer
 
 BATCH_SIZE = 2
 
@@ -26,8 +26,12 @@ class FiveLineTask:
     def build(self, spec):
         pass
 
+    @property
+    def phases(self):
+        return {0: self.train_step}
+
     def train_step(self, batches, seed):
-        total, step = self.variables
+        total, step = self.variables[:2]
         if self.signal_at >= 0:
             tf.py_function(self._maybe_signal, [step], [])
         noise = tf.random.stateless_uniform([], seed)
@@ -61,7 +65,7 @@ def make_dataset(first_batch, context):
     )
 
 
-def fit(folder, task, steps=12, **settings):
+def fit(folder, task, steps=12, evaluate=None, **settings):
     folder.mkdir(exist_ok=True)
     run = run_folder.RunFolder(folder)
     defaults = {
@@ -77,6 +81,7 @@ def fit(folder, task, steps=12, **settings):
         store=store,
         summary=summaries.Summaries(run),
         preview_batch={"image": tf.zeros([2, 8, 8, 3])},
+        evaluate=evaluate,
         batch_names=lambda number: [f"photo_{number}_{i}" for i in range(BATCH_SIZE)],
         config_text="name: test",
     )
@@ -149,7 +154,7 @@ def test_a_finished_run_says_so(tmp_path, caplog):
 
 def test_a_non_finite_metric_stops_the_run_and_is_named(tmp_path, caplog):
     with pytest.raises(
-        trainer.NonFiniteMetricError,
+        failures.NonFiniteMetricError,
         match="g/total=nan at step 8, batch of photo_7_0, photo_7_1.*checkpoint, step 5",
     ):
         fit(tmp_path / "run", FiveLineTask(fail_at=7))
@@ -169,7 +174,7 @@ def test_an_error_inside_the_steps_is_said_in_words(tmp_path, monkeypatch, caplo
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(session.Session, "compiled_steps", lambda *_: fail)
+    monkeypatch.setattr(session.Session, "steps_at", lambda *_: fail)
     with pytest.raises(ValueError, match=message):
         fit(tmp_path / "run", FiveLineTask())
 
@@ -195,5 +200,56 @@ def test_numbers_are_checked(wrong):
     name, value = next(iter(wrong.items()))
     with pytest.raises(ValueError, match=f"at least 1.*'{name}': {value}"):
         trainer.Trainer(**({"steps": 1, "batch_size": 1} | wrong))
-    with pytest.raises(ValueError, match="preview_every_steps=-1"):
+    with pytest.raises(ValueError, match="'preview_every_steps': -1"):
         trainer.Trainer(steps=1, batch_size=1, preview_every_steps=-1)
+
+
+# Phases and evaluation.
+
+
+class TwoPhaseTask(FiveLineTask):
+    """Counts the steps of its first phase, 5 steps long, apart from the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.variables.append(tf.Variable(0))
+
+    @property
+    def phases(self):
+        return {0: self.early_step, 5: self.train_step}
+
+    def early_step(self, batches, seed):
+        self.variables[2].assign_add(1)
+        return {"g/early": self.train_step(batches, seed)["g/fine"]}
+
+
+def test_each_phase_has_its_steps_and_its_log(tmp_path):
+    task = TwoPhaseTask()
+    _, run, _ = fit(tmp_path / "run", task)
+    assert [variable.numpy() for variable in task.variables[1:]] == [12, 5]
+    early = {line["step"]: "g/early" in line for line in lines(run)}
+    assert early == {4: True, 5: True, 8: False, 12: False}
+
+
+@pytest.mark.parametrize("stop_at", [3, 5, 7])
+def test_a_resume_across_the_change_of_phase_is_exact(tmp_path, stop_at):
+    whole = TwoPhaseTask()
+    fit(tmp_path / "whole", whole)
+    fit(tmp_path / "cut", TwoPhaseTask(), steps=stop_at)
+    resumed = TwoPhaseTask()
+    fit(tmp_path / "cut", resumed)
+    for expected, variable in zip(whole.variables, resumed.variables, strict=True):
+        assert expected.numpy().tobytes() == variable.numpy().tobytes()
+
+
+def test_evaluation_is_written_at_its_interval_and_at_the_end(tmp_path):
+    task = FiveLineTask()
+    _, run, _ = fit(
+        tmp_path / "run",
+        task,
+        evaluate=lambda: {"eval/steps": float(task.variables[1].numpy())},
+        evaluate_every_steps=5,
+    )
+    written = {line["step"]: line["eval/steps"] for line in lines(run) if "eval/steps" in line}
+    assert written == {5: 5.0, 10: 10.0, 12: 12.0}
+    assert len(task.prepared) == 4  # once a step, for evaluation, sheets and checkpoints alike

@@ -80,6 +80,14 @@ class CriticMean:
         return tf.reduce_mean(critic(mix * real_image + (1 - mix) * fake_image)["logits"][0] ** 2)
 
 
+def plain_losses(terms):
+    return gan_losses.GANLosses(
+        Saturating(),
+        generator_terms={"distance": FeatureDistance() if terms else None},
+        discriminator_terms={"mean": CriticMean()} if terms else None,
+    )
+
+
 def make_task(terms=True, learning_rate=0.1, generator=TinyGenerator, spec=SPEC, **settings):
     keras.utils.set_random_seed(1)
     optimizers = {
@@ -88,12 +96,7 @@ def make_task(terms=True, learning_rate=0.1, generator=TinyGenerator, spec=SPEC,
     task = gan.GANTask(
         generator(),
         TinyDiscriminator(),
-        losses=gan_losses.GANLosses(
-            Saturating(),
-            generator_terms={"distance": FeatureDistance() if terms else None},
-            discriminator_terms={"mean": CriticMean()} if terms else None,
-        ),
-        **{"optimizers": optimizers, **settings},
+        **{"losses": plain_losses(terms), "optimizers": optimizers, **settings},
     )
     task.build(spec)
     return task

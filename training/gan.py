@@ -104,10 +104,29 @@ class GANTask:
 
     # --- Training ----------------------------------------------------------------------------
 
+    @property
+    def phases(self):
+        """Where the adversarial loss starts late, the generator first trains on its terms alone."""
+        # At 0 the second entry takes the place of the first.
+        return {0: self.warm_up_step, self.losses.adversarial_start_step: self.train_step}
+
+    def warm_up_step(self, batches: list[steps.Batch], seed: tf.Tensor) -> steps.Metrics:
+        """A generator update on the last of the batches; the discriminator rests."""
+        batch, seed = batches[-1], _seeds(seed, len(batches))[-1]
+        with tf.GradientTape() as tape:
+            generated = self._generate(batch, seed)
+            total, metrics = self.losses.warm_up_total(
+                self.generator, batch=batch, generated=generated
+            )
+            loss = steps.scale_for_replicas(total, self.optimizers["generator"])
+        steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
+        metrics |= monitoring.scalars("g", self.generator, generated)
+        return self._counted(metrics, ["generator"])
+
     def train_step(self, batches: list[steps.Batch], seed: tf.Tensor) -> steps.Metrics:
         """`discriminator_steps` discriminator updates and one generator update on one replica."""
         metrics = {}
-        seeds = [tf.random.experimental.stateless_fold_in(seed, i) for i in range(len(batches))]
+        seeds = _seeds(seed, len(batches))
         if self.update_order == "g_then_d":
             metrics |= self._generator_step(batches[-1], seeds[-1])
             for batch, batch_seed in zip(batches, seeds, strict=True):
@@ -118,10 +137,13 @@ class GANTask:
                 generated = self._generate(batch, batch_seed)
                 self._discriminator_step(batch, generated, batch_seed)
             metrics |= self._shared_forward_step(batches[-1], seeds[-1])
+        return self._counted(metrics, self.optimizers)
+
+    def _counted(self, metrics, owners):
+        """Ends a step: counts it and logs the learning rates of those that it moved."""
         self._step.assign_add(1)
-        for owner, optimizer in self.optimizers.items():
-            metrics[f"learning_rate/{owner}"] = tf.cast(optimizer.learning_rate, tf.float32)
-        return metrics
+        rates = {owner: self.optimizers[owner].learning_rate for owner in owners}
+        return metrics | {f"learning_rate/{o}": tf.cast(r, tf.float32) for o, r in rates.items()}
 
     def _shared_forward_step(self, batch, seed):
         with tf.GradientTape() as tape:
@@ -221,15 +243,18 @@ class GANTask:
         return self._infer(network, batch, seeds)
 
     def previews(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Images of the raw and the averaged generator; the layout of the last, if it has one."""
+        """Images of the raw and the averaged generator; all that the last returns beside them."""
         outputs = self._infer(self.generator, batch, seeds)
+        if self._averaged is None:
+            return monitoring.preview_columns(outputs, "generated")
+        averaged = self._infer(self._averaged, batch, seeds)
         columns = {"generated": outputs["image"]}
-        if self._averaged is not None:
-            outputs = self._infer(self._averaged, batch, seeds)
-            columns["averaged"] = outputs["image"]
-        if "layout" in outputs:
-            columns |= monitoring.layout_columns(outputs["image"], outputs["layout"])
-        return columns
+        return columns | monitoring.preview_columns(averaged, "averaged")
 
     def _infer(self, network, batch, seeds):
         return network(network_inputs.for_inference(network, batch, seeds), training=False)
+
+
+def _seeds(seed, count):
+    """A seed for each batch of a step."""
+    return [tf.random.experimental.stateless_fold_in(seed, index) for index in range(count)]

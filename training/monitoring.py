@@ -5,6 +5,7 @@ import colorsys
 import tensorflow as tf
 
 SHARE = "entity_share_"
+STAGES = ("coarse", "refined")  # what an inpainting generator returns before the pasted image
 
 
 def layout_scalars(layout: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -78,10 +79,20 @@ def mask_tiles(layout: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-def layout_columns(image: tf.Tensor, layout: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Preview columns: "layout", laid over the image, and a sheet of masks, "masks/00", ...
+def preview_columns(outputs: dict[str, tf.Tensor], title: str) -> dict[str, tf.Tensor]:
+    """All that a generator returns, as columns of a sheet: earlier stages, the image, the layout.
 
-    Args and returns: as `overlay` and `mask_tiles`.
+    Args:
+        outputs: "image"; "layout" if there is one, as for `overlay`; those of STAGES there are.
+        title: of the column of the image.
+
+    Returns:
+        column title -> float32 [B, H, W, 3] in [-1, 1]. The layout is laid over the image, and its
+        masks are a sheet of their own, "masks/00", ...
     """
-    tiles = {f"masks/{number}": tile for number, tile in mask_tiles(layout).items()}
-    return {"layout": overlay(image, layout)} | tiles
+    image, layout = outputs["image"], outputs.get("layout")
+    columns = {stage: outputs[stage] for stage in STAGES if stage in outputs} | {title: image}
+    if layout is not None:
+        tiles = {f"masks/{number}": tile for number, tile in mask_tiles(layout).items()}
+        columns |= {"layout": overlay(image, layout)} | tiles
+    return columns

@@ -17,18 +17,23 @@ class Session:
         store: where checkpoints go.
         summary: where sheets go.
         finish: last op on a batch, run inside the compiled step.
+        seed: int, of everything random in the steps.
+        jit_compile: bool, whether XLA compiles the step.
         writes: whether this process writes files; of several workers only the chief does.
     """
 
-    def __init__(self, task, make_dataset, store, summary, finish, *, writes):
+    def __init__(self, task, make_dataset, store, summary, finish, *, seed, jit_compile, writes):
         self.task = task
         self.make_dataset = make_dataset
         self.store = store
         self.summary = summary
         self.finish = finish
+        self.seed = seed
+        self.jit_compile = jit_compile
         self.strategy = tf.distribute.get_strategy()
         self.writes = writes
         self.prepared_at = None
+        self._compiled = {}
 
     def batches_from(self, first_step):
         """Distributed batches, from those of a step on."""
@@ -37,31 +42,41 @@ class Session:
             lambda context: self.make_dataset(first_batch, context)
         )
 
-    def compiled_steps(self, run_seed, jit_compile):
-        """A function of (iterator, first step, count) -> each metric's value at each step.
+    def steps_at(self, step):
+        """The compiled steps of the phase that a step belongs to.
+
+        Returns:
+            A function of (iterator, first step, count) -> each metric's value at each step; the
+            same object throughout a phase.
 
         Raises:
             ValueError: XLA is asked for with several replicas on CPUs, which it cannot connect.
         """
+        phase = max(first for first in self.task.phases if first <= step)
+        if phase not in self._compiled:
+            self._compiled[phase] = self._compile(self.task.phases[phase])
+        return self._compiled[phase]
+
+    def _compile(self, train_step):
         on_cpu = not tf.config.list_logical_devices("GPU")
-        if jit_compile and on_cpu and self.strategy.num_replicas_in_sync > 1:
+        if self.jit_compile and on_cpu and self.strategy.num_replicas_in_sync > 1:
             raise ValueError(
                 "XLA has no collectives on CPUs. Received: trainer.jit_compile=true with "
                 f"{self.strategy.num_replicas_in_sync} replicas. Set trainer.jit_compile=false."
             )
 
         def replica_step(batches, seed):
-            metrics = self.task.train_step([self.finish(batch) for batch in batches], seed)
+            metrics = train_step([self.finish(batch) for batch in batches], seed)
             return {name: tf.cast(value, tf.float32) for name, value in metrics.items()}
 
-        if jit_compile:
+        if self.jit_compile:
             replica_step = tf.function(replica_step, jit_compile=True)
 
         # A function of its own, so that the two calls below share one trace.
         @tf.function
         def one_step(iterator, step):
             batches = [next(iterator) for _ in range(self.task.batches_per_step)]
-            metrics = self.strategy.run(replica_step, (batches, tf.stack([run_seed, step])))
+            metrics = self.strategy.run(replica_step, (batches, tf.stack([self.seed, step])))
             self.task.after_step()
             return {
                 name: self.strategy.reduce("MEAN", value, axis=None)
@@ -108,6 +123,14 @@ class Session:
             path = self.summary.sheet(step, batch, previews)
             self.summary.weights(step, self.task.state())
             log.info("step %d: sample sheet %s", step, path)
+
+    def evaluate(self, step, measure):
+        """Writes down what a measurement of the averaged weights gives."""
+        self.prepare(step)
+        if self.writes:
+            values = measure()
+            self.summary.scalars(step, values)
+            log.info("step %d: %s", step, "  ".join(f"{n} {v:.4g}" for n, v in values.items()))
 
     def save(self, step):
         """A checkpoint, with averaged weights that are ready for use."""

@@ -61,7 +61,7 @@ class Summaries:
 
         Args:
             step: the training step.
-            batch: label_map, label and image of the items, where the data have them.
+            batch: label_map, label, image and masked_image of the items, where the data have them.
             previews: column title -> float32 [B,H,W,3] in [-1, 1]; those named "sheet/title" make
                 a sheet of their own, of another size of image if need be.
 
@@ -75,6 +75,8 @@ class Summaries:
             rows = [str(self.label_names[label]) for label in np.ravel(batch["label"])]
         if "image" in batch:
             columns["real"] = contact_sheet.to_uint8(batch["image"])
+        if "masked_image" in batch:
+            columns["masked"] = contact_sheet.to_uint8(batch["masked_image"])
         sheets = {"samples": columns}
         for name, image in previews.items():
             sheet, slash, title = name.rpartition("/")

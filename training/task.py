@@ -1,5 +1,6 @@
 """What the trainer asks of a task, and the pieces that every task's step is made of."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
@@ -22,15 +23,17 @@ class Task(Protocol):
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates every variable, optimizers included. Raises KeyError for a missing batch key."""
 
-    def train_step(self, batches: list[Batch], seed: tf.Tensor) -> Metrics:
-        """One step on one replica, gradients applied.
+    @property
+    def phases(self) -> dict[int, Callable[[list[Batch], tf.Tensor], Metrics]]:
+        """First step of a phase -> what a step is from there on; the first phase starts at 0.
 
-        Args:
-            batches: `batches_per_step` dicts of tensors of this replica's share.
-            seed: int32 [2], (seed of the run, step): the same on every replica.
+        A step runs on one replica and applies its gradients. It is called with
 
-        Returns:
-            Flat dict of float32 scalars, named "group/name", means over this replica's share.
+            batches: `batches_per_step` dicts of tensors of this replica's share;
+            seed: int32 [2], (seed of the run, step): the same on every replica;
+
+        and returns a flat dict of float32 scalars, named "group/name", means over this replica's
+        share: the same names throughout a phase.
         """
 
     def after_step(self) -> None:

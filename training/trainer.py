@@ -1,6 +1,5 @@
 """The training loop. It knows steps, intervals and files; of networks and losses, nothing."""
 
-import functools
 import logging
 import math
 import signal
@@ -10,14 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from training import checkpoint, console, session, signals, summaries
+from training import checkpoint, console, failures, session, signals, summaries
 from training import task as tasks
 
 log = logging.getLogger(__name__)
-
-
-class NonFiniteMetricError(ValueError):
-    """A loss has become infinite or not a number."""
 
 
 class Trainer:
@@ -34,12 +29,13 @@ class Trainer:
         log_every_steps: interval of scalars, the mean over the steps since the last.
         preview_every_steps: interval of sample sheets; 0 = only at the end.
         checkpoint_every_steps: interval of checkpoints; 0 = only at the end.
+        evaluate_every_steps: interval of evaluation; 0 = only at the end.
         jit_compile: whether XLA compiles the step.
         seed: seed of everything random in the steps.
 
     Raises:
         ValueError: a number out of its range.
-        NonFiniteMetricError: in `fit`, a metric is not finite.
+        failures.NonFiniteMetricError: in `fit`, a metric is not finite.
         CheckpointError: in `fit`, a checkpoint cannot be written or does not fit.
     """
 
@@ -52,6 +48,7 @@ class Trainer:
         log_every_steps: int = 50,
         preview_every_steps: int = 500,
         checkpoint_every_steps: int = 500,
+        evaluate_every_steps: int = 0,
         jit_compile: bool = False,
         seed: int = 0,
     ):
@@ -61,12 +58,17 @@ class Trainer:
             "steps_per_call": steps_per_call,
             "log_every_steps": log_every_steps,
         }
+        intervals = {
+            "preview_every_steps": preview_every_steps,
+            "checkpoint_every_steps": checkpoint_every_steps,
+            "evaluate_every_steps": evaluate_every_steps,
+        }
         wrong = {name: value for name, value in positive.items() if value < 1}
-        if wrong or preview_every_steps < 0 or checkpoint_every_steps < 0:
+        wrong |= {name: value for name, value in intervals.items() if value < 0}
+        if wrong:
             raise ValueError(
-                f"{tuple(positive)} must be at least 1, the other intervals at least 0. Received: "
-                f"{wrong or ''} preview_every_steps={preview_every_steps}, "
-                f"checkpoint_every_steps={checkpoint_every_steps}"
+                f"{tuple(positive)} must be at least 1, {tuple(intervals)} at least 0. Received: "
+                f"{wrong}"
             )
         self.steps = steps
         self.batch_size = batch_size
@@ -74,6 +76,7 @@ class Trainer:
         self.log_every_steps = log_every_steps
         self.preview_every_steps = preview_every_steps
         self.checkpoint_every_steps = checkpoint_every_steps
+        self.evaluate_every_steps = evaluate_every_steps
         self.jit_compile = jit_compile
         self.seed = seed
 
@@ -85,6 +88,7 @@ class Trainer:
         store: checkpoint.CheckpointStore,
         summary: summaries.Summaries,
         preview_batch: dict | None = None,
+        evaluate: Callable[[], dict[str, float]] | None = None,
         batch_names: Callable[[int], list[str]] | None = None,
         finish: Callable[[dict], dict] = lambda batch: batch,
         config_text: str = "",
@@ -98,6 +102,7 @@ class Trainer:
             store: where checkpoints go.
             summary: where scalars and sheets go.
             preview_batch: fixed items that every sheet shows.
+            evaluate: a measurement of the task as it is, name -> value.
             batch_names: number of a batch -> names of its files, for the log.
             finish: last op on a batch, run inside the compiled step.
             config_text: the config, for TensorBoard.
@@ -106,7 +111,11 @@ class Trainer:
         Returns:
             The signal that stopped the run, 0 when it reached its last step.
         """
-        live = session.Session(task, make_dataset, store, summary, finish, writes=writes)
+        live = session.Session(
+            task, make_dataset, store, summary, finish,
+            seed=self.seed, jit_compile=self.jit_compile, writes=writes,
+        )  # fmt: skip
+        files = failures.BatchFiles(batch_names, task.batches_per_step)
 
         # 1. Where the run stands.
         step = store.restore(task.state()) if store.steps() else 0
@@ -114,9 +123,8 @@ class Trainer:
             log.info("The run has %d of %d steps; nothing is left to do.", step, self.steps)
             return 0
 
-        # 2. The data from there on, and the compiled steps.
+        # 2. The data from there on.
         iterator = iter(live.batches_from(step))
-        run_steps = live.compiled_steps(self.seed, self.jit_compile)
         if writes:
             summary.start(step, config_text)
         log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
@@ -126,25 +134,27 @@ class Trainer:
         with stop.listening(), console.Console(self.steps, step) as bar:
             stopping = False
             while step < self.steps and not stopping:
-                count = self._steps_to_next_event(step)
-                names = functools.partial(_files, batch_names, task.batches_per_step)
+                run_steps = live.steps_at(step)
+                count = self._steps_to_next_event(step, task.phases)
                 try:
                     metrics = window.timed(
                         run_steps, iterator, tf.constant(step), tf.constant(count)
                     )
                 except tf.errors.OpError as error:
-                    raise _step_failed(error, step, count, names) from error
-                _require_finite(metrics, step, store, names)
+                    raise failures.step_failed(error, step, count, files) from error
+                failures.require_finite(metrics, step, store.steps(), files)
                 step += count
                 bar.advance(count)
                 stopping = live.any_worker(bool(stop))
 
                 # 4. What is due at this step; a stop between two saves loses nothing.
-                if self._due(step, self.log_every_steps):
+                if self._due(step, self.log_every_steps) or step in task.phases:
                     means, seconds_per_step = window.close()
                     bar.report(step, means, seconds_per_step * (self.steps - step))
                     if writes:
                         summary.scalars(step, means)
+                if evaluate is not None and self._due(step, self.evaluate_every_steps):
+                    live.evaluate(step, evaluate)
                 if preview_batch is not None and self._due(step, self.preview_every_steps):
                     live.preview(step, preview_batch)
                 if stopping or self._due(step, self.checkpoint_every_steps):
@@ -155,10 +165,16 @@ class Trainer:
             return 0
         return stop.received or signal.SIGTERM
 
-    def _steps_to_next_event(self, step):
-        """Steps of the next call: no further than the next interval's end."""
-        intervals = (self.log_every_steps, self.preview_every_steps, self.checkpoint_every_steps)
+    def _steps_to_next_event(self, step, phases):
+        """Steps of the next call: no further than the next interval's or this phase's end."""
+        intervals = (
+            self.log_every_steps,
+            self.preview_every_steps,
+            self.checkpoint_every_steps,
+            self.evaluate_every_steps,
+        )
         ends = [every - step % every for every in intervals if every]
+        ends += [first - step for first in phases if first > step]
         return min(self.steps_per_call, self.steps - step, *ends)
 
     def _due(self, step, every):
@@ -171,17 +187,17 @@ class _Window:
     def __init__(self, batch_size):
         self.batch_size = batch_size
         self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
-        self.compiled = False
+        self.called = None
 
     def timed(self, run_steps, *arguments):
         """Runs some steps; returns their metrics as arrays."""
         begun = time.perf_counter()
         metrics = {name: value.numpy() for name, value in run_steps(*arguments).items()}
         self.metrics.append(metrics)
-        if self.compiled:  # the first call compiles, which is no measure of speed
+        if run_steps is self.called:  # the first call compiles, which is no measure of speed
             self.seconds += time.perf_counter() - begun
             self.timed_steps += len(next(iter(metrics.values())))
-        self.compiled = True
+        self.called = run_steps
         return metrics
 
     def close(self):
@@ -193,51 +209,3 @@ class _Window:
             means["speed/images_per_second"] = self.batch_size / seconds_per_step
         self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
         return means, seconds_per_step
-
-
-def _files(batch_names, batches_per_step, first_step, count=1):
-    """Names of the files of some steps' batches, where the data can tell."""
-    if batch_names is None:
-        return []
-    batches = range(first_step * batches_per_step, (first_step + count) * batches_per_step)
-    return [name for number in batches for name in batch_names(number)]
-
-
-def _require_finite(metrics, step, store, names):
-    """Stops at the first value that is not finite, and says where it was."""
-    first = {
-        name: int(np.argmin(np.isfinite(values)))
-        for name, values in metrics.items()
-        if not np.isfinite(values).all()
-    }
-    if not first:
-        return
-    offset = min(first.values())
-    number = step + offset + 1  # steps are counted by what has been done, as everywhere
-    files = names(step + offset)
-    if files:
-        log.error("Files in the batch of step %d: %s", number, ", ".join(files))
-    kept = store.steps()
-    values = ", ".join(f"{name}={metrics[name][offset]}" for name in first if first[name] == offset)
-    raise NonFiniteMetricError(
-        f"Every loss must be finite. Received: {values} at step {number}"
-        + (f", batch of {', '.join(files[:4])} ({len(files)} files)" if files else "")
-        + f". The last checkpoint, step {kept[-1] if kept else 'none'}, is untouched. Try a "
-        "lower learning rate, or float32 if the run uses float16."
-    )
-
-
-def _step_failed(error, step, count, names):
-    """An error inside the compiled steps, in words: memory, or a file that cannot be read."""
-    if isinstance(error, tf.errors.ResourceExhaustedError):
-        return ValueError(
-            "The step needs more memory than the device has. Lower trainer.batch_size, or "
-            f"data.image_size or the widths of the networks. Received: {error.message[:300]}"
-        )
-    files = names(step, count)
-    log.error("Files in the batches of steps %d to %d: %s", step + 1, step + count, files)
-    return ValueError(
-        f"One of the steps {step + 1} to {step + count} failed. Received: {error.message[:500]}. "
-        "If that names no file, the files in these batches are in train.log; checkpoints are "
-        "untouched."
-    )
