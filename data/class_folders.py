@@ -6,7 +6,6 @@ from pathlib import Path
 from data import sources, splits
 
 SPLIT_NAMES = {"train", "training", "validation", "val", "valid", "test"}
-MAX_NAMED = 5
 
 
 class ClassFolders(sources.FolderSource):
@@ -69,9 +68,9 @@ class ClassFolders(sources.FolderSource):
         if unlisted or missing or len(set(self.class_names)) < len(self.class_names):
             raise ValueError(
                 f"`class_names` lists every class folder once. Received: {len(found)} folders "
-                f"below {self._folder}, not listed: {_first(unlisted)}, listed without a folder: "
-                f"{_first(missing)}. Correct data.source.class_names, or null takes the folders "
-                f"in sorted order"
+                f"below {self._folder}, not listed: {sources.first_few(unlisted)}, listed "
+                f"without a folder: {sources.first_few(missing)}. Correct "
+                f"data.source.class_names, or null takes the folders in sorted order"
             )
         return self.class_names
 
@@ -92,8 +91,8 @@ class ClassFolders(sources.FolderSource):
         if untrained:
             raise ValueError(
                 f"Every class needs images in the split 'train'. Received: none of "
-                f"{_first(untrained)} below {self._folder}. Add images, remove the class, or "
-                f"split otherwise (data/splits=folders, hashed or lists)"
+                f"{sources.first_few(untrained)} below {self._folder}. Add images, remove the "
+                f"class, or split otherwise (data/splits=folders, hashed or lists)"
             )
         return records
 
@@ -106,9 +105,7 @@ class ClassFolders(sources.FolderSource):
                 f"The folder of the photographs does not exist. Received: {setting} -> "
                 f"{self._folder.absolute()}. Expected: {self._layout}"
             )
-        files = {}
-        for stem, path in sources.walk(self._folder, self.photo_suffixes):
-            files.setdefault(stem, []).append(path)
+        files = sources.paths_by_stem(self._folder, self.photo_suffixes)
         if not files:
             raise ValueError(
                 f"There are no photographs below {self._folder.absolute()}. "
@@ -153,16 +150,17 @@ class ClassFolders(sources.FolderSource):
                 empty.append(f"{split}{name}")
         if empty:
             raise ValueError(
-                f"Every class folder holds photographs. Received: empty {_first(empty)} below "
-                f"{self._folder} (suffixes {list(self.photo_suffixes)}). Fill or remove them"
+                f"Every class folder holds photographs. Received: empty "
+                f"{sources.first_few(empty)} below {self._folder} (suffixes "
+                f"{list(self.photo_suffixes)}). Fill or remove them"
             )
         everywhere = set.intersection(*filled.values())
         odd = [f"{split}{name}" for split in sorted(filled) for name in filled[split] - everywhere]
         if odd:
             raise ValueError(
-                f"The splits have the same class folders. Received: {_first(sorted(odd))} below "
-                f"{self._folder}, which not all of {sorted(filled)} have. Rename, add or remove "
-                f"folders"
+                f"The splits have the same class folders. Received: "
+                f"{sources.first_few(sorted(odd))} below {self._folder}, which not all of "
+                f"{sorted(filled)} have. Rename, add or remove folders"
             )
 
     def _class_folders(self):
@@ -178,7 +176,3 @@ class ClassFolders(sources.FolderSource):
 
 def default_splits():
     return splits.FolderSplits(validation_share=0.1)
-
-
-def _first(names):
-    return f"{names[:MAX_NAMED]}" + (" ..." if len(names) > MAX_NAMED else "")

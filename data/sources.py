@@ -170,8 +170,8 @@ class PairedFolders(FolderSource):
         if without_map or without_photo:
             raise ValueError(
                 f"Every photograph needs a label map of the same name, and the reverse. Received: "
-                f"{len(without_map)} photographs without a map {_first(without_map)}, "
-                f"{len(without_photo)} maps without a photograph {_first(without_photo)} below "
+                f"{len(without_map)} photographs without a map {first_few(without_map)}, "
+                f"{len(without_photo)} maps without a photograph {first_few(without_photo)} below "
                 f"{self.root}. Add the missing files or remove the lonely ones."
             )
 
@@ -192,16 +192,23 @@ def files_by_stem(folder, suffixes, what):
     Raises:
         ValueError: two files differ only in their suffix.
     """
-    found = {}
-    for stem, path in walk(folder, suffixes):
-        if stem in found:
-            suffix = os.path.splitext(path)[1].lower()
+    found = paths_by_stem(folder, suffixes)
+    for first, *others in found.values():
+        if others:
+            suffix = os.path.splitext(others[0])[1].lower()
             raise ValueError(
                 f"Two {what} have the same name and differ only in their suffix. Received: "
-                f"{found[stem]} and {path}. Remove one, or read one kind only: "
+                f"{first} and {others[0]}. Remove one, or read one kind only: "
                 f"data.source.{'photo' if what == 'photographs' else 'label'}_suffixes=[{suffix}]"
             )
-        found[stem] = path
+    return {stem: paths[0] for stem, paths in found.items()}
+
+
+def paths_by_stem(folder, suffixes):
+    """Returns {path below folder without suffix: paths} of all files with one of the suffixes."""
+    found = {}
+    for stem, path in walk(folder, suffixes):
+        found.setdefault(stem, []).append(path)
     return found
 
 
@@ -230,5 +237,6 @@ def refuse_without_train(records, root):
         )
 
 
-def _first(names):
+def first_few(names):
+    """Some of the names, for a message."""
     return f"{names[:MAX_NAMED]}" + (" ..." if len(names) > MAX_NAMED else "")

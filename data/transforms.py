@@ -169,12 +169,6 @@ def to_unit_range(image):
     return tf.cast(image, tf.float32) * (1.0 / 127.5) - 1.0
 
 
-def to_bytes(image):
-    """float in [-1, 1] -> uint8, rounded; the inverse of `to_unit_range`."""
-    scaled = tf.round((tf.cast(image, tf.float32) + 1.0) * 127.5)
-    return tf.cast(tf.clip_by_value(scaled, 0.0, 255.0), tf.uint8)
-
-
 def checked_size(name, size):
     """Returns (height, width) or raises a ValueError that names the setting."""
     pair = tuple(size) if isinstance(size, (list, tuple)) else ()

@@ -58,21 +58,13 @@ class VGG19Features(keras.Model):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
-        self.weights_path = str(weights_path)
-        self.feature_layers = tuple(feature_layers)
-        self.backbone = _frozen(*_vgg19(), self.feature_layers, self.weights_path, VGG19_FILE)
-        self.built = True
+        _set_up(self, *_vgg19(), weights_path, feature_layers, VGG19_FILE)
 
     def call(self, image):
-        maps = self.backbone(caffe_input(image), training=False)
-        return [maps[name] for name in self.feature_layers]
+        return _maps(self, image)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "weights_path": self.weights_path,
-            "feature_layers": list(self.feature_layers),
-        }
+        return {**super().get_config(), **_settings(self)}
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -101,23 +93,13 @@ class SqueezeNetFeatures(keras.Model):
         self, weights_path, feature_layers=("conv1", "fire3", "fire5", "fire7", "fire9"), **kwargs
     ):
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
-        self.weights_path = str(weights_path)
-        self.feature_layers = tuple(feature_layers)
-        self.backbone = _frozen(
-            *_squeezenet(), self.feature_layers, self.weights_path, SQUEEZENET_FILE
-        )
-        self.built = True
+        _set_up(self, *_squeezenet(), weights_path, feature_layers, SQUEEZENET_FILE)
 
     def call(self, image):
-        maps = self.backbone(caffe_input(image), training=False)
-        return [maps[name] for name in self.feature_layers]
+        return _maps(self, image)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "weights_path": self.weights_path,
-            "feature_layers": list(self.feature_layers),
-        }
+        return {**super().get_config(), **_settings(self)}
 
 
 def caffe_input(image):
@@ -158,6 +140,28 @@ def _squeezenet():
     return inputs, outputs
 
 
+def _set_up(network, inputs, outputs, weights_path, feature_layers, expected):
+    """Keeps the settings of a feature network, and its frozen part as `backbone`."""
+    network.weights_path = str(weights_path)
+    network.feature_layers = tuple(feature_layers)
+    network.backbone = _frozen(
+        inputs, outputs, network.feature_layers, network.weights_path, expected
+    )
+    network.built = True
+
+
+def _maps(network, image):
+    maps = network.backbone(caffe_input(image), training=False)
+    return [maps[name] for name in network.feature_layers]
+
+
+def _settings(network):
+    return {
+        "weights_path": network.weights_path,
+        "feature_layers": list(network.feature_layers),
+    }
+
+
 def _frozen(inputs, outputs, chosen, weights_path, expected):
     """The part of a network up to the chosen layers, with its weights read and frozen."""
     unknown = [name for name in chosen if name not in outputs]
@@ -166,6 +170,7 @@ def _frozen(inputs, outputs, chosen, weights_path, expected):
             f"Expected layers out of {list(outputs)}. Received: feature_layers={list(chosen)}, "
             f"of which {unknown} are unknown. Name at least one of these."
         )
+    # By name: of a list of one output Keras would return the output itself.
     network = keras.Model(inputs, {name: outputs[name] for name in chosen}, dtype="float32")
     if not Path(weights_path).is_file():
         raise FileNotFoundError(

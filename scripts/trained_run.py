@@ -62,7 +62,7 @@ def open_run(
     if data_root is not None:
         OmegaConf.update(config, "data.root", data_root)
     keras.backend.clear_session()
-    OmegaConf.update(config, "task.terms", {})  # losses, and weights files of theirs, train only
+    _without_terms(config.task)
     devices.make_strategy("single", device=device)
     devices.set_precision(config.devices.precision)
     data = hydra.utils.instantiate(config.data, _convert_="all")
@@ -78,3 +78,10 @@ def open_run(
     log.info("%s, step %d", folder.path, restored)
     generate = tf.function(task.generate, reduce_retracing=True)
     return TrainedRun(folder, config, data, task, restored, tuple(names), generate)
+
+
+def _without_terms(task):
+    """Leaves out the loss terms: they and their weights files are needed in training alone."""
+    for name in ("generator_terms", "discriminator_terms"):
+        if OmegaConf.select(task, f"losses.{name}") is not None:
+            task.losses[name] = {}

@@ -4,12 +4,6 @@
 Shapes leave out the batch; a network takes and returns a dict, a layer positional arguments.
 """
 
-import dataclasses
-from collections.abc import Callable
-
-import keras
-import numpy as np
-
 from models import style_encoder
 from models.discriminators import patch, projection
 from models.generators import class_conditional, semantic, style_guided
@@ -25,98 +19,7 @@ from models.layers import (
     spectral_normalization,
     statistics,
 )
-
-BATCH = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """A row of the table.
-
-    Args:
-        name: the id shown by pytest.
-        make: builds nothing, returns the layer or network with small settings.
-        inputs: tuple (layer) or dict (network) of input kinds, see `sample`.
-        outputs: same nesting as the training output; a shape, or (shape, "float32") where the dtype
-            stays float32 at any precision.
-        training_argument: whether `call` takes `training`.
-    """
-
-    name: str
-    make: Callable[[], keras.Layer]
-    inputs: tuple | dict
-    outputs: object
-    training_argument: bool = True
-
-    @property
-    def is_network(self):
-        return isinstance(self.inputs, dict)
-
-    def build(self, layer):
-        """Creates all variables of `layer` from shapes alone and returns it."""
-        shapes = {key: (None, *kind.shape) for key, kind in self._items()}
-        layer.build(shapes) if self.is_network else layer.build(*shapes.values())
-        for variable in layer.variables:
-            if variable.path.endswith("gate"):
-                variable.assign(0.5)  # at 0, its start, a gate hides what lies behind it
-        return layer
-
-    def _items(self):
-        return self.inputs.items() if self.is_network else enumerate(self.inputs)
-
-    def sample(self, batch=BATCH, seed=0):
-        """Returns random NumPy inputs, nested as `inputs`."""
-        rng = np.random.default_rng(seed)
-        arrays = {key: kind.sample(rng, batch) for key, kind in self._items()}
-        return arrays if self.is_network else tuple(arrays.values())
-
-    def call(self, layer, inputs, training):
-        """Calls `layer` the way its kind is called."""
-        arguments = (inputs,) if self.is_network else inputs
-        return layer(*arguments, training=training) if self.training_argument else layer(*arguments)
-
-
-@dataclasses.dataclass(frozen=True)
-class Normal:
-    """Values from N(0, 1)."""
-
-    shape: tuple
-    dtype = "float32"
-
-    def sample(self, rng, batch):
-        return rng.normal(size=(batch, *self.shape)).astype("float32")
-
-
-@dataclasses.dataclass(frozen=True)
-class Mask(Normal):
-    """One-hot label map of random classes; shape (H, W, K)."""
-
-    def sample(self, rng, batch):
-        ids = rng.integers(0, self.shape[-1], (batch, *self.shape[:-1]))
-        return np.eye(self.shape[-1], dtype="float32")[ids]
-
-
-@dataclasses.dataclass(frozen=True)
-class Ids:
-    """Class ids 0..classes-1."""
-
-    classes: int
-    shape: tuple = ()
-    dtype = "int32"
-
-    def sample(self, rng, batch):
-        return rng.integers(0, self.classes, (batch, *self.shape)).astype("int32")
-
-
-@dataclasses.dataclass(frozen=True)
-class Seeds:
-    """Any 32 bits, two numbers an image."""
-
-    shape: tuple = (2,)
-    dtype = "int32"
-
-    def sample(self, rng, batch):
-        return rng.integers(-(2**31), 2**31, (batch, *self.shape)).astype("int32")
+from tests import layer_case
 
 
 def attentive_norm(**kwargs):
@@ -143,54 +46,54 @@ def small_encoder(noise_dim=5):
 FLOAT = "float32"
 IMAGE = {"image": ((8, 16, 3), FLOAT)}
 STYLE = {"mean": ((5,), FLOAT), "log_variance": ((5,), FLOAT)}
-X = Normal((4, 6, 5))
-MASK = Mask((8, 16, 3))
-LABEL, LABELS = Ids(7), {"label": Ids(7), "noise": Normal((6,))}
+X = layer_case.Normal((4, 6, 5))
+MASK = layer_case.Mask((8, 16, 3))
+LABEL, LABELS = layer_case.Ids(7), {"label": layer_case.Ids(7), "noise": layer_case.Normal((6,))}
 SQUARE = {"image": ((16, 16, 3), FLOAT)}
-JUDGED = {"label": Ids(7), "image": Normal((16, 12, 3))}
+JUDGED = {"label": layer_case.Ids(7), "image": layer_case.Normal((16, 12, 3))}
 SCORES = {"logits": [((1,), FLOAT)], "features": [[(8, 6, 4), (4, 3, 6), (4, 3, 6)]]}
 
 CASES = [
-    Case(
+    layer_case.Case(
         "SpectralConv2D",
         lambda: spectral_normalization.SpectralConv2D(6, 3, padding="same"),
         (X,),
         (4, 6, 6),
     ),
-    Case(
+    layer_case.Case(
         "SpectralDense",
         lambda: spectral_normalization.SpectralDense(3, activation="relu"),
-        (Normal((5,)),),
+        (layer_case.Normal((5,)),),
         (3,),
     ),
-    Case(
+    layer_case.Case(
         "SpectralEmbedding",
         lambda: spectral_normalization.SpectralEmbedding(7, 4),
-        (Ids(7),),
+        (layer_case.Ids(7),),
         (4,),
     ),
-    Case("BatchStatistics", statistics.BatchStatistics, (X,), (4, 6, 5)),
-    Case("InstanceStatistics", statistics.InstanceStatistics, (X,), (4, 6, 5)),
-    Case("SPADE", lambda: modulation.SPADE(6), (X, MASK), (4, 6, 5)),
-    Case(
+    layer_case.Case("BatchStatistics", statistics.BatchStatistics, (X,), (4, 6, 5)),
+    layer_case.Case("InstanceStatistics", statistics.InstanceStatistics, (X,), (4, 6, 5)),
+    layer_case.Case("SPADE", lambda: modulation.SPADE(6), (X, MASK), (4, 6, 5)),
+    layer_case.Case(
         "SPADE-instance",
         lambda: modulation.SPADE(6, 1, statistics="instance"),
         (X, MASK),
         (4, 6, 5),
     ),
-    Case(
+    layer_case.Case(
         "ResidualBlock",
         lambda: residual.ResidualBlock(3, modulation.SPADE(6)),
         (X, MASK),
         (4, 6, 3),
     ),
-    Case(
+    layer_case.Case(
         "ResidualBlock-identity-skip",
         lambda: residual.ResidualBlock(5, modulation.SPADE(6), spectral_norm=False),
         (X, MASK),
         (4, 6, 5),
     ),
-    Case(
+    layer_case.Case(
         "ResidualBlock-class-conditional",
         lambda: residual.ResidualBlock(
             5,
@@ -204,40 +107,42 @@ CASES = [
         (X, LABEL),
         (8, 12, 5),
     ),
-    Case(
+    layer_case.Case(
         "ConditionalBatchNormalization",
         lambda: batch_normalization.ConditionalBatchNormalization(7),
         (X, LABEL),
         (4, 6, 5),
     ),
-    Case(
+    layer_case.Case(
         "ConditionalBatchNormalization-columns",
         lambda: batch_normalization.ConditionalBatchNormalization(7),
-        (X, Ids(7, (1,))),
+        (X, layer_case.Ids(7, (1,))),
         (4, 6, 5),
     ),
-    Case(
+    layer_case.Case(
         "ConditionalBatchNormalization-vectors",
         lambda: batch_normalization.ConditionalBatchNormalization(7),
-        (X, Normal((9,))),
+        (X, layer_case.Normal((9,))),
         (4, 6, 5),
     ),
-    Case("PlainBatchNormalization", batch_normalization.PlainBatchNormalization, (X,), (4, 6, 5)),
-    Case("PixelNormalization", pixel_normalization.PixelNormalization, (X,), (4, 6, 5)),
-    Case(
+    layer_case.Case(
+        "PlainBatchNormalization", batch_normalization.PlainBatchNormalization, (X,), (4, 6, 5)
+    ),
+    layer_case.Case("PixelNormalization", pixel_normalization.PixelNormalization, (X,), (4, 6, 5)),
+    layer_case.Case(
         "ClassEmbedding",
         lambda: class_embedding.ClassEmbedding(7, 5),
         (LABEL,),
         (5,),
         training_argument=False,
     ),
-    Case(
+    layer_case.Case(
         "AttentiveNormalization",
         attentive_norm,
-        (X, Seeds()),
+        (X, layer_case.Seeds()),
         {"outputs": (4, 6, 5), "layout": ((4, 6, 3), FLOAT)},
     ),
-    Case(
+    layer_case.Case(
         "AttentiveNormalization-bare",
         lambda: attentive_norm(
             affine=False,
@@ -246,18 +151,20 @@ CASES = [
             entity_initializer="orthogonal",
             orthogonal_weight=0.0,
         ),
-        (Normal((3, 5, 8)), Seeds()),
+        (layer_case.Normal((3, 5, 8)), layer_case.Seeds()),
         {"outputs": (3, 5, 8), "layout": ((3, 5, 3), FLOAT)},
     ),
-    Case("SelfAttention", self_attention.SelfAttention, (Normal((5, 6, 16)),), (5, 6, 16)),
-    Case(
+    layer_case.Case(
+        "SelfAttention", self_attention.SelfAttention, (layer_case.Normal((5, 6, 16)),), (5, 6, 16)
+    ),
+    layer_case.Case(
         "SelfAttention-plain",
         lambda: self_attention.SelfAttention(spectral_norm=False),
         (X,),
         (4, 6, 5),
     ),
-    Case("DownBlock", lambda: down_block.DownBlock(3, True), (X,), (2, 3, 3)),
-    Case(
+    layer_case.Case("DownBlock", lambda: down_block.DownBlock(3, True), (X,), (2, 3, 3)),
+    layer_case.Case(
         "DownBlock-first",
         lambda: down_block.DownBlock(
             3, first=True, normalizer=batch_normalization.PlainBatchNormalization()
@@ -265,7 +172,7 @@ CASES = [
         (X,),
         (4, 6, 3),
     ),
-    Case(
+    layer_case.Case(
         "DownBlock-identity-skip",
         lambda: down_block.DownBlock(
             5, spectral_norm=False, normalizer=statistics.InstanceStatistics()
@@ -273,22 +180,22 @@ CASES = [
         (X,),
         (4, 6, 5),
     ),
-    Case("ClassConditionalGenerator", class_generator, LABELS, SQUARE),
-    Case(
+    layer_case.Case("ClassConditionalGenerator", class_generator, LABELS, SQUARE),
+    layer_case.Case(
         "ClassConditionalGenerator-attentive-norm",
         lambda: class_generator(
             attentive_norm_block=1, attentive_norm=attentive_norm(), self_attention_block=2
         ),
-        {**LABELS, "seed": Seeds()},
+        {**LABELS, "seed": layer_case.Seeds()},
         {**SQUARE, "layout": ((8, 8, 3), FLOAT)},
     ),
-    Case(
+    layer_case.Case(
         "ClassConditionalGenerator-split-noise",
         lambda: class_generator(spectral_norm=True, embedding=class_embedding.ClassEmbedding(7, 5)),
         LABELS,
         SQUARE,
     ),
-    Case(
+    layer_case.Case(
         "ClassConditionalGenerator-pixel-norm",
         lambda: class_generator(
             normalizer=pixel_normalization.PixelNormalization(),
@@ -297,8 +204,8 @@ CASES = [
         LABELS,
         SQUARE,
     ),
-    Case("ProjectionDiscriminator", class_discriminator, JUDGED, SCORES),
-    Case(
+    layer_case.Case("ProjectionDiscriminator", class_discriminator, JUDGED, SCORES),
+    layer_case.Case(
         "ProjectionDiscriminator-attentive-norm",
         lambda: class_discriminator(
             spectral_norm=False,
@@ -307,35 +214,35 @@ CASES = [
             attentive_norm=attentive_norm(),
             self_attention_block=2,
         ),
-        {**JUDGED, "seed": Seeds()},
+        {**JUDGED, "seed": layer_case.Seeds()},
         {**SCORES, "layout": ((8, 6, 3), FLOAT)},
     ),
-    Case("SpadeGenerator", small_generator, {"mask": MASK}, IMAGE),
-    Case(
+    layer_case.Case("SpadeGenerator", small_generator, {"mask": MASK}, IMAGE),
+    layer_case.Case(
         "SpadeGenerator-attentive-norm",
         lambda: small_generator(
             attentive_norm_block=1, attentive_norm=attentive_norm(), self_attention_block=2
         ),
-        {"mask": MASK, "seed": Seeds()},
+        {"mask": MASK, "seed": layer_case.Seeds()},
         {**IMAGE, "layout": ((4, 8, 3), FLOAT)},
     ),
-    Case(
+    layer_case.Case(
         "SpadeGenerator-noise",
         lambda: small_generator(noise_dim=5, spectral_norm=False),
-        {"mask": MASK, "noise": Normal((5,))},
+        {"mask": MASK, "noise": layer_case.Normal((5,))},
         IMAGE,
     ),
-    Case("StyleEncoder", small_encoder, {"image": Normal((8, 16, 3))}, STYLE),
-    Case(
+    layer_case.Case("StyleEncoder", small_encoder, {"image": layer_case.Normal((8, 16, 3))}, STYLE),
+    layer_case.Case(
         "StyleGuidedGenerator",
         lambda: style_guided.StyleGuidedGenerator(small_generator(noise_dim=5), small_encoder()),
-        {"mask": MASK, "noise": Normal((5,)), "image": Normal((8, 16, 3))},
+        {"mask": MASK, "noise": layer_case.Normal((5,)), "image": layer_case.Normal((8, 16, 3))},
         {**IMAGE, "style_mean": ((5,), FLOAT), "style_log_variance": ((5,), FLOAT)},
     ),
-    Case(
+    layer_case.Case(
         "MultiScalePatchDiscriminator",
         lambda: patch.MultiScalePatchDiscriminator(4, depth=3),
-        {"mask": Mask((16, 24, 3)), "image": Normal((16, 24, 3))},
+        {"mask": layer_case.Mask((16, 24, 3)), "image": layer_case.Normal((16, 24, 3))},
         {
             "logits": [((7, 9, 1), FLOAT), ((5, 6, 1), FLOAT)],
             "features": [

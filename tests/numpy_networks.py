@@ -7,6 +7,19 @@ a singular value decomposition, statistics are plain means.
 import numpy as np
 
 
+def one_hot(rng, batch, height, width, classes):
+    return np.eye(classes, dtype="float32")[rng.integers(0, classes, (batch, height, width))]
+
+
+def images(rng, batch, height, width):
+    return rng.uniform(-1, 1, (batch, height, width, 3)).astype("float32")
+
+
+def count(network):
+    """Trainable parameters."""
+    return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
+
+
 def array(variable):
     return np.asarray(variable.numpy(), dtype=np.float64)
 
@@ -50,6 +63,18 @@ def nearest(mask, height, width):
 def normalize(x, axes, epsilon=1e-5):
     mean = x.mean(axes, keepdims=True)
     return (x - mean) / np.sqrt(((x - mean) ** 2).mean(axes, keepdims=True) + epsilon)
+
+
+def normalize_by_class(x, gamma, beta, labels):
+    """Every image, row and column with the scale and shift of its class."""
+    normalized = normalize(x.astype("float64"), (0, 1, 2))
+    out = np.zeros_like(normalized)
+    for image, label in enumerate(labels):
+        for row in range(x.shape[1]):
+            for column in range(x.shape[2]):
+                out[image, row, column] = gamma[label] * normalized[image, row, column]
+                out[image, row, column] += beta[label]
+    return out
 
 
 def spade(layer, x, mask, training):

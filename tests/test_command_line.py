@@ -27,8 +27,8 @@ def test_help_lists_groups_and_settings():
         ("generatr.width=5", "unknown key 'generatr.width'. Did you mean 'generator.width'?"),
         ("~task.generator_term", "unknown key 'task.generator_term'"),
         (
-            "task.terms.generator.perceptul.weight=1",
-            "unknown key 'task.terms.generator.perceptul.weight'",
+            "task.losses.generator_terms.perceptul.weight=1",
+            "unknown key 'task.losses.generator_terms.perceptul.weight'",
         ),
         ("loss=hing", "hinge"),
         ("resume=nowhere", "Expected the folder of a training run. Received: 'nowhere'"),

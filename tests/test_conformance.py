@@ -8,12 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tests import distribution
-from tests.layer_table import BATCH, CASES
+from tests.layer_case import BATCH
+from tests.layer_table import CASES
 
 pytestmark = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
-def close(actual, expected, tolerance=1e-5):
+def assert_close(actual, expected, tolerance=1e-5):
     tf.nest.map_structure(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance),
         actual,
@@ -29,7 +30,7 @@ def values(layer):
     return [array(variable) for variable in layer.variables]
 
 
-def check_outputs(case, outputs, compute_dtype, batch=BATCH):
+def assert_outputs(case, outputs, compute_dtype, batch=BATCH):
     """Compares nested outputs with the table: shapes, and dtypes."""
 
     def check(expected, actual):
@@ -79,7 +80,7 @@ def test_builds_from_shape_and_creates_nothing_later(case):
 
 def test_outputs_are_as_stated(case):
     layer = case.build(case.make())
-    check_outputs(case, case.call(layer, case.sample(), training=True), "float32")
+    assert_outputs(case, case.call(layer, case.sample(), training=True), "float32")
 
 
 def test_first_call_builds_the_same_variables(case):
@@ -96,7 +97,7 @@ def test_config_is_plain_json_and_complete(case):
     assert json.loads(json.dumps(clone.get_config())) == config
     clone.set_weights(layer.get_weights())
     inputs = case.sample()
-    close(case.call(clone, inputs, training=False), case.call(layer, inputs, training=False))
+    assert_close(case.call(clone, inputs, training=False), case.call(layer, inputs, training=False))
 
 
 def test_keras_file_round_trip(case, tmp_path):
@@ -116,7 +117,7 @@ def test_keras_file_round_trip(case, tmp_path):
     for before, after in zip(values(model), values(loaded), strict=True):
         np.testing.assert_array_equal(before, after)
     arguments = inputs if case.is_network else list(inputs)
-    close(loaded(arguments, training=False), model(arguments, training=False), 1e-6)
+    assert_close(loaded(arguments, training=False), model(arguments, training=False), 1e-6)
 
 
 def test_eager_equals_compiled_with_unknown_batch(case):
@@ -133,12 +134,12 @@ def test_eager_equals_compiled_with_unknown_batch(case):
         trained = case.call(layer, inputs, training=True)
         return trained, case.call(layer, inputs, training=False)
 
-    in_graph = compiled(inputs)
-    after_graph = values(layer)
+    in_graph = tf.nest.flatten(compiled(inputs)) + values(layer)
     layer.set_weights(start)
     trained = case.call(layer, inputs, training=True)
-    close(in_graph, (trained, case.call(layer, inputs, training=False)))
-    close(after_graph, values(layer))
+    eager = tf.nest.flatten((trained, case.call(layer, inputs, training=False))) + values(layer)
+    for one, two in zip(in_graph, eager, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
 
 def test_gradient_reaches_every_trainable_variable(case):
@@ -211,7 +212,7 @@ def test_mixed_precision_is_finite_and_keeps_float32_variables(case):
     keras.config.set_dtype_policy("mixed_bfloat16")
     layer = case.build(case.make())
     inputs = case.sample()
-    check_outputs(case, case.call(layer, inputs, training=True), "bfloat16")
+    assert_outputs(case, case.call(layer, inputs, training=True), "bfloat16")
     assert all(variable.dtype == "float32" for variable in layer.variables)
     for value in values(layer) + [array(g) for g in gradients(case, layer, inputs)]:
         assert np.isfinite(value).all()

@@ -144,13 +144,11 @@ def test_center_crop():
     assert transforms.center_crop(example, (6, 9)) is example
 
 
-def test_scaling_and_back():
+def test_scaling():
     levels = np.arange(256, dtype=np.uint8)
     scaled = transforms.to_unit_range(tf.constant(levels)).numpy()
     np.testing.assert_allclose(scaled, levels / 127.5 - 1, atol=2e-7)
     assert scaled[0] == -1 and scaled[-1] == 1
-    np.testing.assert_array_equal(transforms.to_bytes(scaled), levels)
-    np.testing.assert_array_equal(transforms.to_bytes(np.array([-3.0, 3.0])), [0, 255])
 
 
 @pytest.mark.parametrize("size", [[0, 4], [4], [4, 4, 4], 4, [4.0, 4], None, [4, -1]])

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import distribution, test_gan_task, tiny
+from tests import distribution, tiny, tiny_gan
 from training import averaging, devices
 
 
 def test_two_replicas_equal_one_after_a_step():
     """Every variable, averages and batch statistics included; noise is the same on both sides."""
-    batch = test_gan_task.make_batch(size=4)
+    batch = tiny_gan.make_batch(size=4)
     noise = tf.random.stateless_normal([4, 5], [0, 1])
 
     def make_task():
         # Fixed noise: a replica's own noise depends on the replica, so it is handed in instead.
-        task = test_gan_task.make_task(terms=True, averaging=averaging.WeightAveraging())
-        task.terms["discriminator"] = {}
+        task = tiny_gan.make_task(terms=True, averaging=averaging.WeightAveraging())
+        task.losses.discriminator_terms.clear()
         task._generate = lambda batch, seed: task.generator(
             {"mask": batch["mask"], "noise": batch["noise"]}, training=True
         )
@@ -31,7 +31,7 @@ def test_two_replicas_equal_one_after_a_step():
 
     batch["noise"] = noise
     single = make_task()
-    single.train_step([batch], test_gan_task.SEED)
+    single.train_step([batch], tiny_gan.SEED)
     single.after_step()
 
     strategy = distribution.two_replicas()
@@ -44,7 +44,7 @@ def test_two_replicas_equal_one_after_a_step():
 
         @tf.function
         def step(share):
-            strategy.run(double.train_step, args=([share], test_gan_task.SEED))
+            strategy.run(double.train_step, args=([share], tiny_gan.SEED))
             double.after_step()
 
         step(shares)

@@ -1,4 +1,4 @@
-"""Attentive normalisation against a loop over images, entities and positions."""
+"""Attentive normalisation against a loop over regions, its start, its orthogonal loss."""
 
 import math
 
@@ -7,53 +7,14 @@ import pytest
 import tensorflow as tf
 
 from models.layers import attentive_normalization, regions
+from tests import numpy_attention
 
 RNG = np.random.default_rng(0)
 SEED = RNG.integers(-(2**31), 2**31, (2, 2)).astype("int32")
 
 
-def naive(x, weights, positions, *, pool, temperature, value_bias=0.0, epsilon=1e-5):
-    """The layer's definition, one image, entity and position at a time; also for complex x."""
-    batch, height, width, channels = x.shape
-    dtype = np.result_type(x, *weights.values())
-    n = len(weights["entity_weight"])
-    outputs, layout = np.zeros(x.shape, dtype), np.zeros((batch, height, width, n), dtype)
-    grid = [(row, column) for row in range(height) for column in range(width)]
-    for b in range(batch):
-        sampled = []
-        for position in () if positions is None else positions[b]:
-            row, column = divmod(int(position), -(-width // pool))
-            window = x[b, pool * row :, pool * column :][:pool, :pool].reshape(-1, channels)
-            keys = window @ weights["key"]
-            # The largest real part: complex steps must not change who wins.
-            best = np.argmax(keys.real, axis=0)
-            sampled.append(keys[best, range(keys.shape[1])])
-        for row, column in grid:
-            logits = np.zeros(n, dtype)
-            for i in range(n):
-                logits[i] = x[b, row, column] @ weights["entity_weight"][i]
-                if sampled:
-                    query = x[b, row, column] @ weights["query_kernel"]
-                    logits[i] += weights["influence"][i] * (query @ sampled[i])
-            powers = np.exp(temperature * logits)
-            layout[b, row, column] = powers / powers.sum()
-        value = (x[b] @ weights["value"] if "value" in weights else x[b]) + value_bias
-        regional = np.zeros(x.shape[1:], dtype)
-        for i in range(n):
-            size = sum(layout[b, r, c, i] for r, c in grid)
-            mean = sum(layout[b, r, c, i] * value[r, c] for r, c in grid) / size
-            variance = sum(layout[b, r, c, i] * (value[r, c] - mean) ** 2 for r, c in grid) / size
-            for r, c in grid:
-                unit = (value[r, c] - mean) / np.sqrt(variance + epsilon)
-                if "scale" in weights:
-                    unit = unit * weights["scale"][i] + weights["shift"][i]
-                regional[r, c] += layout[b, r, c, i] * unit
-        outputs[b] = x[b] + weights["gate"] * regional
-    return outputs, layout
-
-
 def names(layer):
-    """The layer's variables by the names that `naive` uses."""
+    """The layer's variables by the names that `numpy_attention.naive` uses."""
     return {
         variable.path.removesuffix("/kernel").split("/")[-1]: variable
         for variable in layer.trainable_variables
@@ -89,7 +50,7 @@ def test_values_equal_the_loop(settings, training):
     windows = math.ceil(5 / pool) * math.ceil(6 / pool)
     positions = regions.sample_positions(SEED, 3, windows).numpy() if training else None
     # A bias of the values changes nothing, which is why the layer has none.
-    expected = naive(
+    expected = numpy_attention.naive(
         x, weights, positions, pool=pool, temperature=0.8, value_bias=RNG.normal(size=16)
     )
     actual = layer(x, SEED, training=training)
@@ -121,7 +82,9 @@ def test_gradients_equal_those_of_the_loop(settings):
             step = np.array(array, dtype=complex)
             step[index] += 1e-30j
             moved = arrays | {name: step}
-            outputs, layout = naive(moved.pop("x"), moved, positions, pool=2, temperature=0.8)
+            outputs, layout = numpy_attention.naive(
+                moved.pop("x"), moved, positions, pool=2, temperature=0.8
+            )
             total = (outputs * on_outputs).sum() + (layout * on_layout).sum()
             expected[index] = total.imag / 1e-30
         np.testing.assert_allclose(actual[name], expected, rtol=1e-10, atol=1e-10, err_msg=name)
@@ -242,64 +205,6 @@ def test_training_needs_seeds():
 def test_settings_are_checked(setting):
     with pytest.raises(ValueError, match=f"Received: .*{setting}=0"):
         attentive_normalization.AttentiveNormalization(**{setting: 0})
-
-
-# Self-sampling.
-
-
-def seeds(count):
-    return RNG.integers(-(2**31), 2**31, (count, 2)).astype("int32")
-
-
-def test_positions_are_distinct_and_in_range():
-    drawn = regions.sample_positions(seeds(500), 16, 20).numpy()
-    assert drawn.dtype == np.int32 and drawn.min() == 0 and drawn.max() == 19
-    assert all(len(set(row)) == 16 for row in drawn)
-
-
-def test_a_draw_belongs_to_its_image():
-    many = seeds(6)
-    drawn = regions.sample_positions(many, 4, 64).numpy()
-    np.testing.assert_array_equal(regions.sample_positions(many[3:4], 4, 64)[0], drawn[3])
-    assert len({tuple(sorted(row)) for row in drawn}) == 6
-    for jit_compile in (False, True):
-        compiled = tf.function(
-            lambda seeds: regions.sample_positions(seeds, 4, 64), jit_compile=jit_compile
-        )
-        np.testing.assert_array_equal(compiled(tf.constant(many)), drawn)
-
-
-def test_neighbouring_seeds_draw_independently():
-    """Seeds that count up, in either number: every position is drawn equally often and alone."""
-    count, positions, chosen = 4096, 64, 8
-    for column in (0, 1):
-        counting = np.zeros((count, 2), "int32")
-        counting[:, column] = np.arange(count)
-        drawn = regions.sample_positions(counting, chosen, positions).numpy()
-        hits = np.eye(positions)[drawn].sum(1)
-        rate = chosen / positions
-        deviation = np.sqrt(rate * (1 - rate) / count)
-        assert np.abs(hits.mean(0) - rate).max() < 5 * deviation
-        consecutive = (hits[1:] * hits[:-1]).sum(1).mean()  # positions that two in a row share
-        assert abs(consecutive - chosen * rate) < 5 * np.sqrt(chosen * rate / count)
-
-
-def test_few_positions_repeat():
-    drawn = regions.sample_positions(seeds(200), 16, 3).numpy()
-    assert set(drawn.flat) == {0, 1, 2}
-
-
-def test_the_layout_changes_with_seed_only():
-    x = RNG.normal(size=(2, 8, 8, 8)).astype("float32")
-    x[1] = x[0]
-    layer = attentive_normalization.AttentiveNormalization(temperature=1.0)
-    first = layer(x, SEED, training=True)["layout"].numpy()
-    np.testing.assert_array_equal(layer(x, SEED, training=True)["layout"], first)
-    assert np.abs(first[0] - first[1]).max() > 1e-3  # the same image under two seeds
-    assert np.abs(layer(x, SEED + 1, training=True)["layout"] - first).max() > 1e-3
-
-
-# The orthogonal loss and what is monitored.
 
 
 def test_the_orthogonal_loss_is_the_squared_frobenius_norm():

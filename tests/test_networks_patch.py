@@ -10,24 +10,12 @@ from tests import numpy_networks
 RNG = np.random.default_rng(0)
 
 
-def one_hot(batch, height, width, classes):
-    return np.eye(classes, dtype="float32")[RNG.integers(0, classes, (batch, height, width))]
-
-
-def images(batch, height, width):
-    return RNG.uniform(-1, 1, (batch, height, width, 3)).astype("float32")
-
-
-def count(network):
-    return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
-
-
 @pytest.mark.parametrize(("classes", "millions"), [(13, 5.6), (36, 5.6), (151, 5.8), (184, 5.9)])
 def test_discriminator_parameters(classes, millions):
     network = patch.MultiScalePatchDiscriminator()
     network.build({"mask": (None, 256, 256, classes), "image": (None, 256, 256, 3)})
     one = 16 * (classes + 3) * 64 + 64 + 16 * (64 * 128 + 128 * 256 + 256 * 512) + 16 * 512 + 1
-    assert count(network) == 2 * one
+    assert numpy_networks.count(network) == 2 * one
     assert round(2 * one / 1e6, 1) == millions
 
 
@@ -35,7 +23,10 @@ def test_discriminator_parameters(classes, millions):
 @pytest.mark.parametrize(("depth", "scales"), [(4, 2), (3, 1)])
 def test_discriminator_equals_numpy(size, depth, scales):
     network = patch.MultiScalePatchDiscriminator(4, depth=depth, scales=scales)
-    inputs = {"mask": one_hot(2, *size, 3), "image": images(2, *size)}
+    inputs = {
+        "mask": numpy_networks.one_hot(RNG, 2, *size, 3),
+        "image": numpy_networks.images(RNG, 2, *size),
+    }
     network.build({key: (None, *value.shape[1:]) for key, value in inputs.items()})
     numpy_networks.make_lively(network)
     logits, features = numpy_networks.discriminator(network, **inputs)
@@ -49,7 +40,12 @@ def test_discriminator_equals_numpy(size, depth, scales):
 
 def test_reference_logit_sizes_at_256():
     network = patch.MultiScalePatchDiscriminator(1)
-    outputs = network({"mask": one_hot(1, 256, 256, 2), "image": images(1, 256, 256)})
+    outputs = network(
+        {
+            "mask": numpy_networks.one_hot(RNG, 1, 256, 256, 2),
+            "image": numpy_networks.images(RNG, 1, 256, 256),
+        }
+    )
     assert [tuple(logits.shape) for logits in outputs["logits"]] == [(1, 35, 35, 1), (1, 19, 19, 1)]
 
 
@@ -64,7 +60,7 @@ def test_width_is_capped_and_norm_layers_have_no_bias():
 
 @pytest.mark.parametrize("size", [(5, 8), (1, 2), (9, 6)])
 def test_halve_does_not_count_the_padding(size):
-    image = images(2, *size)
+    image = numpy_networks.images(RNG, 2, *size)
     np.testing.assert_allclose(patch.halve(image), numpy_networks.halve(image), atol=1e-6)
     ones = np.ones((1, *size, 1), "float32")
     np.testing.assert_allclose(patch.halve(ones), 1.0, rtol=1e-6)

@@ -10,14 +10,6 @@ from tests import numpy_networks
 RNG = np.random.default_rng(0)
 
 
-def one_hot(batch, height, width, classes):
-    return np.eye(classes, dtype="float32")[RNG.integers(0, classes, (batch, height, width))]
-
-
-def count(network):
-    return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
-
-
 # Closed forms of the parameter counts.
 
 
@@ -63,7 +55,7 @@ def test_generator_parameters(classes, width, hidden, size, upsample, millions):
     settings = {} if upsample is None else {"upsample": upsample}
     network = semantic.SpadeGenerator(width, normalizer=modulation.SPADE(hidden), **settings)
     network.build({"mask": (None, *size, classes)})
-    assert count(network) == expected
+    assert numpy_networks.count(network) == expected
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -85,7 +77,7 @@ def test_generator_equals_numpy(settings, training):
         **settings,
     }
     network = semantic.SpadeGenerator(4, **arguments)
-    mask = one_hot(2, 16, 24, 3)
+    mask = numpy_networks.one_hot(RNG, 2, 16, 24, 3)
     inputs = {"mask": mask, "noise": RNG.normal(size=(2, 6)).astype("float32")}
     network.build({key: (None, *value.shape[1:]) for key, value in inputs.items()})
     numpy_networks.make_lively(network)
@@ -107,13 +99,23 @@ def test_default_layout_is_the_reference():
 def test_three_up_samplings_make_small_images():
     network = semantic.SpadeGenerator(4, (4, 2, 1), upsample=(True, True, True))
     network.build({"mask": (None, 64, 64, 12)})
-    assert network({"mask": one_hot(1, 64, 64, 12)})["image"].shape == (1, 64, 64, 3)
+    assert network({"mask": numpy_networks.one_hot(RNG, 1, 64, 64, 12)})["image"].shape == (
+        1,
+        64,
+        64,
+        3,
+    )
 
 
 def test_without_noise_other_sizes_pass():
     network = semantic.SpadeGenerator(2, (2, 1), upsample=(False, True))
     network.build({"mask": (None, 8, 8, 3)})
-    assert network({"mask": one_hot(1, 4, 10, 3)})["image"].shape == (1, 4, 10, 3)
+    assert network({"mask": numpy_networks.one_hot(RNG, 1, 4, 10, 3)})["image"].shape == (
+        1,
+        4,
+        10,
+        3,
+    )
 
 
 def test_size_that_is_not_divisible_is_refused():
@@ -129,7 +131,9 @@ def test_noise_mode_refuses_another_size():
     network = semantic.SpadeGenerator(2, (2, 1), upsample=(False, True), noise_dim=3)
     network.build({"mask": (None, 8, 8, 3), "noise": (None, 3)})
     with pytest.raises(ValueError, match=r"\(8, 8\).*Received: \(H, W\)=\(8, 16\)"):
-        network({"mask": one_hot(1, 8, 16, 3), "noise": np.zeros((1, 3), "float32")})
+        network(
+            {"mask": numpy_networks.one_hot(RNG, 1, 8, 16, 3), "noise": np.zeros((1, 3), "float32")}
+        )
 
 
 def test_lists_of_different_length_are_refused():

@@ -11,25 +11,13 @@ from tests import numpy_networks
 RNG = np.random.default_rng(0)
 
 
-def one_hot(batch, height, width, classes):
-    return np.eye(classes, dtype="float32")[RNG.integers(0, classes, (batch, height, width))]
-
-
-def images(batch, height, width):
-    return RNG.uniform(-1, 1, (batch, height, width, 3)).astype("float32")
-
-
-def count(network):
-    return sum(int(np.prod(variable.shape)) for variable in network.trainable_variables)
-
-
 def test_encoder_parameters():
     network = style_encoder.StyleEncoder()
     network.build({"image": (None, 256, 256, 3)})
     channels = (3, 64, 128, 256, 512, 512, 512)
     convolutions = sum(9 * a * b for a, b in zip(channels[:-1], channels[1:], strict=True))
-    assert count(network) == convolutions + 2 * (4 * 4 * 512 * 256 + 256)
-    assert round(count(network) / 1e6, 1) == 10.5
+    assert numpy_networks.count(network) == convolutions + 2 * (4 * 4 * 512 * 256 + 256)
+    assert round(numpy_networks.count(network) / 1e6, 1) == 10.5
 
 
 def small_style_guided():
@@ -41,9 +29,9 @@ def small_style_guided():
     network.build({"mask": (None, 8, 16, 3), "noise": (None, 4), "image": (None, 8, 16, 3)})
     numpy_networks.make_lively(network)
     inputs = {
-        "mask": one_hot(2, 8, 16, 3),
+        "mask": numpy_networks.one_hot(RNG, 2, 8, 16, 3),
         "noise": RNG.normal(size=(2, 4)).astype("float32"),
-        "image": images(2, 8, 16),
+        "image": numpy_networks.images(RNG, 2, 8, 16),
     }
     return network, inputs
 
@@ -92,7 +80,7 @@ def test_generator_and_encoder_must_agree(noise_dim):
 @pytest.mark.parametrize("size", [(16, 16), (11, 20), (40, 30)])
 def test_encoder_equals_numpy(size):
     network = style_encoder.StyleEncoder(6, 3, multipliers=(1, 2, 2), resize_to=16)
-    image = images(2, *size)
+    image = numpy_networks.images(RNG, 2, *size)
     network.build({"image": (None, *size, 3)})
     numpy_networks.make_lively(network)
     expected = numpy_networks.encoder(network, image.astype("float64"))

@@ -1,8 +1,11 @@
 """Sampling from a run: the pixels of the training-time sheet, styles, and wrong input."""
 
+import shutil
+
 import hydra
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from scripts import sample
@@ -133,6 +136,19 @@ def test_folders_that_are_no_run_are_refused(run, tmp_path):
         (empty / name).write_text((run / ".hydra" / name).read_text())
     with pytest.raises(ValueError, match="Expected a checkpoint in"):
         sampled(tmp_path / "run", tmp_path)
+
+
+def test_loss_terms_and_their_weights_files_are_not_needed(run, tmp_path):
+    moved = tmp_path / "run"
+    shutil.copytree(run, moved)
+    config = OmegaConf.load(moved / ".hydra" / "config.yaml")
+    term = OmegaConf.load(tiny.ROOT / "configs" / "perceptual" / "vgg19.yaml")
+    config.task.losses.generator_terms.perceptual = term
+    config.perceptual_weights = "gone.h5"
+    OmegaConf.save(config, moved / ".hydra" / "config.yaml")
+    for name, image in sampled(moved, tmp_path / "out", count=1).items():
+        if name != "sheet.png":
+            np.testing.assert_array_equal(image, sampled(run, tmp_path / "same", count=1)[name])
 
 
 def test_styles_and_seeds_change_the_image(style_run, tmp_path):

@@ -1,16 +1,13 @@
 """One task for every conditional GAN: kinds differ by batch keys and loss terms alone."""
 
-import inspect
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from training import averaging as weight_averaging
-from training import gan_checks, monitoring, network_inputs
+from training import gan_checks, gan_losses, monitoring, network_inputs
 from training import task as steps
-
-UPDATE_ORDERS = ("d_then_g", "g_then_d")
 
 
 class GANTask:
@@ -26,25 +23,20 @@ class GANTask:
         generator: keras.Model, dict -> dict with "image" float32 [B,H,W,3] in [-1, 1].
         discriminator: keras.Model, dict -> dict with "logits" (one tensor a scale) and
             "features" (a list of tensors a scale).
-        adversarial: object with `discriminator(real_logits, fake_logits)` and
-            `generator(fake_logits)`.
-        terms: {"generator": {name: term}, "discriminator": {name: term}}; a term has a `weight`
-            and returns a scalar, see losses/. A null term is left out.
+        losses: GANLosses, the adversarial loss, the terms beside it, and the augmentation.
         optimizers: {"generator": ..., "discriminator": ...}, Keras optimizers.
         update_order: "d_then_g" or "g_then_d" (the order of Park et al. 2019, arXiv 1903.07291).
         discriminator_steps: discriminator updates per generator update.
         averaging: WeightAveraging of the generator, or null for none.
         sample_labels: whether fakes are made and judged under classes drawn uniformly, instead of
             the labels of the batch.
-        augment: callable (images, seed) -> images, applied to all that the discriminator sees, with
-            the same draws for the real and the fake batch; or null for none.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
 
     Raises:
-        ValueError: unknown update order, fewer than one discriminator step, terms or optimizers
-            of another owner; in `build`, networks, terms or data that do not go together (see
+        ValueError: unknown update order, fewer than one discriminator step, optimizers of others
+            than the two networks; in `build`, networks, terms or data that do not go together (see
             gan_checks.py).
         KeyError: in `build`, a network reads a batch entry that the data do not have.
     """
@@ -54,50 +46,23 @@ class GANTask:
         generator: keras.Model,
         discriminator: keras.Model,
         *,
-        adversarial,
-        terms: dict[str, dict],
+        losses: gan_losses.GANLosses,
         optimizers: dict[str, keras.optimizers.Optimizer],
         update_order: str = "d_then_g",
         discriminator_steps: int = 1,
         averaging: weight_averaging.WeightAveraging | None = None,
         sample_labels: bool = False,
-        augment=None,
     ):
-        if update_order not in UPDATE_ORDERS:
-            raise ValueError(
-                f"update_order must be one of {UPDATE_ORDERS}. Received: "
-                f"update_order={update_order!r}"
-            )
-        if discriminator_steps < 1:
-            raise ValueError(
-                "discriminator_steps must be at least 1. Received: "
-                f"discriminator_steps={discriminator_steps}"
-            )
-        for name, owned in (("terms", terms), ("optimizers", optimizers)):
-            if set(owned) - {"generator", "discriminator"}:
-                raise ValueError(
-                    f"{name} belong to the generator or the discriminator. Received: "
-                    f"{name} of {sorted(owned)}"
-                )
+        gan_checks.check_settings(update_order, discriminator_steps, optimizers)
         self.generator = generator
         self.discriminator = discriminator
-        self.adversarial = adversarial
-        self.terms = {
-            owner: {name: term for name, term in (of_owner or {}).items() if term is not None}
-            for owner, of_owner in terms.items()
-        }
+        self.losses = losses
         self.optimizers = {o: steps.with_loss_scale(opt) for o, opt in optimizers.items()}
         self.update_order = update_order
         self.discriminator_steps = discriminator_steps
         self.averaging = averaging
         self.sample_labels = sample_labels
-        self.augment = augment
         self.batches_per_step = discriminator_steps
-        # Only some terms compare with the discriminator's view of the real image.
-        self._compares_features = any(
-            "real" in inspect.signature(term).parameters
-            for term in self.terms.get("generator", {}).values()
-        )
         self._averaged = None
         self._step = None
 
@@ -108,21 +73,14 @@ class GANTask:
         networks = (self.generator, self.discriminator)
         shapes = [network_inputs.shapes(network, spec) for network in networks]
         gan_checks.check_before_build(
-            *networks, spec, sample_labels=self.sample_labels, augment=self.augment
+            *networks, spec, sample_labels=self.sample_labels, augment=self.losses.augment
         )
         for network, input_shapes in zip(networks, shapes, strict=True):
             network.build(input_shapes)
-        gan_checks.check_statistics(self.discriminator, self.terms.get("discriminator", {}))
+        gan_checks.check_statistics(self.discriminator, self.losses.discriminator_terms)
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
-        # Counted here and not read off an optimizer, whose count depends on the D:G ratio.
-        self._step = tf.Variable(
-            0,
-            trainable=False,
-            dtype=tf.int64,
-            name="step",
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        self._step = steps.step_counter()
         if self.averaging is not None:
             self._averaged = self.averaging.copy_of(self.generator, shapes[0])
 
@@ -133,7 +91,7 @@ class GANTask:
             "discriminator": self.discriminator,
             "generator_optimizer": self.optimizers["generator"],
             "discriminator_optimizer": self.optimizers["discriminator"],
-            "step": _Variables([self._step]),
+            "step": steps.Variables([self._step]),
         }
         if self._averaged is not None:
             owners["averaged_generator"] = self._averaged
@@ -153,12 +111,12 @@ class GANTask:
         if self.update_order == "g_then_d":
             metrics |= self._generator_step(batches[-1], seeds[-1])
             for batch, batch_seed in zip(batches, seeds, strict=True):
-                fake = self._generate(batch, batch_seed)["image"]
-                metrics |= self._discriminator_step(batch, fake, batch_seed)
+                generated = self._generate(batch, batch_seed)
+                metrics |= self._discriminator_step(batch, generated, batch_seed)
         else:
             for batch, batch_seed in zip(batches[:-1], seeds[:-1], strict=True):
-                fake = self._generate(batch, batch_seed)["image"]
-                self._discriminator_step(batch, fake, batch_seed)
+                generated = self._generate(batch, batch_seed)
+                self._discriminator_step(batch, generated, batch_seed)
             metrics |= self._shared_forward_step(batches[-1], seeds[-1])
         self._step.assign_add(1)
         for owner, optimizer in self.optimizers.items():
@@ -169,7 +127,7 @@ class GANTask:
         with tf.GradientTape() as tape:
             generated = self._generate(batch, seed)
             with tape.stop_recording():
-                metrics = self._discriminator_step(batch, generated["image"], seed)
+                metrics = self._discriminator_step(batch, generated, seed)
             loss, generator_metrics = self._generator_loss(batch, generated, seed, tape)
         steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
         return metrics | generator_metrics
@@ -194,67 +152,44 @@ class GANTask:
 
     def _real_inputs(self, batch, seed):
         """What the discriminator reads of a real batch."""
-        seen = batch | {"image": self._augmented(batch["image"], seed)}
+        seen = batch | {"image": self.losses.augmented(batch["image"], seed)}
         return network_inputs.for_training(self.discriminator, seen, seed)
 
-    def _fake_inputs(self, batch, image, seed):
+    def _fake_inputs(self, batch, generated, seed):
         """What the discriminator reads of the fakes made for a batch."""
-        seen = self._conditions(batch, seed) | {"image": self._augmented(image, seed)}
+        image = self.losses.augmented(generated["image"], seed)
+        seen = self._conditions(batch, seed) | {"image": image}
         purpose = network_inputs.FAKE_SAMPLING
         return network_inputs.for_training(self.discriminator, seen, seed, purpose)
-
-    def _augmented(self, image, seed):
-        if self.augment is None:
-            return image
-        return self.augment(image, steps.replica_seed(seed, network_inputs.AUGMENTATION))
 
     def _generator_loss(self, batch, generated, seed, tape):
         """The scaled total for the tape and the unweighted terms for the log."""
         real = None
-        if self._compares_features:
+        if self.losses.compares_features:
             with tape.stop_recording():
                 real = self.discriminator(self._real_inputs(batch, seed), training=True)
-        fake_inputs = self._fake_inputs(batch, generated["image"], seed)
-        fake = self.discriminator(fake_inputs, training=True)
-        total = self.adversarial.generator(fake["logits"])
-        metrics = {"g/adversarial": total}
-        for name, term in self.terms.get("generator", {}).items():
-            value = term(batch=batch, generated=generated, real=real, fake=fake)
-            metrics[f"g/{name}"] = value
-            total += term.weight * value
-        total = _add_regularization(total, self.generator, metrics, "g")
+        fake = self.discriminator(self._fake_inputs(batch, generated, seed), training=True)
+        total, metrics = self.losses.generator_total(
+            self.generator, batch=batch, generated=generated, real=real, fake=fake
+        )
         metrics |= monitoring.scalars("g", self.generator, generated)
         return steps.scale_for_replicas(total, self.optimizers["generator"]), metrics
 
-    def _discriminator_step(self, batch, fake_image, seed):
+    def _discriminator_step(self, batch, generated, seed):
         """One update on a real and a fake batch, which pass as one so that statistics agree."""
         optimizer = self.optimizers["discriminator"]
         real_inputs = self._real_inputs(batch, seed)
-        fake_inputs = self._fake_inputs(batch, tf.stop_gradient(fake_image), seed)
+        fake_inputs = self._fake_inputs(batch, generated, seed)
         both = {key: tf.concat([real_inputs[key], fake_inputs[key]], 0) for key in real_inputs}
-
-        def critic(image):
-            return self.discriminator(real_inputs | {"image": image}, training=True)
-
         with tf.GradientTape() as tape:
             outputs = self.discriminator(both, training=True)
-            real, fake = zip(*(tf.split(scale, 2) for scale in outputs["logits"]), strict=True)
-            total = self.adversarial.discriminator(list(real), list(fake))
-            metrics = {
-                "d/adversarial": total,
-                "d/logit_real": _mean_over_scales(real),
-                "d/logit_fake": _mean_over_scales(fake),
-            }
-            for name, term in self.terms.get("discriminator", {}).items():
-                value = term(
-                    critic=critic,
-                    real_image=real_inputs["image"],
-                    fake_image=fake_inputs["image"],
-                    seed=steps.replica_seed(seed, network_inputs.TERMS),
-                )
-                metrics[f"d/{name}"] = value
-                total += term.weight * value
-            total = _add_regularization(total, self.discriminator, metrics, "d")
+            total, metrics = self.losses.discriminator_total(
+                self.discriminator,
+                logits=outputs["logits"],
+                real_inputs=real_inputs,
+                fake_inputs=fake_inputs,
+                seed=seed,
+            )
             loss = steps.scale_for_replicas(total, optimizer)
         steps.apply_gradients(tape, loss, self.discriminator, optimizer)
         return metrics | monitoring.scalars("d", self.discriminator, outputs)
@@ -286,40 +221,15 @@ class GANTask:
         return self._infer(network, batch, seeds)
 
     def previews(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Images of the raw and the averaged generator; the layout of the last, if it has one.
-
-        The layout is laid over the image, and its masks are a sheet of their own, "masks/00", ...
-        """
+        """Images of the raw and the averaged generator; the layout of the last, if it has one."""
         outputs = self._infer(self.generator, batch, seeds)
         columns = {"generated": outputs["image"]}
         if self._averaged is not None:
             outputs = self._infer(self._averaged, batch, seeds)
             columns["averaged"] = outputs["image"]
         if "layout" in outputs:
-            columns["layout"] = monitoring.overlay(outputs["image"], outputs["layout"])
-            tiles = monitoring.mask_tiles(outputs["layout"])
-            columns |= {f"masks/{number}": tile for number, tile in tiles.items()}
+            columns |= monitoring.layout_columns(outputs["image"], outputs["layout"])
         return columns
 
     def _infer(self, network, batch, seeds):
         return network(network_inputs.for_inference(network, batch, seeds), training=False)
-
-
-class _Variables:
-    """Owner of loose variables, as `GANTask.state` names owners."""
-
-    def __init__(self, variables):
-        self.variables = variables
-
-
-def _add_regularization(total, network, metrics, owner):
-    """The total with the network's own losses, which are logged with it; closes the list."""
-    if network.losses:
-        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
-        total += metrics[f"{owner}/regularization"]
-    metrics[f"{owner}/total"] = total
-    return total
-
-
-def _mean_over_scales(logits):
-    return tf.add_n([tf.reduce_mean(tf.cast(scale, tf.float32)) for scale in logits]) / len(logits)

@@ -2,6 +2,32 @@
 
 import keras
 
+NETWORKS = ("generator", "discriminator")
+UPDATE_ORDERS = ("d_then_g", "g_then_d")
+
+
+def check_settings(update_order: str, discriminator_steps: int, optimizers: dict) -> None:
+    """Refuses settings of the task itself.
+
+    Raises:
+        ValueError: an unknown order, no discriminator step, optimizers of others than the two
+            networks.
+    """
+    if update_order not in UPDATE_ORDERS:
+        raise ValueError(
+            f"update_order must be one of {UPDATE_ORDERS}. Received: update_order={update_order!r}"
+        )
+    if discriminator_steps < 1:
+        raise ValueError(
+            "discriminator_steps must be at least 1. Received: "
+            f"discriminator_steps={discriminator_steps}"
+        )
+    if set(optimizers) != set(NETWORKS):
+        raise ValueError(
+            f"Expected an optimizer for each of {NETWORKS}. Received: optimizers of "
+            f"{sorted(optimizers)}"
+        )
+
 
 def check_before_build(generator, discriminator, spec, *, sample_labels: bool, augment) -> None:
     """Compares what networks, data and settings say about sizes and classes.

@@ -76,3 +76,12 @@ def mask_tiles(layout: tf.Tensor) -> dict[str, tf.Tensor]:
         f"{index:02d}": tf.repeat(mask[..., None], 3, axis=-1)
         for index, mask in enumerate(tf.unstack(grey, axis=-1))
     }
+
+
+def layout_columns(image: tf.Tensor, layout: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Preview columns: "layout", laid over the image, and a sheet of masks, "masks/00", ...
+
+    Args and returns: as `overlay` and `mask_tiles`.
+    """
+    tiles = {f"masks/{number}": tile for number, tile in mask_tiles(layout).items()}
+    return {"layout": overlay(image, layout)} | tiles

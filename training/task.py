@@ -119,6 +119,24 @@ def truncated_noise(seeds: tf.Tensor, noise_dim: int, threshold: float) -> tf.Te
     return noise
 
 
+class Variables:
+    """Owner of loose variables, as `Task.state` names owners."""
+
+    def __init__(self, variables):
+        self.variables = variables
+
+
+def step_counter() -> tf.Variable:
+    """A count of steps, for tasks to keep: that of an optimizer depends on updates per step."""
+    return tf.Variable(
+        0,
+        trainable=False,
+        dtype=tf.int64,
+        name="step",
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
 def with_loss_scale(optimizer):
     """The optimizer, with dynamic loss scaling where gradients are float16 and would underflow."""
     if keras.config.dtype_policy().compute_dtype != "float16":

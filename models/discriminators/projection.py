@@ -75,9 +75,6 @@ class ProjectionDiscriminator(keras.Model):
         self.downsample = tuple(bool(flag) for flag in downsample)
         self.spectral_norm = spectral_norm
         residual.keep_template(self, "normalizer", normalizer)
-        self.attentive_norm_block = attentive_norm_block
-        self.self_attention_block = self_attention_block
-        residual.keep_template(self, "attentive_norm", attentive_norm)
         self.blocks = [
             down_block.DownBlock(
                 filters,
@@ -91,9 +88,7 @@ class ProjectionDiscriminator(keras.Model):
                 zip(self.channels, self.downsample, strict=True)
             )
         ]
-        self.attention = block_attention.layers_after(
-            len(self.blocks), attentive_norm_block, self_attention_block, attentive_norm
-        )
+        block_attention.attach(self, attentive_norm_block, self_attention_block, attentive_norm)
         # Both in float32: sums over all positions are too large for 16 bits.
         if spectral_norm:
             self.linear = spectral_normalization.SpectralDense(
@@ -161,9 +156,7 @@ class ProjectionDiscriminator(keras.Model):
             "downsample": list(self.downsample),
             "spectral_norm": self.spectral_norm,
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-            "attentive_norm_block": self.attentive_norm_block,
-            "self_attention_block": self.self_attention_block,
-            "attentive_norm": keras.saving.serialize_keras_object(self.attentive_norm),
+            **block_attention.settings(self),
         }
 
     @classmethod

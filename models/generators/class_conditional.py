@@ -79,17 +79,12 @@ class ClassConditionalGenerator(keras.Model):
         residual.keep_template(self, "normalizer", normalizer)
         self.spectral_norm = spectral_norm
         residual.keep_template(self, "embedding", embedding)
-        self.attentive_norm_block = attentive_norm_block
-        self.self_attention_block = self_attention_block
-        residual.keep_template(self, "attentive_norm", attentive_norm)
         self._check()
         self.class_embedding = residual.fresh_copy(embedding) if embedding is not None else None
         dense = spectral_normalization.SpectralDense if spectral_norm else keras.layers.Dense
         self.start = dense(START_SIZE**2 * self.channels[0], name="start")
         self.blocks = [self._block(filters, index) for index, filters in enumerate(channels[1:])]
-        self.attention = block_attention.layers_after(
-            len(self.blocks), attentive_norm_block, self_attention_block, attentive_norm
-        )
+        block_attention.attach(self, attentive_norm_block, self_attention_block, attentive_norm)
         self.norm = batch_normalization.PlainBatchNormalization(name="norm")
         self.to_image = residual.convolution(3, 3, spectral_norm=spectral_norm, name="to_image")
 
@@ -197,9 +192,7 @@ class ClassConditionalGenerator(keras.Model):
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),
             "spectral_norm": self.spectral_norm,
             "embedding": keras.saving.serialize_keras_object(self.embedding),
-            "attentive_norm_block": self.attentive_norm_block,
-            "self_attention_block": self.self_attention_block,
-            "attentive_norm": keras.saving.serialize_keras_object(self.attentive_norm),
+            **block_attention.settings(self),
         }
 
     @classmethod

@@ -71,9 +71,6 @@ class SpadeGenerator(keras.Model):
         residual.keep_template(self, "normalizer", normalizer or modulation.SPADE())
         self.noise_dim = noise_dim
         self.spectral_norm = spectral_norm
-        self.attentive_norm_block = attentive_norm_block
-        self.self_attention_block = self_attention_block
-        residual.keep_template(self, "attentive_norm", attentive_norm)
         channels = _block_channels(width, self.multipliers, self.upsample)
         self.blocks = [
             residual.ResidualBlock(
@@ -81,9 +78,7 @@ class SpadeGenerator(keras.Model):
             )
             for index, filters in enumerate(channels)
         ]
-        self.attention = block_attention.layers_after(
-            len(self.blocks), attentive_norm_block, self_attention_block, attentive_norm
-        )
+        block_attention.attach(self, attentive_norm_block, self_attention_block, attentive_norm)
         self.to_image = keras.layers.Conv2D(3, 3, padding="same", name="to_image")
 
     @property
@@ -159,9 +154,7 @@ class SpadeGenerator(keras.Model):
             "normalizer": keras.saving.serialize_keras_object(self.normalizer),
             "noise_dim": self.noise_dim,
             "spectral_norm": self.spectral_norm,
-            "attentive_norm_block": self.attentive_norm_block,
-            "self_attention_block": self.self_attention_block,
-            "attentive_norm": keras.saving.serialize_keras_object(self.attentive_norm),
+            **block_attention.settings(self),
         }
 
     @classmethod

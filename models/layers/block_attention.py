@@ -1,5 +1,7 @@
 """Attention on the sum of one residual block, before the next block's norm and activation."""
 
+import keras
+
 from models.layers import attentive_normalization, residual, self_attention
 
 
@@ -37,6 +39,29 @@ def layers_after(blocks, attentive_norm_block, self_attention_block, attentive_n
     if self_attention_block is not None:
         after[self_attention_block - 1] = self_attention.SelfAttention(name="self_attention")
     return after
+
+
+def attach(network, attentive_norm_block, self_attention_block, attentive_norm):
+    """Keeps a network's settings of attention, and the layers after its `blocks` as `attention`.
+
+    Raises:
+        ValueError: as `layers_after`.
+    """
+    network.attentive_norm_block = attentive_norm_block
+    network.self_attention_block = self_attention_block
+    residual.keep_template(network, "attentive_norm", attentive_norm)
+    network.attention = layers_after(
+        len(network.blocks), attentive_norm_block, self_attention_block, attentive_norm
+    )
+
+
+def settings(network):
+    """Returns what `attach` kept, for `get_config`."""
+    return {
+        "attentive_norm_block": network.attentive_norm_block,
+        "self_attention_block": network.self_attention_block,
+        "attentive_norm": keras.saving.serialize_keras_object(network.attentive_norm),
+    }
 
 
 def input_keys(attentive_norm_block):

@@ -1,4 +1,4 @@
-"""Normalisation by class, pixel normalisation, embeddings and the class-conditional block."""
+"""Batch normalisation by class or plain, and the embedding of classes."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,6 @@ import tensorflow as tf
 from models.layers import (
     batch_normalization,
     class_embedding,
-    down_block,
-    pixel_normalization,
     residual,
     spectral_normalization,
 )
@@ -31,23 +29,11 @@ def shake(layer):
     return layer
 
 
-def loop(x, gamma, beta, labels):
-    """Every image, row and column with the scale and shift of its class."""
-    normalized = numpy_networks.normalize(x.astype("float64"), (0, 1, 2))
-    out = np.zeros_like(normalized)
-    for image, label in enumerate(labels):
-        for row in range(x.shape[1]):
-            for column in range(x.shape[2]):
-                out[image, row, column] = gamma[label] * normalized[image, row, column]
-                out[image, row, column] += beta[label]
-    return out
-
-
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8"])
 def test_each_image_gets_the_scale_and_shift_of_its_class(shape, dtype):
     layer = shake(conditional(condition_shape=(None, *shape[1:])))
-    expected = loop(X, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
+    expected = numpy_networks.normalize_by_class(X, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
     actual = layer(X, LABELS.reshape(shape).astype(dtype), training=True)
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
@@ -57,7 +43,7 @@ def test_no_shape_trap_where_batch_and_height_agree(size):
     """[B, 1, C] instead of [B, 1, 1, C]: silently wrong for B = H, another shape for H = 1."""
     x = RNG.normal(size=(4, *size, 5)).astype("float32")
     layer = shake(conditional(x_shape=x.shape))
-    expected = loop(x, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
+    expected = numpy_networks.normalize_by_class(x, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
     actual = layer(x, LABELS, training=True)
     assert actual.shape == x.shape
     np.testing.assert_allclose(actual, expected, atol=1e-4)
@@ -172,110 +158,12 @@ def test_plain_normalisation_ignores_the_condition():
     np.testing.assert_allclose(layer(X, LABELS, training=True), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("channels", [3, 512])
-def test_pixel_normalisation_gives_mean_square_1(channels):
-    x = RNG.normal(5.0, 3.0, (2, 3, 4, channels)).astype("float32")
-    out = pixel_normalization.PixelNormalization()(x).numpy()
-    lengths = np.linalg.norm(out, axis=-1)
-    np.testing.assert_allclose(lengths, np.sqrt(channels), rtol=1e-5)  # 1.73 and 22.6
-    np.testing.assert_allclose(out / lengths[..., None], x / np.linalg.norm(x, axis=-1)[..., None],
-                               rtol=1e-4, atol=1e-6)  # fmt: skip
-
-
-def test_pixel_normalisation_of_zeros_is_zero():
-    np.testing.assert_array_equal(
-        pixel_normalization.PixelNormalization()(np.zeros((1, 2, 2, 3), "float32")), 0.0
-    )
-
-
-# Blocks.
-
-
-@pytest.mark.parametrize("filters", [3, 5])
-@pytest.mark.parametrize("upsample", [True, False])
-def test_class_conditional_block_equals_numpy(filters, upsample):
-    """cBN, ReLU, x2, conv3, cBN, ReLU, conv3; skip: x2, conv1, or x itself."""
-    block = residual.ResidualBlock(
-        filters,
-        batch_normalization.ConditionalBatchNormalization(3),
-        activation="relu",
-        upsample=upsample,
-        middle=filters,
-        normalize_skip=False,
-    )
-    block.build(X.shape, LABELS.shape)
-    numpy_networks.make_lively(block)
-    shake(block.norm_1)
-    shake(block.norm_2)
-
-    def norm(layer, x):
-        return loop(x, layer.gamma.numpy(), layer.beta.numpy(), LABELS)
-
-    def double(x):
-        return x.repeat(2, axis=1).repeat(2, axis=2) if upsample else x
-
-    y = double(np.maximum(norm(block.norm_1, X), 0))
-    y = numpy_networks.apply(block.conv_1, y, pad=1)
-    y = numpy_networks.apply(block.conv_2, np.maximum(norm(block.norm_2, y), 0), pad=1)
-    skip = double(X.astype("float64"))
-    if upsample or filters != X.shape[-1]:
-        skip = numpy_networks.apply(block.conv_skip, skip)
-    np.testing.assert_allclose(block(X, LABELS, training=True), skip + y, atol=1e-3)
-    assert block.conv_1.filters == filters
-
-
-def test_initial_gain_multiplies_the_deviation_of_3x3_kernels():
-    def block(gain):
-        layer = residual.ResidualBlock(
-            32, pixel_normalization.PixelNormalization(), upsample=True, initial_gain=gain
-        )
-        layer.build((None, 4, 4, 32), (None,))
-        return layer
-
-    glorot = np.sqrt(2.0 / (2 * 9 * 32))
-    for gain in (1.0, 2.0):
-        layer = block(gain)
-        for convolution in (layer.conv_1, layer.conv_2):
-            np.testing.assert_allclose(convolution.kernel.numpy().std(), gain * glorot, rtol=0.05)
-        np.testing.assert_allclose(
-            layer.conv_skip.kernel.numpy().std(), np.sqrt(2.0 / 64), rtol=0.1
-        )
-
-
-def pooled(x):
-    return x.reshape(x.shape[0], x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
-
-
-@pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("downsample", [True, False])
-@pytest.mark.parametrize("filters", [3, 5])
-def test_down_block_equals_numpy(first, downsample, filters):
-    block = down_block.DownBlock(filters, downsample, first=first)
-    block.build(X.shape)
-    numpy_networks.make_lively(block)
-    x = X.astype("float64")
-    y = numpy_networks.apply(block.conv_1, x if first else np.maximum(x, 0), pad=1)
-    y = numpy_networks.apply(block.conv_2, np.maximum(y, 0), pad=1)
-    if downsample:
-        y = pooled(y)
-    skip = x
-    if first or downsample or filters != 5:
-        # The reference convolves before it pools, except in the first block.
-        skip = numpy_networks.apply(block.conv_skip, skip)
-        skip = pooled(skip) if downsample else skip
-    np.testing.assert_allclose(block(X), skip + y, atol=1e-3)
-    assert block.conv_1.filters == (filters if first else 5)
-
-
-# Mixtures of classes.
-
-
 def test_weights_of_classes_blend_their_parameters():
     weights = np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5], [0, 0, 1.0]])
     layer = shake(conditional())
     gamma, beta = layer.gamma.numpy().astype("float64"), layer.beta.numpy().astype("float64")
     mixed = layer(X, weights.astype("float32"), training=True)
-    expected = loop(X, weights @ gamma, weights @ beta, range(4))
+    expected = numpy_networks.normalize_by_class(X, weights @ gamma, weights @ beta, range(4))
     np.testing.assert_allclose(mixed, expected, atol=2e-5)
     embedding = class_embedding.ClassEmbedding(3, 6)
     embedding.build((None,))

@@ -1,0 +1,118 @@
+"""What a GAN minimises: the totals of its two networks, from what they return."""
+
+import inspect
+
+import tensorflow as tf
+
+from training import network_inputs
+from training import task as steps
+
+
+class GANLosses:
+    """An adversarial loss and weighted terms for each network, on augmented images if asked for.
+
+    generator total = adversarial + sum weight * term + regularization, and the discriminator's
+    likewise; regularization is the sum of the Keras `losses` of the network.
+
+    Args:
+        adversarial: object with `discriminator(real_logits, fake_logits)` and
+            `generator(fake_logits)`.
+        generator_terms: {name: term}; a term has a `weight` and returns a scalar, see losses/. A
+            null term is left out. Default none.
+        discriminator_terms: the same for the discriminator.
+        augment: callable (images, seed) -> images, applied to all that the discriminator sees, with
+            the same draws for the real and the fake batch; or null for none.
+
+    Both totals come with the metrics to log: the unweighted terms under "g/" or "d/", their total,
+    and the mean logits of real and fake images.
+    """
+
+    def __init__(
+        self,
+        adversarial,
+        *,
+        generator_terms: dict | None = None,
+        discriminator_terms: dict | None = None,
+        augment=None,
+    ):
+        self.adversarial = adversarial
+        self.generator_terms = _without_null(generator_terms)
+        self.discriminator_terms = _without_null(discriminator_terms)
+        self.augment = augment
+
+    @property
+    def compares_features(self) -> bool:
+        """Whether a generator term reads what the discriminator makes of the real image."""
+        terms = self.generator_terms.values()
+        return any("real" in inspect.signature(term).parameters for term in terms)
+
+    def augmented(self, image, seed):
+        """The images as the discriminator shall see them; `seed` int32 [2] of the step."""
+        if self.augment is None:
+            return image
+        return self.augment(image, steps.replica_seed(seed, network_inputs.AUGMENTATION))
+
+    def generator_total(self, generator, *, batch, generated, real, fake):
+        """The total of a generator's pass and its metrics.
+
+        Args:
+            generator: the network, for its regularization.
+            batch: what it was given.
+            generated: its outputs.
+            real, fake: outputs of the discriminator; `real` None unless `compares_features`.
+        """
+        total = self.adversarial.generator(fake["logits"])
+        metrics = {"g/adversarial": total}
+        for name, term in self.generator_terms.items():
+            value = term(batch=batch, generated=generated, real=real, fake=fake)
+            metrics[f"g/{name}"] = value
+            total += term.weight * value
+        return _regularized(total, generator, metrics, "g")
+
+    def discriminator_total(self, discriminator, *, logits, real_inputs, fake_inputs, seed):
+        """The total of a discriminator's pass and its metrics.
+
+        Args:
+            discriminator: the network, for its regularization and for terms that call it.
+            logits: its logits of real and fake images in one batch, the real ones first.
+            real_inputs, fake_inputs: what it was given, image included.
+            seed: int32 [2] of the step.
+        """
+
+        def critic(image):
+            return discriminator(real_inputs | {"image": image}, training=True)
+
+        real, fake = zip(*(tf.split(scale, 2) for scale in logits), strict=True)
+        total = self.adversarial.discriminator(list(real), list(fake))
+        metrics = {
+            "d/adversarial": total,
+            "d/logit_real": _mean_over_scales(real),
+            "d/logit_fake": _mean_over_scales(fake),
+        }
+        for name, term in self.discriminator_terms.items():
+            value = term(
+                critic=critic,
+                real_image=real_inputs["image"],
+                fake_image=fake_inputs["image"],
+                seed=steps.replica_seed(seed, network_inputs.TERMS),
+            )
+            metrics[f"d/{name}"] = value
+            total += term.weight * value
+        return _regularized(total, discriminator, metrics, "d")
+
+
+def _without_null(terms):
+    return {name: term for name, term in (terms or {}).items() if term is not None}
+
+
+def _regularized(total, network, metrics, owner):
+    """The total with the network's own losses, and the metrics with both."""
+    if network.losses:
+        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
+        total += metrics[f"{owner}/regularization"]
+    metrics[f"{owner}/total"] = total
+    return total, metrics
+
+
+def _mean_over_scales(logits):
+    return tf.add_n([tf.reduce_mean(tf.cast(scale, tf.float32)) for scale in logits]) / len(logits)
