@@ -1,0 +1,46 @@
+"""Settings of the class-conditional networks as the command line takes them."""
+
+import hydra
+import pytest
+
+from models.layers import batch_normalization, pixel_normalization
+from tests import tiny
+
+EMBEDDING = (
+    "generator.embedding={_target_: models.layers.class_embedding.ClassEmbedding, "
+    "num_classes: ${generator.num_classes}, units: 4}"
+)
+NORMALIZERS = {
+    "batch_normalization.PlainBatchNormalization": batch_normalization.PlainBatchNormalization,
+    "pixel_normalization.PixelNormalization": pixel_normalization.PixelNormalization,
+}
+
+
+def generator(*overrides):
+    with hydra.initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
+        config = hydra.compose(
+            "train",
+            ["experiment=class_synthetic", *tiny.CLASS_OVERRIDES, "generator.num_classes=3",
+             *overrides],
+        )  # fmt: skip
+    return hydra.utils.instantiate(config.generator, _convert_="all")
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_the_normalisation_of_the_blocks_is_chosen_by_its_target(name):
+    network = generator(EMBEDDING, f"generator.normalizer={{_target_: models.layers.{name}}}")
+    assert isinstance(network.normalizer, NORMALIZERS[name])
+    network.build({"label": (None,), "noise": (None, 8), "seed": (None, 2)})
+
+
+def test_each_class_has_its_own_scale_and_shift_by_default():
+    normalizer = generator().normalizer
+    assert isinstance(normalizer, batch_normalization.ConditionalBatchNormalization)
+    assert (normalizer.num_classes, normalizer.momentum, normalizer.epsilon) == (3, 0.9, 1e-5)
+
+
+@pytest.mark.parametrize("name", NORMALIZERS)
+def test_something_must_read_the_class(name):
+    with pytest.raises(hydra.errors.InstantiationException) as caught:
+        generator(f"generator.normalizer={{_target_: models.layers.{name}}}")
+    assert "Expected something that reads the class" in str(caught.value.__cause__)
