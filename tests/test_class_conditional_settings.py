@@ -3,6 +3,7 @@
 import hydra
 import pytest
 
+from data import class_folders
 from models.layers import batch_normalization, pixel_normalization
 from tests import tiny
 
@@ -44,3 +45,25 @@ def test_something_must_read_the_class(name):
     with pytest.raises(hydra.errors.InstantiationException) as caught:
         generator(f"generator.normalizer={{_target_: models.layers.{name}}}")
     assert "Expected something that reads the class" in str(caught.value.__cause__)
+
+
+def test_a_class_that_is_listed_twice_is_named(tmp_path):
+    for name in ("cat", "dog"):
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        (folder / "a.png").touch()
+    source = class_folders.ClassFolders(tmp_path, class_names=["cat", "dog", "cat"])
+    with pytest.raises(ValueError, match=r"Received: 2 folders.*listed twice: \['cat'\]"):
+        source.label_names  # noqa: B018
+
+
+def test_a_misspelt_target_is_named_with_its_key(tmp_path):
+    target = "losses.differentiable_augmentation.Augmentation"
+    done = tiny.command(
+        "train.py",
+        "experiment=class_synthetic",
+        f"task.augment={{_target_: {target}}}",
+        f"output_root={tmp_path}",
+    )
+    assert f"Received: task.augment._target_={target}" in done.stderr
+    assert "Traceback" not in done.stderr
