@@ -2,9 +2,11 @@
 
 import hydra
 import pytest
+from omegaconf import OmegaConf
 
 from data import class_folders
 from models.layers import batch_normalization, pixel_normalization
+from scripts import sample_classes
 from tests import tiny
 
 EMBEDDING = (
@@ -67,3 +69,21 @@ def test_a_misspelt_target_is_named_with_its_key(tmp_path):
     )
     assert f"Received: task.augment._target_={target}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("truncation", "abc"),
+        ("per_class", "x"),
+        ("per_class", 1.5),
+        ("steps", None),
+        ("seed", True),
+    ],
+)
+def test_numbers_of_sampling_are_numbers(name, value):
+    config = OmegaConf.load(tiny.ROOT / "configs" / "sample.yaml")
+    sample_classes.check_settings(config)
+    config[name] = value
+    with pytest.raises(ValueError, match=f"Expected a number. Received: {name}={value!r}"):
+        sample_classes.check_settings(config)
