@@ -61,10 +61,10 @@ def _trusted(path: str, target: str):
         raise refusal
     try:
         found = hydra.utils.get_object(target)
-    except ImportError as error:
+    except ImportError:
         raise ValueError(
             f"Every _target_ must name a class or function that exists. Received: {path}={target}"
-        ) from error
+        ) from None  # a command shows the innermost reason, which does not name the config key
     # What a module of ours has imported is an attribute of it too, and is not ours.
     home = f"{getattr(found, '__module__', '')}."
     if target.startswith(KERAS):
