@@ -2,6 +2,8 @@
 
 import json
 
+from omegaconf import DictConfig
+
 from scripts import run_config
 
 MAX_NAMED = 12
@@ -17,13 +19,11 @@ def fill_counts(config, label_names) -> None:
     Raises:
         ValueError: the config has another number, or the data have no classes.
     """
-    for network in ("generator", "discriminator"):
-        if "num_classes" not in config[network]:
-            continue
+    for network in networks_with_classes(config):
         count = config[network].num_classes
         if not label_names:
             raise ValueError(
-                f"{network} is conditioned on a class and needs data with classes of images. "
+                f"{network} reads or tells the class of an image and needs data with classes. "
                 f"Received: data={config.data.source._target_} without any. Choose another "
                 "network, or data with classes: data=class_folders, data=tfds, "
                 "data=synthetic_classes."
@@ -35,6 +35,18 @@ def fill_counts(config, label_names) -> None:
                 f"{network}.num_classes={count}. Set it to null, which takes that of the data."
             )
         config[network].num_classes = len(label_names)
+
+
+def networks_with_classes(config) -> list[str]:
+    """Keys of the networks of a training config whose `num_classes` are the classes of images."""
+    nodes = {key: config._get_node(key) for key in config}
+    return [
+        key
+        for key, node in nodes.items()
+        if isinstance(node, DictConfig)
+        and str(node.get("_target_")).startswith("models.")
+        and "num_classes" in node
+    ]
 
 
 def keep(run, label_names) -> None:

@@ -116,13 +116,7 @@ class GANTask:
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
         # Counted here and not read off an optimizer, whose count depends on the D:G ratio.
-        self._step = tf.Variable(
-            0,
-            trainable=False,
-            dtype=tf.int64,
-            name="step",
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        self._step = steps.step_counter()
         if self.averaging is not None:
             self._averaged = self.averaging.copy_of(self.generator, shapes[0])
 
@@ -133,7 +127,7 @@ class GANTask:
             "discriminator": self.discriminator,
             "generator_optimizer": self.optimizers["generator"],
             "discriminator_optimizer": self.optimizers["discriminator"],
-            "step": _Variables([self._step]),
+            "step": steps.Variables([self._step]),
         }
         if self._averaged is not None:
             owners["averaged_generator"] = self._averaged
@@ -222,7 +216,7 @@ class GANTask:
             value = term(batch=batch, generated=generated, real=real, fake=fake)
             metrics[f"g/{name}"] = value
             total += term.weight * value
-        total = _add_regularization(total, self.generator, metrics, "g")
+        total = steps.add_regularization(total, self.generator, metrics, "g")
         metrics |= monitoring.scalars("g", self.generator, generated)
         return steps.scale_for_replicas(total, self.optimizers["generator"]), metrics
 
@@ -254,7 +248,7 @@ class GANTask:
                 )
                 metrics[f"d/{name}"] = value
                 total += term.weight * value
-            total = _add_regularization(total, self.discriminator, metrics, "d")
+            total = steps.add_regularization(total, self.discriminator, metrics, "d")
             loss = steps.scale_for_replicas(total, optimizer)
         steps.apply_gradients(tape, loss, self.discriminator, optimizer)
         return metrics | monitoring.scalars("d", self.discriminator, outputs)
@@ -303,22 +297,6 @@ class GANTask:
 
     def _infer(self, network, batch, seeds):
         return network(network_inputs.for_inference(network, batch, seeds), training=False)
-
-
-class _Variables:
-    """Owner of loose variables, as `GANTask.state` names owners."""
-
-    def __init__(self, variables):
-        self.variables = variables
-
-
-def _add_regularization(total, network, metrics, owner):
-    """The total with the network's own losses, which are logged with it; closes the list."""
-    if network.losses:
-        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
-        total += metrics[f"{owner}/regularization"]
-    metrics[f"{owner}/total"] = total
-    return total
 
 
 def _mean_over_scales(logits):

@@ -119,6 +119,33 @@ def truncated_noise(seeds: tf.Tensor, noise_dim: int, threshold: float) -> tf.Te
     return noise
 
 
+class Variables:
+    """Owner of loose variables, as `Task.state` names owners."""
+
+    def __init__(self, variables):
+        self.variables = variables
+
+
+def step_counter() -> tf.Variable:
+    """int64 scalar of steps done, of the same value on every replica."""
+    return tf.Variable(
+        0,
+        trainable=False,
+        dtype=tf.int64,
+        name="step",
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
+def add_regularization(total: tf.Tensor, network, metrics: Metrics, owner: str) -> tf.Tensor:
+    """The total with the network's own losses, which are logged with it; closes the list."""
+    if network.losses:
+        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
+        total += metrics[f"{owner}/regularization"]
+    metrics[f"{owner}/total"] = total
+    return total
+
+
 def with_loss_scale(optimizer):
     """The optimizer, with dynamic loss scaling where gradients are float16 and would underflow."""
     if keras.config.dtype_policy().compute_dtype != "float16":
