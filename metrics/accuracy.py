@@ -21,7 +21,8 @@ class ClassAccuracy:
         "confusion": int64 [K, K]; row = true class, column = predicted class.
 
     Raises:
-        ValueError: no class; arrays of different shapes; a value that is no class.
+        ValueError: no class; arrays of different shapes, or not of integers; a value that is no
+            class.
     """
 
     def __init__(self, num_classes):
@@ -43,6 +44,8 @@ class ClassAccuracy:
                 f"{labels.shape}, predictions of {predictions.shape}."
             )
         for name, values in (("labels", labels), ("predictions", predictions)):
+            if not np.issubdtype(values.dtype, np.integer):
+                raise ValueError(f"Expected integers. Received: {name} of {values.dtype}.")
             if values.size and not 0 <= values.min() <= values.max() < self.num_classes:
                 raise ValueError(
                     f"Expected classes 0 to {self.num_classes - 1}. Received: {name} from "

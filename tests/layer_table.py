@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from models import style_encoder
+from models import classifier, style_encoder
 from models.discriminators import patch, projection
 from models.generators import class_conditional, semantic, style_guided
 from models.layers import (
@@ -309,6 +309,12 @@ CASES = [
         ),
         {**JUDGED, "seed": Seeds()},
         {**SCORES, "layout": ((8, 6, 3), FLOAT)},
+    ),
+    Case(
+        "ImageClassifier",
+        lambda: classifier.ImageClassifier(7, (4, 6)),
+        {"image": Normal((16, 12, 3))},
+        {"logits": ((7,), FLOAT)},
     ),
     Case("SpadeGenerator", small_generator, {"mask": MASK}, IMAGE),
     Case(

@@ -163,7 +163,7 @@ class SupervisedTask:
         tint = 0.5 * tf.cast(wrong, tf.float32)
         while len(tint.shape) < 4:
             tint = tint[..., None]
-        return {"wrong in red": (1.0 - tint) * batch["image"] + tint * tf.constant(WRONG)}
+        return {"wrong": (1.0 - tint) * batch["image"] + tint * tf.constant(WRONG)}
 
 
 def predicted(logits: tf.Tensor) -> tf.Tensor:
