@@ -44,10 +44,10 @@ def test_the_data_say_how_many_classes_there_are():
 
 def test_any_network_of_a_config_counts():
     """A run has the networks of its own task; those of another are not there, or null."""
-    filled = OmegaConf.create({"classifier": network(num_classes=None), "perceptual": None})
-    assert classes.networks_with_classes(filled) == ["classifier"]
+    filled = OmegaConf.create({"image_classifier": network(num_classes=None), "perceptual": None})
+    assert classes.networks_with_classes(filled) == ["image_classifier"]
     classes.fill_counts(filled, ["cat", "dog"])
-    assert filled.classifier.num_classes == 2
+    assert filled.image_classifier.num_classes == 2
 
 
 def test_another_number_is_refused_with_its_config_line():

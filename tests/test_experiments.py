@@ -123,7 +123,7 @@ def test_a_full_size_classifier_is_accepted_by_its_constructor(experiment):
     config = compose(f"experiment={experiment}", "data.root=unused")
     assert "generator" not in config and "discriminator" not in config and "loss" not in config
     classes.fill_counts(config, ["cat", "dog"])
-    network = hydra.utils.instantiate(config.classifier, _convert_="all")
+    network = hydra.utils.instantiate(config.image_classifier, _convert_="all")
     network.build({"image": (None, *config.data.image_size, 3)})
     assert network.num_classes == 2
 
