@@ -155,6 +155,23 @@ def test_a_setting_trains_a_classifier(setting, data_root, tmp_path):
     assert_trained(folder)
 
 
+def test_a_classifier_resumes_exactly(data_root, tmp_path):
+    def variables(folder, *all_steps):
+        (tmp_path / folder).mkdir()
+        for steps in all_steps:
+            config = compose(
+                "experiment=classify_cifar10", *CLASSIFIER_DATA["classify_cifar10"](data_root),
+                *tiny.CLASSIFIER_OVERRIDES, *STEPS, f"trainer.steps={steps}",
+                "task.optimizer.learning_rate.end_step=4",
+            )  # fmt: skip
+            run = run_folder.RunFolder(tmp_path / folder)
+            assert train.train(config, run) == 0
+        with np.load(run.checkpoints / "step_00000004" / "variables.npz") as file:
+            return {name: file[name].tobytes() for name in file.files}
+
+    assert variables("resumed", 2, 4) == variables("whole", 4)
+
+
 def test_attention_is_not_for_classifiers():
     config = compose("experiment=classify_synthetic", "attention=none")
     with pytest.raises(ValueError, match="Received: generator.attentive_norm_block without a"):
