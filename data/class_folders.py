@@ -70,9 +70,10 @@ class ClassFolders(sources.FolderSource):
         if unlisted or missing or twice:
             raise ValueError(
                 f"`class_names` lists every class folder once. Received: {len(found)} folders "
-                f"below {self._folder}, not listed: {sources.first_few(unlisted)}, listed without a folder: "
-                f"{sources.first_few(missing)}, listed twice: {sources.first_few(twice)}. Correct "
-                f"data.source.class_names, or null takes the folders in sorted order"
+                f"below {self._folder}, not listed: {sources.first_few(unlisted)}, listed "
+                f"without a folder: {sources.first_few(missing)}, listed twice: "
+                f"{sources.first_few(twice)}. Correct data.source.class_names, or null takes the "
+                "folders in sorted order"
             )
         return self.class_names
 

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from models.layers import attentive_normalization
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
-FILES = sorted([*FOLDER.glob("generator/*.yaml"), *FOLDER.glob("discriminator/*.yaml")])
+GROUPS = ("generator", "discriminator", "image_classifier")
+FILES = sorted(path for group in GROUPS for path in FOLDER.glob(f"{group}/*.yaml"))
 
 
 def with_classes(path):
@@ -59,6 +60,7 @@ def without_names(config):
         ("generator/spade", {}),
         ("generator/class_conditional", {"num_classes": 10, "attentive_norm_block": 3}),
         ("discriminator/multiscale_patch", {}),
+        ("image_classifier/residual", {"num_classes": 10}),
         ("discriminator/projection", {"num_classes": 10, "attentive_norm_block": 1}),
     ],
 )

@@ -67,7 +67,7 @@ class GANLosses:
             value = term(batch=batch, generated=generated, real=real, fake=fake)
             metrics[f"g/{name}"] = value
             total += term.weight * value
-        return _regularized(total, generator, metrics, "g")
+        return steps.add_regularization(total, generator, metrics, "g"), metrics
 
     def discriminator_total(self, discriminator, *, logits, real_inputs, fake_inputs, seed):
         """The total of a discriminator's pass and its metrics.
@@ -98,20 +98,11 @@ class GANLosses:
             )
             metrics[f"d/{name}"] = value
             total += term.weight * value
-        return _regularized(total, discriminator, metrics, "d")
+        return steps.add_regularization(total, discriminator, metrics, "d"), metrics
 
 
 def _without_null(terms):
     return {name: term for name, term in (terms or {}).items() if term is not None}
-
-
-def _regularized(total, network, metrics, owner):
-    """The total with the network's own losses, and the metrics with both."""
-    if network.losses:
-        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
-        total += metrics[f"{owner}/regularization"]
-    metrics[f"{owner}/total"] = total
-    return total, metrics
 
 
 def _mean_over_scales(logits):
