@@ -65,12 +65,15 @@ class ClassFolders(sources.FolderSource):
             return tuple(found)
         unlisted = sorted(set(found) - set(self.class_names))
         missing = [name for name in self.class_names if name not in found]
-        if unlisted or missing or len(set(self.class_names)) < len(self.class_names):
+        listed = self.class_names
+        twice = [name for index, name in enumerate(listed) if name in listed[:index]]
+        if unlisted or missing or twice:
             raise ValueError(
                 f"`class_names` lists every class folder once. Received: {len(found)} folders "
                 f"below {self._folder}, not listed: {sources.first_few(unlisted)}, listed "
-                f"without a folder: {sources.first_few(missing)}. Correct "
-                f"data.source.class_names, or null takes the folders in sorted order"
+                f"without a folder: {sources.first_few(missing)}, listed twice: "
+                f"{sources.first_few(twice)}. Correct data.source.class_names, or null takes the "
+                "folders in sorted order"
             )
         return self.class_names
 

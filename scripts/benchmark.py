@@ -1,4 +1,4 @@
-"""Measures the train step of any training config, and the input pipeline."""
+"""Measures the train step of any training config, the input pipeline, and attention layers."""
 
 import statistics
 import sys
@@ -7,19 +7,29 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from scripts import (
+    benchmark_attention,
     benchmark_data,
     benchmark_step,
     benchmark_worker,
     command_line,
     run_config,
+    tables,
 )
 
-COMMANDS = ("step", "data")
+COMMANDS = ("step", "data", "attention")
 GIVEN = "as given"
 SETTINGS = {
     "step": {"command", "rounds", "compare", "steps", "synthetic_batches", "ceiling"},
     "data": {"command", "rounds", "image_size", "pairs", "batch_size", "seconds", "root"},
-}
+    "attention": {
+        "command", "rounds", "steps", "sizes", "channels", "entities", "batch_size", "precision"
+    },
+}  # fmt: skip
+NUMBERS = (
+    "rounds", "steps", "image_size", "pairs", "batch_size", "seconds", "sizes", "channels",
+    "entities",
+)  # fmt: skip
+BATCH_SIZES = {"data": 16, "attention": 4}
 LEGEND = """\
 generator passes: forward passes in a step; g_then_d needs one more than d_then_g, which shares it.
 speed: images/s against the first variant, turn by turn.
@@ -61,11 +71,15 @@ def _quoted(text: str) -> str:
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="benchmark")
 def main(config: DictConfig) -> None:
-    actions = {"step": step, "data": data}
+    actions = {"step": step, "data": data, "attention": attention}
     if config.command not in actions:
         raise ValueError(
             f"Expected command={' or '.join(COMMANDS)}. Received: command={config.command!r}"
         )
+    if config.batch_size is None:
+        config.batch_size = BATCH_SIZES.get(config.command)
+    if isinstance(config.sizes, int):
+        config.sizes = [config.sizes]
     check_settings(config)
     actions[config.command](config)
 
@@ -79,19 +93,19 @@ def check_settings(config) -> None:
     ours = run_config.root_keys("benchmark")
     for text in command_line.task_overrides():
         key = _key(text)
-        foreign = key in ours or config.command == "data"
+        foreign = key in ours or config.command != "step"
         if foreign and key not in SETTINGS[config.command]:
             raise ValueError(
                 f"The command {config.command!r} takes {sorted(SETTINGS[config.command])}"
                 + (" and the settings of train.py" if config.command == "step" else "")
                 + f". Received: {text}"
             )
-    numbers = ("rounds", "steps", "image_size", "pairs", "batch_size", "seconds")
-    for name in numbers:
-        value = config[name]
-        whole = isinstance(value, int) or name == "seconds"
-        if isinstance(value, bool | str | None) or not whole or value <= 0:
-            raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
+    for name in (name for name in NUMBERS if name in SETTINGS[config.command]):
+        values = (config.sizes or [None]) if name == "sizes" else [config[name]]
+        for value in values:
+            whole = isinstance(value, int) or name == "seconds"
+            if isinstance(value, bool | str | None) or not whole or value <= 0:
+                raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
 
 
 # --- step -------------------------------------------------------------------------------------
@@ -114,7 +128,7 @@ def step(config: DictConfig) -> None:
     )
     print(f"{GIVEN}: {' '.join(given) or 'the defaults of train.py'}")
     print(f"{config.rounds} turns of {config.steps} steps: median (min - max)\n")
-    print(table(step_rows(variants, results)))
+    print(tables.table(step_rows(variants, results)))
     print("\n" + LEGEND)
     if config.ceiling:
         print(
@@ -159,15 +173,18 @@ def step_rows(variants, results) -> list[list[str]]:
             variant.name,
             variant.config.devices.precision,
             generator_passes(variant.config),
-            spread(result.seconds),
+            tables.spread(result.seconds),
             f"{statistics.median(speeds):.2f}",
-            ratio(speeds, reference),
+            tables.ratio(speeds, reference),
             f"{100 * statistics.median(result.waiting):.1f} %" if result.waiting else "-",
             f"{result.peak_mib:.0f}",
             f"{result.compile_seconds:.1f}",
         ]
         if result.gflops:
-            row += [_three_digits(result.gflops), f"{statistics.median(result.ceiling_shares):.2f}"]
+            row += [
+                tables.three_digits(result.gflops),
+                f"{statistics.median(result.ceiling_shares):.2f}",
+            ]
         rows.append(row)
     return rows
 
@@ -190,45 +207,32 @@ def data(config: DictConfig) -> None:
     speeds = benchmark_data.measure(config)
     reference = next(iter(speeds.values()))
     rows = [["way", "images/s", "speed"]]
-    rows += [[way, spread(each), ratio(each, reference)] for way, each in speeds.items()]
+    rows += [
+        [way, tables.spread(each), tables.ratio(each, reference)] for way, each in speeds.items()
+    ]
     print(
         f"{config.pairs} pairs of 8-bit BMP and JPEG, {config.image_size} px, 12 classes, batches"
     )
     print(
         f"of {config.batch_size}. {config.rounds} turns of {config.seconds} s: median (min - max)\n"
     )
-    print(table(rows))
+    print(tables.table(rows))
     print("\n" + IN_STEP_LEGEND)
 
 
-# --- Tables -----------------------------------------------------------------------------------
+# --- attention --------------------------------------------------------------------------------
 
 
-def table(rows: list[list[str]]) -> str:
-    """Columns in line; the first to the left, the rest to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0])]
-                  + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)])
-        for row in rows
-    ]  # fmt: skip
-    lines.insert(1, "-" * len(lines[0]))
-    return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    """Median (min - max) with three significant digits."""
-    shown = [_three_digits(f(values)) for f in (statistics.median, min, max)]
-    return f"{shown[0]} ({shown[1]} - {shown[2]})"
-
-
-def ratio(values: list[float], reference: list[float]) -> str:
-    """Median of the turn-by-turn ratios, which a machine's slow minutes do not move."""
-    return f"{statistics.median(a / b for a, b in zip(values, reference, strict=True)):.2f}x"
-
-
-def _three_digits(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def attention(config: DictConfig) -> None:
+    """Times the attention layers at each size, in turns, and prints the table."""
+    rows = benchmark_attention.rows(config)
+    print(
+        f"Whole layers, forward and backward, training; batch {config.batch_size}, "
+        f"{config.channels} channels,\n{config.entities} entities, {config.precision}. "
+        f"{config.rounds} turns of {config.steps} calls: median (min - max)\n"
+    )
+    print(tables.table(rows))
+    print("\n" + benchmark_attention.LEGEND)
 
 
 def _key(override: str) -> str:

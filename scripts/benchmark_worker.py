@@ -1,4 +1,4 @@
-"""Variants of the train step, each built and timed in a process of its own, in turns."""
+"""Variants of the train step or of a layer, each built and timed in a process of its own."""
 
 import contextlib
 import multiprocessing
@@ -16,7 +16,7 @@ CLOSING_SECONDS = 20
 
 @dataclass(frozen=True)
 class Variant:
-    """A training config to measure."""
+    """What to measure: for the train step, a training config."""
 
     name: str
     config: DictConfig
@@ -42,11 +42,7 @@ def measure(variants, *, rounds, steps, pipeline=True, ceiling=False) -> list[Re
     """
     from tqdm import tqdm
 
-    workers = []
-    try:
-        for variant in variants:
-            workers.append(Worker(variant))
-            workers[-1].answer()  # it is built: wrong settings show before time is spent
+    with started(variants, train_step) as workers:
         compile_seconds = [worker.ask("compile") for worker in workers]
         turns = [[] for _ in workers]
         for number in tqdm(range(rounds), "Rounds", disable=None):
@@ -54,9 +50,6 @@ def measure(variants, *, rounds, steps, pipeline=True, ceiling=False) -> list[Re
                 of_worker.append(worker.ask("turn", number, steps, pipeline, ceiling))
         peaks = [worker.ask("peak_mib") for worker in workers]
         gflops = [worker.ask("gflops") if ceiling else 0.0 for worker in workers]
-    finally:
-        for worker in workers:
-            worker.close()
     measured = zip(turns, compile_seconds, peaks, gflops, strict=True)
     return [_result(*of_worker, pipeline, ceiling) for of_worker in measured]
 
@@ -73,16 +66,37 @@ def _result(turns, compile_seconds, peak_mib, gflops, pipeline, ceiling):
     )
 
 
+@contextlib.contextmanager
+def started(variants, timer):
+    """A worker for each variant; their processes end with the block.
+
+    Args:
+        variants: list of Variant.
+        timer: function of a module, config -> context manager of the object whose methods the
+            workers are asked for.
+
+    Raises:
+        ValueError: a variant cannot be built; it is named.
+    """
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for variant in variants:
+            workers.append(Worker(variant, timer))
+            stack.callback(workers[-1].close)
+            workers[-1].answer()  # it is built: wrong settings show before time is spent
+        yield workers
+
+
 class Worker:
     """The process of a variant, seen from the parent."""
 
-    def __init__(self, variant):
+    def __init__(self, variant, timer):
         self.variant = variant
         # "spawn": peak memory and dtype policy are the variant's own.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         text = OmegaConf.to_yaml(variant.config)
-        self.process = context.Process(target=serve, args=(theirs, text))
+        self.process = context.Process(target=serve, args=(theirs, text, timer))
         self.process.start()
         theirs.close()  # or the end of the process would not end the wait for its answer
 
@@ -115,17 +129,18 @@ class Worker:
             self.process.join()
 
 
-def serve(connection, config_text: str) -> None:
+def serve(connection, config_text: str, timer) -> None:
     """Main of the process: builds the variant, then measures at the parent's word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     command_line.load_tensorflow()
     import tensorflow as tf
 
     try:
-        config = OmegaConf.create(config_text)
-        run_config.check_targets(config)
-        run_config.check_keys(config, "train")
-        _serve(connection, config)
+        with timer(OmegaConf.create(config_text)) as built:
+            connection.send(("result", None))
+            while (request := connection.recv()) is not None:
+                method, *arguments = request
+                connection.send(("result", getattr(built, method)(*arguments)))
     except EOFError:
         return  # the parent is gone
     except (ValueError, KeyError, OSError, hydra.errors.HydraException, OmegaConfBaseException,
@@ -133,17 +148,17 @@ def serve(connection, config_text: str) -> None:
         connection.send(("error", innermost(error)))
 
 
-def _serve(connection, config):
+@contextlib.contextmanager
+def train_step(config):
+    """The timer of a training config's step, within its strategy."""
     from training import devices
 
+    run_config.check_targets(config)
+    run_config.check_keys(config, "train")
     strategy = devices.make_strategy(config.devices.strategy, device=config.devices.device)
     devices.set_precision(config.devices.precision)
     with strategy.scope():
-        timer = benchmark_step.StepTimer(config)
-        connection.send(("result", None))
-        while (request := connection.recv()) is not None:
-            method, *arguments = request
-            connection.send(("result", getattr(timer, method)(*arguments)))
+        yield benchmark_step.StepTimer(config)
 
 
 def innermost(error) -> str:

@@ -2,6 +2,8 @@
 
 import json
 
+from omegaconf import DictConfig
+
 from scripts import run_config
 
 MAX_NAMED = 12
@@ -17,13 +19,11 @@ def fill_counts(config, label_names) -> None:
     Raises:
         ValueError: the config has another number, or the data have no classes.
     """
-    for network in ("generator", "discriminator"):
-        if "num_classes" not in config[network]:
-            continue
+    for network in networks_with_classes(config):
         count = config[network].num_classes
         if not label_names:
             raise ValueError(
-                f"{network} is conditioned on a class and needs data with classes of images. "
+                f"{network} reads or tells the class of an image and needs data with classes. "
                 f"Received: data={config.data.source._target_} without any. Choose another "
                 "network, or data with classes: data=class_folders, data=tfds, "
                 "data=synthetic_classes."
@@ -31,10 +31,22 @@ def fill_counts(config, label_names) -> None:
         if count is not None and count != len(label_names):
             raise ValueError(
                 f"{network}.num_classes must be the number of classes of the data, "
-                f"{len(label_names)}: {_first(label_names)}. Received: "
+                f"{len(label_names)}: {first(label_names)}. Received: "
                 f"{network}.num_classes={count}. Set it to null, which takes that of the data."
             )
         config[network].num_classes = len(label_names)
+
+
+def networks_with_classes(config) -> list[str]:
+    """Keys of the networks of a training config whose `num_classes` are the classes of images."""
+    nodes = {key: config._get_node(key) for key in config}
+    return [
+        key
+        for key, node in nodes.items()
+        if isinstance(node, DictConfig)
+        and str(node.get("_target_")).startswith("models.")
+        and "num_classes" in node
+    ]
 
 
 def keep(run, label_names) -> None:
@@ -71,8 +83,8 @@ def check(run, label_names) -> None:
         ]
         raise ValueError(
             f"Expected the {len(started_with)} classes that this run was started with, in their "
-            f"order: {_first(started_with)} ({run.class_names}). Received: data with {len(names)}: "
-            f"{_first(names)}{'; ' + changed[0] if changed else ''}. Class folders may have been "
+            f"order: {first(started_with)} ({run.class_names}). Received: data with {len(names)}: "
+            f"{first(names)}{'; ' + changed[0] if changed else ''}. Class folders may have been "
             "added, removed or renamed: restore them, or set data.root to the data set of the run."
         )
 
@@ -116,10 +128,11 @@ def chosen(requested, names) -> list[int]:
         hint = run_config.close_match(unknown[0], names) if unknown else ""
         raise ValueError(
             f"Expected names of classes of the run, or their numbers 0 to {len(names) - 1}. "
-            f"Received: classes={items}, unknown {unknown}.{hint} Known: {_first(names, 50)}"
+            f"Received: classes={items}, unknown {unknown}.{hint} Known: {first(names, 50)}"
         )
     return [ids[str(item)] for item in items]
 
 
-def _first(names, count=MAX_NAMED):
+def first(names, count=MAX_NAMED) -> str:
+    """The first of some names in one line."""
     return f"{', '.join(map(str, names[:count]))}" + (" ..." if len(names) > count else "")

@@ -185,6 +185,11 @@ def _unknown_key(full: str) -> str:
     for file in run_config.CONFIGS.rglob("*.yaml"):
         group = ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
         known |= {f"{group}.{k}".strip(".") for k in _leaves(OmegaConf.load(file))}
+    if full in known:
+        return (
+            f"Every key of the config must be there to be set. Received: {full!r}, which belongs "
+            "to a choice that this command has not made. See --cfg job for the keys there are."
+        )
     same_level = {name for name in known if name.rpartition(".")[0] == parent} or known
     hint = run_config.close_match(full, same_level) or run_config.close_match(full, known)
     return f"Every key of the config must exist. Received: unknown key {full!r}.{hint}"

@@ -14,6 +14,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 # config calls whatever its `_target_`s name.
 OURS = ("data.", "losses.", "metrics.", "models.", "training.")
 KERAS = ("keras.initializers.", "keras.layers.", "keras.optimizers.", "keras.regularizers.")
+NETWORKS = ("generator", "discriminator", "image_classifier")
 RESUMABLE = (
     "data.root",
     "devices.device",
@@ -62,10 +63,10 @@ def _trusted(path: str, target: str):
         raise refusal
     try:
         found = hydra.utils.get_object(target)
-    except ImportError as error:
+    except ImportError:
         raise ValueError(
             f"Every _target_ must name a class or function that exists. Received: {path}={target}"
-        ) from error
+        ) from None  # a command shows the innermost reason, which does not name the config key
     # What a module of ours has imported is an attribute of it too, and is not ours.
     home = f"{getattr(found, '__module__', '')}."
     if target.startswith(KERAS):
@@ -84,7 +85,8 @@ def check_keys(config, config_name: str) -> None:
         config_name: the command whose root config says which keys there are.
 
     Raises:
-        ValueError: an unknown key, a target that does not exist, a value of the wrong type.
+        ValueError: an unknown key, a target that does not exist, a value of the wrong type, or
+            settings of a network that is not there.
     """
     root = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
     _check_known("", config, root_keys(config_name))
@@ -92,6 +94,14 @@ def check_keys(config, config_name: str) -> None:
         node = root._get_node(key)
         if isinstance(node, DictConfig) and key in config:
             _check_known(f"{key}.", config[key], set(node))
+    for network in NETWORKS:
+        node = config._get_node(network) if network in config else None
+        if isinstance(node, DictConfig) and not node._is_none() and "_target_" not in node:
+            raise ValueError(
+                f"Expected settings of networks that this run has. Received: {network}."
+                f"{next(iter(node), '')} without a {network} (attention=... is for generators and "
+                "discriminators). Leave it out, or choose another experiment."
+            )
     for path, node in _nodes(config):
         if "_target_" not in node:
             continue

@@ -25,6 +25,12 @@ def sample(config: DictConfig) -> str:
     run = trained_run.open_run(
         config.run, step=config.step, data_root=config.data_root, device=config.device
     )
+    if not hasattr(run.task, "generator"):
+        raise ValueError(
+            "Expected a run of a generator, which makes images. Received: "
+            f"run={config.run} of {type(run.task).__name__}. What a classifier is worth: "
+            f"python scripts/evaluate.py run={config.run}"
+        )
     keys = [key for key in SAMPLERS if key in run.task.generator.input_keys]
     if not keys:
         raise ValueError(

@@ -13,6 +13,8 @@ MIN_TRUNCATION = 0.02  # below it nearly every draw is thrown away, for noise th
 # Settings of configs/sample.yaml that only these runs have.
 SETTINGS = ("classes", "per_class", "seed", "truncation", "interpolate", "steps")
 
+NUMBERS = {"per_class": int, "steps": int, "seed": int, "truncation": int | float | None}
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -56,6 +58,10 @@ def check_settings(config) -> None:
             "Expected interpolate=seeds, interpolate=classes or null. Received: "
             f"interpolate={config.interpolate}."
         )
+    for name, kinds in NUMBERS.items():
+        value = config[name]
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise ValueError(f"Expected a number. Received: {name}={value!r}.")
     if config.per_class < 1 or config.steps < 2:
         raise ValueError(
             "Expected at least one image of each class, and two steps of an interpolation. "

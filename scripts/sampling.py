@@ -20,15 +20,10 @@ def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") ->
     Raises:
         ValueError: layouts of a generator without attentive normalisation.
     """
-    import tensorflow as tf
-    from tqdm import tqdm
-
     from training import contact_sheet, monitoring
 
     pictures = {"image": []} | ({"layout": []} if layouts else {})
-    for first in tqdm(range(0, len(seeds), batch_size), title, disable=None):
-        part = slice(first, first + batch_size)
-        made = run.generate(inputs(part), tf.constant(seeds[part], tf.int32))
+    for _, made in batches(run, inputs, seeds, batch_size, title=title):
         pictures["image"].append(contact_sheet.to_uint8(made["image"]))
         if not layouts:
             continue
@@ -41,3 +36,13 @@ def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") ->
         overlay = monitoring.overlay(made["image"], made["layout"])
         pictures["layout"].append(contact_sheet.to_uint8(overlay))
     return {name: np.concatenate(parts) for name, parts in pictures.items()}
+
+
+def batches(run, inputs, seeds, batch_size: int, *, title=""):
+    """Yields (slice of the items, what the run's task makes of them); arguments as `generate`."""
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    for first in tqdm(range(0, len(seeds), batch_size), title, disable=None):
+        part = slice(first, first + batch_size)
+        yield part, run.generate(inputs(part), tf.constant(seeds[part], tf.int32))

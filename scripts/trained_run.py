@@ -1,4 +1,4 @@
-"""A finished or stopped run, opened for use: its config, its data, its generator."""
+"""A finished or stopped run, opened for use: its config, its data, its networks."""
 
 import logging
 from collections.abc import Callable
@@ -39,8 +39,8 @@ def open_run(
     Args:
         path: folder of the run.
         step: checkpoint; None = the newest.
-        data_root: where the data set lies now, if it has moved; where a class is the condition,
-            its classes are compared with those of the run.
+        data_root: where the data set lies now, if it has moved; where a network has classes of
+            images, those of the data are compared with those of the run.
         device: "auto", "cpu" or "gpu"; a run can be used elsewhere than it was trained.
 
     Returns:
@@ -71,7 +71,7 @@ def open_run(
     classes.fill_counts(config, names)
     task = hydra.utils.instantiate(config.task, _convert_="all")
     task.build(steps.spec_after(data.finish, data.spec(labelled=bool(names))))
-    if data_root is not None and "label" in task.generator.input_keys:
+    if data_root is not None and classes.networks_with_classes(config):
         classes.check(folder, data.label_names)
     store = checkpoint.CheckpointStore(folder.checkpoints)
     restored = store.restore(task.generation_state(), step, subset=True)

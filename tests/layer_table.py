@@ -4,7 +4,7 @@
 Shapes leave out the batch; a network takes and returns a dict, a layer positional arguments.
 """
 
-from models import style_encoder
+from models import classifier, style_encoder
 from models.discriminators import patch, projection
 from models.generators import class_conditional, semantic, style_guided
 from models.layers import (
@@ -216,6 +216,12 @@ CASES = [
         ),
         {**JUDGED, "seed": layer_case.Seeds()},
         {**SCORES, "layout": ((8, 6, 3), FLOAT)},
+    ),
+    layer_case.Case(
+        "ImageClassifier",
+        lambda: classifier.ImageClassifier(7, (4, 6)),
+        {"image": layer_case.Normal((16, 12, 3))},
+        {"logits": ((7,), FLOAT)},
     ),
     layer_case.Case("SpadeGenerator", small_generator, {"mask": MASK}, IMAGE),
     layer_case.Case(

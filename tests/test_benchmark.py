@@ -198,7 +198,9 @@ def test_the_first_word_is_a_command():
         with pytest.raises(ValueError, match="Expected a command, step or data"):
             benchmark.with_command(wrong)
     assert "Expected a command, step or data" in error_of("train")
-    assert "Expected command=step or data. Received: command='x'" in error_of("command=x")
+    assert "Expected command=step or data or attention. Received: command='x'" in error_of(
+        "command=x"
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_a_variant_that_cannot_be_built_says_why():
     with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
         config = compose("train", ["devices.strategy=single", "devices.precision=float99"])
         connection = Connection()
-        benchmark_worker.serve(connection, OmegaConf.to_yaml(config))
+        benchmark_worker.serve(connection, OmegaConf.to_yaml(config), benchmark_worker.train_step)
     ((kind, message),) = connection.answers
     assert kind == "error" and "Received: precision='float99'" in message
 

@@ -17,12 +17,17 @@ def run(tmp_path):
     return run_folder.RunFolder(tmp_path)
 
 
+def network(**settings):
+    return {"_target_": "models.some.Network", **settings}
+
+
 def config(generator=None, discriminator=None):
     return OmegaConf.create(
         {
             "data": {"source": {"_target_": "data.sources.PairedFolders"}},
-            "generator": {"num_classes": generator, "twice": "${.num_classes}"},
-            "discriminator": {"width": 4} if discriminator is None else discriminator,
+            "generator": network(num_classes=generator, twice="${.num_classes}"),
+            "discriminator": discriminator or network(width=4),
+            "task": {"_target_": "training.gan.GANTask", "num_classes": None},
         }
     )
 
@@ -31,20 +36,30 @@ def test_the_data_say_how_many_classes_there_are():
     filled = config()
     classes.fill_counts(filled, ["cat", "dog"])
     assert filled.generator.num_classes == filled.generator.twice == 2
-    assert filled.discriminator == {"width": 4}
-    agreed = config(2, {"num_classes": 2})
+    assert filled.discriminator == network(width=4) and filled.task.num_classes is None
+    agreed = config(2, network(num_classes=2))
     classes.fill_counts(agreed, ["cat", "dog"])
     assert agreed.discriminator.num_classes == 2
+
+
+def test_any_network_of_a_config_counts():
+    """A run has the networks of its own task; those of another are not there, or null."""
+    filled = OmegaConf.create({"image_classifier": network(num_classes=None), "perceptual": None})
+    assert classes.networks_with_classes(filled) == ["image_classifier"]
+    classes.fill_counts(filled, ["cat", "dog"])
+    assert filled.image_classifier.num_classes == 2
 
 
 def test_another_number_is_refused_with_its_config_line():
     message = "number of classes of the data, 3: a, b, c. Received: discriminator.num_classes=10"
     with pytest.raises(ValueError, match=message):
-        classes.fill_counts(config(3, {"num_classes": 10}), ["a", "b", "c"])
+        classes.fill_counts(config(3, network(num_classes=10)), ["a", "b", "c"])
 
 
 def test_data_without_classes_are_refused():
-    with pytest.raises(ValueError, match="generator is conditioned.*data.sources.PairedFolders"):
+    with pytest.raises(
+        ValueError, match="generator reads or tells the class.*data.sources.PairedFolders"
+    ):
         classes.fill_counts(config(), ())
 
 

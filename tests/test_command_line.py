@@ -30,12 +30,16 @@ def test_help_lists_groups_and_settings():
             "task.losses.generator_terms.perceptul.weight=1",
             "unknown key 'task.losses.generator_terms.perceptul.weight'",
         ),
+        (
+            "experiment=classify_synthetic,generator.width=5",
+            "Received: 'generator.width', which belongs to a choice",
+        ),
         ("loss=hing", "hinge"),
         ("resume=nowhere", "Expected the folder of a training run. Received: 'nowhere'"),
     ],
 )
 def test_a_wrong_override_is_named_with_what_is_like_it(override, expected, tmp_path):
-    assert expected in message(override, f"output_root={tmp_path}")
+    assert expected in message(*override.split(","), f"output_root={tmp_path}")
     assert not list(tmp_path.iterdir())
 
 

@@ -28,6 +28,10 @@ CLASS_DATA = {
     "class_folders_64": lambda root: [f"data.root={root}", "data.source.photos=photos"],
     "class_imagenet_128": lambda root: [f"data.root={root.parent}/tfds"],
 }
+CLASSIFIER_DATA = {
+    "classify_synthetic": tiny.data_overrides,
+    "classify_cifar10": lambda root: [f"data.root={root.parent}/tfds"],
+}
 ARMS = ("attentive_norm", "self_attention", "none")
 STEPS = [
     "debug=few_steps", "trainer.steps=2", "trainer.batch_size=2", "summaries.rows=2",
@@ -66,7 +70,7 @@ def run(tmp_path, *overrides):
 
 
 def test_every_experiment_has_its_small_form_here():
-    assert set(GENERATOR_NODE) | set(CLASS_DATA) == set(EXPERIMENTS)
+    assert {*GENERATOR_NODE, *CLASS_DATA, *CLASSIFIER_DATA} == set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -78,7 +82,7 @@ def test_the_header_says_what_to_expect(experiment):
     assert "TBD" not in header
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", [*GENERATOR_NODE, *CLASS_DATA])
 def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
     config = compose(f"experiment={experiment}", "data.root=unused")
     if experiment in CLASS_DATA:
@@ -112,6 +116,66 @@ def test_a_class_experiment_trains(experiment, data_root, tmp_path):
     assert names == (["cat", "dog"] if data[0].endswith("tfds") else sorted(names))
     masks = np.asarray(Image.open(folder.samples / "step_00000002_masks.png"))
     assert masks.shape[1] > 16 * tiny.SIZE
+
+
+@pytest.mark.parametrize("experiment", CLASSIFIER_DATA)
+def test_a_full_size_classifier_is_accepted_by_its_constructor(experiment):
+    config = compose(f"experiment={experiment}", "data.root=unused")
+    assert "generator" not in config and "discriminator" not in config and "loss" not in config
+    classes.fill_counts(config, ["cat", "dog"])
+    network = hydra.utils.instantiate(config.image_classifier, _convert_="all")
+    network.build({"image": (None, *config.data.image_size, 3)})
+    assert network.num_classes == 2
+
+
+@pytest.mark.parametrize("experiment", CLASSIFIER_DATA)
+def test_a_classifier_trains(experiment, data_root, tmp_path):
+    data = CLASSIFIER_DATA[experiment](data_root)
+    folder = run(tmp_path, f"experiment={experiment}", *tiny.CLASSIFIER_OVERRIDES, *data, *STEPS)
+    assert_trained(folder)
+    last = json.loads(folder.metrics.read_text().splitlines()[-1])
+    assert {"loss/total", "accuracy", "learning_rate/network"} < set(last)
+    assert not any(name.startswith(("g/", "d/")) for name in last)
+    assert len(json.loads(folder.class_names.read_text())) == (2 if "cifar" in experiment else 5)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "devices.precision=mixed_float16",
+        "trainer.jit_compile=true",
+        "task.averaging=null",
+        "data.labels.mask_in_step=true",
+    ],
+)
+def test_a_setting_trains_a_classifier(setting, data_root, tmp_path):
+    steps = [text for text in STEPS if "averaging" not in text or "averaging" not in setting]
+    folder = run(tmp_path, "experiment=classify_synthetic", *tiny.CLASSIFIER_OVERRIDES,
+                 *tiny.data_overrides(data_root), *steps, setting)  # fmt: skip
+    assert_trained(folder)
+
+
+def test_a_classifier_resumes_exactly(data_root, tmp_path):
+    def variables(folder, *all_steps):
+        (tmp_path / folder).mkdir()
+        for steps in all_steps:
+            config = compose(
+                "experiment=classify_cifar10", *CLASSIFIER_DATA["classify_cifar10"](data_root),
+                *tiny.CLASSIFIER_OVERRIDES, *STEPS, f"trainer.steps={steps}",
+                "task.optimizer.learning_rate.end_step=4",
+            )  # fmt: skip
+            run = run_folder.RunFolder(tmp_path / folder)
+            assert train.train(config, run) == 0
+        with np.load(run.checkpoints / "step_00000004" / "variables.npz") as file:
+            return {name: file[name].tobytes() for name in file.files}
+
+    assert variables("resumed", 2, 4) == variables("whole", 4)
+
+
+def test_attention_is_not_for_classifiers():
+    config = compose("experiment=classify_synthetic", "attention=none")
+    with pytest.raises(ValueError, match="Received: generator.attentive_norm_block without a"):
+        run_config.check_keys(config, "train")
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -168,10 +168,9 @@ def test_the_layer_starts_as_the_identity():
 
 
 def test_initial_values_are_the_papers():
-    layer = attentive_normalization.AttentiveNormalization(300)
+    layer = attentive_normalization.AttentiveNormalization(300, entity_initializer=None)
     layer.build((None, 4, 4, 100))
     variables = names(layer)
-    assert layer.temperature == 0.1
     np.testing.assert_allclose(variables["influence"].numpy(), 0.1)
     np.testing.assert_array_equal(variables["scale"].numpy(), 1.0)
     np.testing.assert_array_equal(variables["shift"].numpy(), 0.0)
@@ -209,7 +208,9 @@ def test_settings_are_checked(setting):
 
 
 def test_the_orthogonal_loss_is_the_squared_frobenius_norm():
-    layer = attentive_normalization.AttentiveNormalization(5, orthogonal_weight=0.25)
+    layer = attentive_normalization.AttentiveNormalization(
+        5, orthogonal_weight=0.25, entity_initializer=None
+    )
     layer.build((None, 4, 4, 8))
     rows = names(layer)["entity_weight"].numpy().astype("float64")
     expected = sum((rows[i] @ rows[j] - (i == j)) ** 2 for i in range(5) for j in range(5))
@@ -217,8 +218,8 @@ def test_the_orthogonal_loss_is_the_squared_frobenius_norm():
     np.testing.assert_allclose(layer.monitored()["orthogonality"], expected, rtol=1e-5)
 
 
-def test_orthonormal_rows_have_no_orthogonal_loss():
-    layer = attentive_normalization.AttentiveNormalization(5, entity_initializer="orthogonal")
+def test_entities_start_orthonormal_without_orthogonal_loss():
+    layer = attentive_normalization.AttentiveNormalization(5)
     layer.build((None, 4, 4, 8))
     np.testing.assert_allclose(layer.losses, [0.0], atol=1e-10)
     # Antipodal pairs cancel in the plain sum of entries that the released code minimises.

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from models.layers import attentive_normalization
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
-FILES = sorted([*FOLDER.glob("generator/*.yaml"), *FOLDER.glob("discriminator/*.yaml")])
+GROUPS = ("generator", "discriminator", "image_classifier")
+FILES = sorted(path for group in GROUPS for path in FOLDER.glob(f"{group}/*.yaml"))
 
 
 def with_classes(path):
@@ -59,12 +60,16 @@ def without_names(config):
         ("generator/spade", {}),
         ("generator/class_conditional", {"num_classes": 10, "attentive_norm_block": 3}),
         ("discriminator/multiscale_patch", {}),
+        ("image_classifier/residual", {"num_classes": 10}),
         ("discriminator/projection", {"num_classes": 10, "attentive_norm_block": 1}),
     ],
 )
 def test_defaults_of_the_files_are_those_of_the_constructors(name, required):
     network = hydra.utils.instantiate(with_classes(FOLDER / f"{name}.yaml"), _convert_="all")
     if hasattr(network, "attentive_norm"):
-        required = {**required, "attentive_norm": attentive_normalization.AttentiveNormalization()}
+        # A discriminator's features are small: only a large temperature tells its regions apart.
+        temperature = 10.0 if name.startswith("discriminator") else 1.0
+        layer = attentive_normalization.AttentiveNormalization(temperature=temperature)
+        required = {**required, "attentive_norm": layer}
     expected = type(network)(**required).get_config()
     assert without_names(network.get_config()) == without_names(expected)

@@ -26,6 +26,7 @@ CLASS_OVERRIDES = [  # as many blocks as attentive normalisation after block 3 n
     "discriminator.channels=[8,8]",
     "discriminator.downsample=[true,true]",
 ]
+CLASSIFIER_OVERRIDES = [f"data.image_size=[{SIZE},{SIZE}]", "image_classifier.channels=[4,8]"]
 
 
 def write_data(root):

@@ -45,8 +45,8 @@ class Console:
         """Losses, images a second and time left."""
         speed = metrics.get("speed/images_per_second")
         speed = "" if speed is None else f"  {speed:.1f} images/s"
-        totals = {name: value for name, value in metrics.items() if name.endswith("/total")}
-        text = "  ".join(f"{name} {value:.3f}" for name, value in totals.items())
+        shown = [n for n in metrics if n.endswith("/total") or n == "accuracy"]
+        text = "  ".join(f"{name} {metrics[name]:.3f}" for name in shown)
         left = "" if math.isnan(seconds_left) else f"  {tqdm.format_interval(seconds_left)} left"
         if self._bar.disable:
             log.info(

@@ -82,7 +82,7 @@ class GANLosses:
         for name, term in self._warm_up_terms().items():
             value = _logged(metrics, "g", name, term(batch=batch, generated=generated))
             total += term.weight * value
-        return _regularized(total, generator, metrics, "g")
+        return steps.add_regularization(total, generator, metrics, "g"), metrics
 
     def generator_total(self, generator, *, batch, generated, real, fake):
         """The total of a generator's pass and its metrics.
@@ -99,7 +99,7 @@ class GANLosses:
             value = term(batch=batch, generated=generated, real=real, fake=fake)
             value = _logged(metrics, "g", name, value)
             total += term.weight * value
-        return _regularized(total, generator, metrics, "g")
+        return steps.add_regularization(total, generator, metrics, "g"), metrics
 
     def discriminator_total(self, discriminator, *, logits, real_inputs, fake_inputs, seed):
         """The total of a discriminator's pass and its metrics.
@@ -131,7 +131,7 @@ class GANLosses:
             )
             value = _logged(metrics, "d", name, value)
             total += term.weight * value
-        return _regularized(total, discriminator, metrics, "d")
+        return steps.add_regularization(total, discriminator, metrics, "d"), metrics
 
 
 def _without_null(terms):
@@ -148,15 +148,6 @@ def _logged(metrics, owner, name, value):
     metrics[f"{owner}/{name}"] = loss = beside.pop("loss")
     metrics |= {f"{owner}/{key}": number for key, number in beside.items()}
     return loss
-
-
-def _regularized(total, network, metrics, owner):
-    """The total with the network's own losses, and the metrics with both."""
-    if network.losses:
-        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
-        total += metrics[f"{owner}/regularization"]
-    metrics[f"{owner}/total"] = total
-    return total, metrics
 
 
 def _mean_over_scales(logits):

@@ -49,6 +49,11 @@ class RunFolder:
         return self.path / "samples"
 
     @property
+    def evaluation(self) -> Path:
+        """Figures of scripts/evaluate.py."""
+        return self.path / "evaluation"
+
+    @property
     def class_names(self) -> Path:
         """Names of the classes of images by id, where the data have them."""
         return self.path / "class_names.json"

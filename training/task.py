@@ -140,6 +140,15 @@ def step_counter() -> tf.Variable:
     )
 
 
+def add_regularization(total: tf.Tensor, network, metrics: Metrics, owner: str) -> tf.Tensor:
+    """The total with the network's own losses, which are logged with it; closes the list."""
+    if network.losses:
+        metrics[f"{owner}/regularization"] = tf.add_n(network.losses)
+        total += metrics[f"{owner}/regularization"]
+    metrics[f"{owner}/total"] = total
+    return total
+
+
 def with_loss_scale(optimizer):
     """The optimizer, with dynamic loss scaling where gradients are float16 and would underflow."""
     if keras.config.dtype_policy().compute_dtype != "float16":

@@ -36,11 +36,11 @@ class AttentiveNormalization(keras.layers.Layer):
 
     Args:
         entities: int, n, default 16.
-        temperature: float, multiplies the logits (0.1 makes masks soft), default 0.1.
+        temperature: float, multiplies the logits; larger = harder masks. Default 1.0.
         affine: bool, learned scale (from 1) and shift (from 0) of each region, default True.
         value_convolution: bool, normalise v; False normalises X itself. Default True.
         key_pooling: int, side and stride of the max-pooling of keys, 1 = none; default 2.
-        entity_initializer: Keras initialiser of W [n, C]; None (default) is N(0, 1).
+        entity_initializer: Keras initialiser of W [n, C], default "orthogonal"; None is N(0, 1).
         orthogonal_weight: float, of ||W W^T - I||_F^2 in `losses`; default 1e-3.
         epsilon: float, added to the variance, default 1e-5.
 
@@ -58,18 +58,20 @@ class AttentiveNormalization(keras.layers.Layer):
     Source: Wang, Chen, Zhang, Sun, Jia, arXiv 2004.03828. Departures from the released code
     (shepnerd/AttenNorm, inpaint-attnorm/net/ops.py): weighted mean and variance of a region, the
     squared Frobenius norm, pooled keys, positions of each image's own and without repetition, none
-    at inference: all of them the paper's text.
+    at inference: all of them the paper's text. The paper's temperature is 0.1 and its W starts at
+    N(0, 1), which makes masks as sharp as the defaults do at first (rows of length sqrt(C)); the
+    orthogonality term then shrinks them until masks are uniform, where these defaults stay.
     """
 
     def __init__(
         self,
         entities=16,
         *,
-        temperature=0.1,
+        temperature=1.0,
         affine=True,
         value_convolution=True,
         key_pooling=2,
-        entity_initializer=None,
+        entity_initializer="orthogonal",
         orthogonal_weight=1e-3,
         epsilon=1e-5,
         **kwargs,

@@ -23,9 +23,11 @@ def layers_after(blocks, attentive_norm_block, self_attention_block, attentive_n
         "self_attention_block": self_attention_block,
     }
     for name, block in choices.items():
-        if block is not None and not 1 <= block <= blocks:
+        number = isinstance(block, int) and not isinstance(block, bool)
+        if block is not None and not (number and 1 <= block <= blocks):
             raise ValueError(
-                f"Expected a block from 1 to {blocks}, or null for none. Received: {name}={block}."
+                f"Expected a block from 1 to {blocks}, or null for none. Received: "
+                f"{name}={block!r}."
             )
     if attentive_norm_block is not None and attentive_norm_block == self_attention_block:
         raise ValueError(
