@@ -117,7 +117,7 @@ def root_keys(config_name: str) -> set[str]:
     for entry in root.get("defaults", []):
         if isinstance(entry, DictConfig):
             keys |= {str(key).split()[-1] for key in entry if not str(key).startswith("override")}
-    return keys - {"experiment", "attention", "debug"}
+    return keys - {"experiment", "attention", "holes", "debug"}
 
 
 def load(path: Path) -> DictConfig:
