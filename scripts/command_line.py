@@ -183,7 +183,9 @@ def _unknown_key(full: str) -> str:
     parent = full.rpartition(".")[0]
     known = set()
     for file in run_config.CONFIGS.rglob("*.yaml"):
-        group = ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
+        package = re.match(r"# @package (\S+)", file.read_text())
+        group = package[1] if package else ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
+        group = "" if group == "_global_" else group
         known |= {f"{group}.{k}".strip(".") for k in _leaves(OmegaConf.load(file))}
     same_level = {name for name in known if name.rpartition(".")[0] == parent} or known
     hint = run_config.close_match(full, same_level) or run_config.close_match(full, known)
