@@ -86,8 +86,8 @@ def with_command(arguments: list[str], commands: tuple[str, ...], example: str) 
     if first.startswith("-") or any(text.startswith("command=") for text in arguments):
         return arguments
     raise ValueError(
-        f"Expected a command, {' or '.join(commands)}, as the first word. Received: {first!r}. "
-        f"For example: {example}"
+        f"Expected a command, {', '.join(commands[:-1])} or {commands[-1]}, as the first word. "
+        f"Received: {first!r}. For example: {example}"
     )
 
 
