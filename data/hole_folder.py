@@ -48,7 +48,7 @@ class MaskFolder(holes.HoleMaker):
         place = tf.random.stateless_uniform([], seed, 0, masks.shape[0], tf.int32)
         return _unpacked(masks[place], height, width)
 
-    def fixed(self, index, height, width):
+    def fixed(self, index, height, width, *, seed=None):
         masks = self._packed_masks(height, width)
         return _unpacked(masks[index % masks.shape[0]], height, width)
 

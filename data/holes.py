@@ -29,9 +29,13 @@ class HoleMaker:
     def __call__(self, seed, height, width):
         return neither_empty_nor_full(self.draw(seed, height, width), height, width)
 
-    def fixed(self, index, height, width):
-        """The hole of evaluation item `index` (int64 scalar), for ever the same."""
-        return self(order.fixed_hole_seed(index), height, width)
+    def fixed(self, index, height, width, *, seed=None):
+        """The hole of evaluation item `index` (int64 scalar), for ever the same.
+
+        `seed` is a function of the index. Default: order.fixed_hole_seed(index).
+        """
+        seed = order.fixed_hole_seed(index) if seed is None else seed
+        return self(seed, height, width)
 
     def draw(self, seed, height, width):
         raise NotImplementedError
@@ -113,13 +117,18 @@ class Union(HoleMaker):
             raise ValueError(f"A union needs at least one hole maker. Received: makers={makers}")
 
     def draw(self, seed, height, width):
-        seeds = tf.unstack(tf.random.split(seed, len(self.makers)))
-        makers = self.makers.values()
-        return _joined([m(s, height, width) for m, s in zip(makers, seeds, strict=True)])
+        parts = [maker(part, height, width) for maker, part in self._seeded(seed)]
+        return tf.reduce_max(tf.stack(parts), axis=0)
 
-    def fixed(self, index, height, width):
-        holes = [maker.fixed(index, height, width) for maker in self.makers.values()]
-        return neither_empty_nor_full(_joined(holes), height, width)
+    def fixed(self, index, height, width, *, seed=None):
+        seed = order.fixed_hole_seed(index) if seed is None else seed
+        parts = [m.fixed(index, height, width, seed=part) for m, part in self._seeded(seed)]
+        return neither_empty_nor_full(tf.reduce_max(tf.stack(parts), axis=0), height, width)
+
+    def _seeded(self, seed):
+        """(maker, seed of its own) of all makers: two of a kind draw different holes."""
+        seeds = tf.unstack(tf.random.split(seed, len(self.makers)))
+        return zip(self.makers.values(), seeds, strict=True)
 
 
 def neither_empty_nor_full(hole, height, width):
@@ -145,10 +154,6 @@ def rectangle(top, bottom, left, right, height, width):
 def _centre(sides, height, width):
     top, left = (height - sides[0]) // 2, (width - sides[1]) // 2
     return rectangle(top, top + sides[0], left, left + sides[1], height, width)
-
-
-def _joined(holes):
-    return tf.reduce_max(tf.stack(holes), axis=0)
 
 
 def _integer(seed, highest):

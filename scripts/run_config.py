@@ -16,6 +16,7 @@ OURS = ("data.", "losses.", "metrics.", "models.", "training.")
 KERAS = ("keras.initializers.", "keras.layers.", "keras.optimizers.", "keras.regularizers.")
 RESUMABLE = (
     "data.root",
+    "data.holes.folder",
     "devices.device",
     "devices.logical_cpus",
     "devices.strategy",
@@ -164,11 +165,13 @@ def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfi
     refused = []
     for override in OverridesParser.create().parse_overrides(overrides):
         key, text = override.key_or_group, override.input_line
+        parent = key.rpartition(".")[0]
+        has_parent = not parent or OmegaConf.select(saved, parent) is not None
         value = None if override.is_delete() else override.value()
         if key in choices:
             if _text(choices[key]) != _text(value):
                 refused.append(f"{text} (the run has {key}={_text(choices[key])})")
-        elif any(key == name or key.startswith(f"{name}.") for name in RESUMABLE):
+        elif has_parent and any(key == n or key.startswith(f"{n}.") for n in RESUMABLE):
             OmegaConf.update(config, key, value)
         elif override.is_delete():
             if OmegaConf.select(saved, key) is not None:

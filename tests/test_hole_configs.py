@@ -92,6 +92,32 @@ def test_a_typo_in_a_hole_setting_is_answered_with_the_right_key():
     assert "unknown key 'data.holes.sze'. Did you mean 'data.holes.size'?" in text
 
 
+def test_a_resumed_run_finds_its_masks_elsewhere_and_keeps_its_holes(root, masks):
+    given = [*embedded(root), "holes=mask_folder", f"data.holes.folder={masks}"]
+    saved, choices = composed("train", *given), {"holes": "mask_folder"}
+    moved = run_config.resumed(saved, choices, ["data.holes.folder=/moved"])
+    assert moved.data.holes.folder == "/moved" and moved.data.holes._target_
+    with pytest.raises(ValueError, match=r"holes=center \(the run has holes=mask_folder\)"):
+        run_config.resumed(saved, choices, ["holes=center"])
+    with pytest.raises(ValueError, match="the run has data.holes.invert=False"):
+        run_config.resumed(saved, choices, ["data.holes.invert=true"])
+    plain = composed("train", *embedded(root))
+    with pytest.raises(ValueError, match="the run has data.holes.folder=None"):
+        run_config.resumed(plain, {"holes": None}, ["data.holes.folder=/moved"])
+
+
+def test_an_experiment_chooses_holes_and_the_command_line_others(tmp_path):
+    """Experiments override the group; another choice on the command line leaves nothing behind."""
+    text = "# @package _global_\ndefaults:\n  - override /data: synthetic_photos\n"
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/holed.yaml").write_text(text + "  - override /holes: rectangle\n")
+    given = [f"hydra.searchpath=[file://{tmp_path}]", "experiment=holed"]
+    assert composed("train", *given, "data.holes.size=0.4").data.holes.size == 0.4
+    other = composed("train", *given, "holes=freeform").data.holes
+    assert set(other) == {"_target_", "makers"}
+    assert "holes" not in composed("train", *given, "~holes").data
+
+
 def preview(root, tmp_path, *overrides):
     out = tmp_path / "sheet.png"
     preview_data.preview(composed("preview", *overrides, f"out={out}"))
