@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data import hole_strokes
+from data import capsules, hole_strokes
 
 
 def filled(starts, ends, radii, height, width):
     arguments = [tf.constant(np.asarray(value), tf.float32) for value in (starts, ends, radii)]
-    return hole_strokes.fill_capsules(*arguments, height, width).numpy()[..., 0]
+    return capsules.fill(*arguments, height, width).numpy()[..., 0]
 
 
 def by_distance(starts, ends, radii, height, width):
@@ -63,15 +63,15 @@ def test_single_capsules():
 
 
 @pytest.fixture
-def capsules(monkeypatch):
-    """What a maker hands to `fill_capsules`, as arrays, one entry a hole."""
-    seen, fill = [], hole_strokes.fill_capsules
+def drawn(monkeypatch):
+    """What a maker hands to `capsules.fill`, as arrays, one entry a hole."""
+    seen, fill = [], capsules.fill
 
     def watched(starts, ends, radii, height, width):
         seen.append(tuple(np.asarray(value, np.float64) for value in (starts, ends, radii)))
         return fill(starts, ends, radii, height, width)
 
-    monkeypatch.setattr(hole_strokes, "fill_capsules", watched)
+    monkeypatch.setattr(capsules, "fill", watched)
     return seen
 
 
@@ -80,10 +80,10 @@ def draw(maker, count, height, width):
         maker(tf.constant([5, index]), height, width)
 
 
-def test_brush_strokes_are_chains_of_the_published_lengths(capsules):
+def test_brush_strokes_are_chains_of_the_published_lengths(drawn):
     draw(hole_strokes.BrushStrokes(), 40, 128, 128)  # half the reference size
     counts, lengths, radii = [], [], []
-    for starts, ends, radius in capsules:
+    for starts, ends, radius in drawn:
         assert starts.shape == (16, 8, 2)
         np.testing.assert_array_equal(starts[1:], ends[:-1])
         assert starts.min() >= 0 and ends.min() >= 0 and max(starts.max(), ends.max()) <= 127
@@ -98,10 +98,10 @@ def test_brush_strokes_are_chains_of_the_published_lengths(capsules):
     assert max(lengths) <= 40.001 and max(lengths) > 38
 
 
-def test_free_forms_zigzag_with_the_published_steps(capsules):
+def test_free_forms_zigzag_with_the_published_steps(drawn):
     draw(hole_strokes.FreeForm(), 60, 256, 256)
     strokes, counts, radii, lengths = [], [], [], []
-    for starts, ends, radius in capsules:
+    for starts, ends, radius in drawn:
         assert starts.shape == (11, 3, 2)
         used = radius > 0
         strokes.append(int(used.any(0).sum()))
