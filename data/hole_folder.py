@@ -81,9 +81,10 @@ class MaskFolder(holes.HoleMaker):
         log.info("%d masks, %.1f %% of their area missing", len(paths), 100 * missing)
         if missing > MUCH:
             log.warning(
-                "%.0f %% of the area of the masks below %s is missing. White means missing; if "
-                "here it means known, set data.holes.invert=%s",
-                100 * missing, self.folder, str(not self.invert).lower(),
+                "%.0f %% of the area of the masks below %s is missing: here %s means missing. If "
+                "it means known, set data.holes.invert=%s",
+                100 * missing, self.folder, "black" if self.invert else "white",
+                str(not self.invert).lower(),
             )  # fmt: skip
         return packed
 
