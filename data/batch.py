@@ -34,8 +34,11 @@ BATCH_KEYS = {
     "valid": KeyContract(("bool",), 1, "[B] evaluation only: False = padding of the last batch"),
 }
 
-# Before the last two ops (scaling and one-hot) a batch is still what the files held.
-UNFINISHED_IMAGE = KeyContract(("uint8",), 4, "[B,H,W,3] RGB in 0..255", 3)
+# Before the last ops (scaling, one-hot, masking) a batch is still what the files held.
+UNFINISHED_KEYS = {
+    "image": KeyContract(("uint8",), 4, "[B,H,W,3] RGB in 0..255", 3),
+    "hole": KeyContract(("uint8",), 4, "[B,H,W,1] 1 = missing, to be painted; 0 = known", 1),
+}
 
 
 def check_batch(batch, *, required=(), num_classes=None, finished=True):
@@ -46,7 +49,7 @@ def check_batch(batch, *, required=(), num_classes=None, finished=True):
         required: keys that must be there.
         num_classes: int, K. When given, `mask` has K channels and `label_map` holds no other id.
         finished: bool. False for a batch whose scaling and one-hot happen inside the train step:
-            `image` is uint8 then.
+            `image` and `hole` are uint8 then.
 
     Raises:
         KeyError: a required key is missing, or a key is not part of the contract.
@@ -87,7 +90,7 @@ def specs(shapes, *, finished=True):
 
 
 def _contract(key, finished):
-    return UNFINISHED_IMAGE if key == "image" and not finished else BATCH_KEYS[key]
+    return BATCH_KEYS[key] if finished else UNFINISHED_KEYS.get(key, BATCH_KEYS[key])
 
 
 def _check_type_and_shape(key, value, contract, num_classes):
@@ -122,6 +125,7 @@ def _check_values(batch, num_classes):
                 f"`image` must lie in [-1, 1]. Received: minimum={low:g}, maximum={high:g}. "
                 f"Scale 8-bit images with `image / 127.5 - 1`."
             )
+    _check_holes(concrete)
     labels = concrete.get("label_map")
     if labels is not None and num_classes is not None:
         ids = np.unique(labels)
@@ -131,6 +135,26 @@ def _check_values(batch, num_classes):
                 f"`label_map` must hold ids 0..{num_classes - 1} or {IGNORE_ID}. "
                 f"Received: {foreign.tolist()}."
             )
+
+
+def _check_holes(concrete):
+    hole, image, masked = (concrete.get(key) for key in ("hole", "image", "masked_image"))
+    if hole is None:
+        return
+    values = np.unique(hole)
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(
+            f"`hole` must hold 0 (known) and 1 (missing). Received: "
+            f"{values[:5].tolist()}{' ...' if values.size > 5 else ''}. Divide masks of 0 and 255 "
+            f"by 255"
+        )
+    if image is None or masked is None or image.dtype != np.float32:
+        return
+    if not np.array_equal(masked, image * (1 - hole)):
+        raise ValueError(
+            "`masked_image` must be image * (1 - hole). Received: other values. If known and "
+            "missing are exchanged: 1 means missing in `hole`"
+        )
 
 
 def _has_values(value):

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 SHUFFLE_KEY = 0x5EED
 AUGMENT_KEY = 0xA06
+HOLE_KEY = 0x401E0
+FIXED_HOLE_KEY = 0x401E1
 MAX_SEED = 2**31
 
 
@@ -57,6 +59,16 @@ def augmentation_seed(seed, epoch, index, place):
     """int64 [2] seed of the augmentation at a `place` of the list, for stateless ops."""
     key = tf.constant(seed + ((AUGMENT_KEY + place) << 32), tf.int64)
     return tf.stack([key, epoch * 2**32 + index])
+
+
+def hole_seed(seed, epoch, index):
+    """int64 [2] seed of the hole of a training example, for stateless ops."""
+    return tf.stack([tf.constant(seed + (HOLE_KEY << 32), tf.int64), epoch * 2**32 + index])
+
+
+def fixed_hole_seed(index):
+    """int64 [2] seed of the hole of an evaluation item: a function of its index alone."""
+    return tf.stack([tf.constant(FIXED_HOLE_KEY << 32, tf.int64), tf.cast(index, tf.int64)])
 
 
 def part_sizes(count, *, global_batch_size, replica_batch_size, worker, num_workers):

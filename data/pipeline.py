@@ -3,11 +3,10 @@
 import tensorflow as tf
 
 from data import (
-    batch,
     decoded_cache,
     decoding,
+    finishing,
     label_check,
-    label_maps,
     no_label_maps,
     order,
     single_files,
@@ -20,9 +19,9 @@ without_autograph = tf.autograph.experimental.do_not_convert
 class ImagePipeline:
     """Batches of photographs with label maps or classes; every pixel is a function of the settings.
 
-    Files are decoded and resized once and kept as uint8; augmenting, batching, scaling to [-1, 1]
-    and the one-hot `mask` follow for every batch. The order of training is a function of
-    (seed, epoch) and every augmentation of (seed, epoch, index), so a run can start at any batch.
+    Files are decoded and resized once and kept as uint8; augmenting, holes, batching, scaling to
+    [-1, 1] and the one-hot `mask` follow for every batch. The order of training is a function of
+    (seed, epoch), every augmentation and hole of (seed, epoch, index): runs start at any batch.
 
     Args:
         source: where the items are, such as PairedFolders.
@@ -34,7 +33,9 @@ class ImagePipeline:
         augmentations: {name: augmentation}, applied to training examples in this order, after
             which a centre crop brings what is larger to image_size. Default none.
         cache: CacheSettings. Default: automatic.
-        seed: int in 0..2^31-1, of order and augmentations. Default 0.
+        holes: hole maker such as holes.RandomRectangle: batches get "hole" (1 = missing) and
+            "masked_image". Evaluation holes depend on the index alone. Default None: no holes.
+        seed: int in 0..2^31-1, of order, augmentations and holes. Default 0.
 
     Raises:
         ValueError: a size or a seed that cannot be.
@@ -42,7 +43,7 @@ class ImagePipeline:
 
     def __init__(
         self, source, image_size, *, labels=None, root=None, resize=None, augmentations=None,
-        cache=None, seed=0,
+        cache=None, holes=None, seed=0,
     ):  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
@@ -51,6 +52,7 @@ class ImagePipeline:
         self.resize = resize or transforms.Resize()
         self.augmentations = dict(augmentations or {})
         self.cache = cache or decoded_cache.CacheSettings()
+        self.holes = holes
         self.seed = order.checked_seed(seed)
         self.load_size = self.resize.load_size or self.image_size
         if any(a < b for a, b in zip(self.load_size, self.image_size, strict=True)):
@@ -85,15 +87,9 @@ class ImagePipeline:
 
     def spec(self, *, labelled):
         """`element_spec` of data with classes or without, known before a look at the files."""
-        height, width = self.image_size
-        shapes = {"image": [height, width, 3]}
-        if self.labels.has_maps:
-            shapes["label_map"] = [height, width]
-            if not self.labels.mask_in_step:
-                shapes["mask"] = [height, width, self.num_classes]
-        if labelled:
-            shapes["label"] = []
-        return batch.specs(shapes, finished=not self.labels.mask_in_step)
+        return finishing.spec(
+            self.image_size, self.labels, labelled=labelled, with_holes=self.holes is not None
+        )
 
     def num_examples(self, split):
         return self.source.count(split)
@@ -106,6 +102,8 @@ class ImagePipeline:
         """
         for split in self.source.splits:  # Missing folders and orphans, whatever `check` says.
             self.source.records(split)
+        if self.holes is not None:
+            self.holes.fixed(tf.constant(0, tf.int64), *self.image_size)
         if self.labels.sample_size == 0:
             return None
         return label_check.check_source(
@@ -191,17 +189,8 @@ class ImagePipeline:
         return [names[place] for place in places], self.finish(stacked)
 
     def finish(self, examples):
-        """Scaling to [-1, 1] and the one-hot mask, for batches that still lack them.
-
-        With `labels.mask_in_step` the train step applies this; on finished batches it changes
-        nothing.
-        """
-        finished = dict(examples)
-        if "image" in examples and examples["image"].dtype == tf.uint8:
-            finished["image"] = transforms.to_unit_range(examples["image"])
-        if "label_map" in examples and "mask" not in examples:
-            finished["mask"] = label_maps.one_hot_mask(examples["label_map"], self.num_classes)
-        return finished
+        """As `finishing.finish`; with `labels.mask_in_step` the train step applies this."""
+        return finishing.finish(examples, self.num_classes)
 
     def batch_names(self, batch_index, global_batch_size):
         """Names of the items of a global training batch, in order."""
@@ -224,14 +213,25 @@ class ImagePipeline:
         return single_files.read_image(path, self.resize, self.load_size, self.image_size)
 
     def _evaluation_item(self, split):
-        """A function of an index: one item, centre-cropped."""
+        """A function of an index: one item, centre-cropped, with its hole."""
         store = self._store(split)
-        return lambda index: transforms.center_crop(store.read(index), self.image_size)
+
+        def item(index):
+            example = transforms.center_crop(store.read(index), self.image_size)
+            if self.holes is None:
+                return example
+            return example | {"hole": self.holes.fixed(index, *self.image_size)}
+
+        return item
 
     def _augment(self, example, epoch, index):
         for place, augment in enumerate(self.augmentations.values()):
             example = augment(example, order.augmentation_seed(self.seed, epoch, index, place))
-        return transforms.center_crop(example, self.image_size)
+        example = transforms.center_crop(example, self.image_size)
+        if self.holes is None:
+            return example
+        seed = order.hole_seed(self.seed, epoch, index)
+        return example | {"hole": self.holes(seed, *self.image_size)}
 
     def _batches(self, dataset, batch_size):
         dataset = dataset.batch(batch_size, drop_remainder=True)

@@ -165,7 +165,7 @@ class HashedSplits:
         for split, members in assigned.items():
             if not members:
                 raise ValueError(
-                    f"Split '{split}' is empty: {len(stems)} pairs in {len(groups)} groups leave "
+                    f"Split '{split}' is empty: {len(stems)} items in {len(groups)} groups leave "
                     f"nothing for it. Received: fractions={self.fractions} (root={root}). Change "
                     f"data.source.splits.fractions or data.source.splits.seed"
                 )

@@ -41,14 +41,17 @@ class SyntheticFacades(sources.PairedFolders):
     From then on it is `PairedFolders` of its root with splits by folder; the style is the class
     of the image. Writing 1,000 pairs of 128 px takes about 6 s on two cores.
 
-    Args: as `ensure_written`.
+    Args: as `ensure_written`, and
+        class_folders: bool. False: images have no class. Default True.
+
     Raises: as `ensure_written`, at the first look at the files.
     """
 
     def __init__(
-        self, root, *, image_size=128, train_count=800, validation_count=40, seed=0, processes=None
-    ):
-        super().__init__(root, class_folders=True)
+        self, root, *, image_size=128, train_count=800, validation_count=40, seed=0, processes=None,
+        class_folders=True,
+    ):  # fmt: skip
+        super().__init__(root, class_folders=class_folders)
         self.image_size = image_size
         self.train_count = train_count
         self.validation_count = validation_count

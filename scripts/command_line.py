@@ -86,8 +86,8 @@ def with_command(arguments: list[str], commands: tuple[str, ...], example: str) 
     if first.startswith("-") or any(text.startswith("command=") for text in arguments):
         return arguments
     raise ValueError(
-        f"Expected a command, {' or '.join(commands)}, as the first word. Received: {first!r}. "
-        f"For example: {example}"
+        f"Expected a command, {', '.join(commands[:-1])} or {commands[-1]}, as the first word. "
+        f"Received: {first!r}. For example: {example}"
     )
 
 
@@ -183,7 +183,9 @@ def _unknown_key(full: str) -> str:
     parent = full.rpartition(".")[0]
     known = set()
     for file in run_config.CONFIGS.rglob("*.yaml"):
-        group = ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
+        package = re.match(r"# @package (\S+)", file.read_text())
+        group = package[1] if package else ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
+        group = "" if group == "_global_" else group
         known |= {f"{group}.{k}".strip(".") for k in _leaves(OmegaConf.load(file))}
     if full in known:
         return (

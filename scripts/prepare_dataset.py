@@ -1,4 +1,4 @@
-"""Brings label maps into the form that trains fastest, and checks data sets before training."""
+"""Brings label maps into the form that trains fastest; checks and shows data before training."""
 
 import re
 import sys
@@ -8,9 +8,9 @@ import hydra
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import command_line
+from scripts import command_line, preview_data
 
-COMMANDS = ("convert", "check")
+COMMANDS = ("convert", "check", "preview")
 CONFIG_FILE = "data_config.yaml"
 PREVIEW_FILE = "preview.png"
 PREVIEW_SIDE = 192
@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
     actions = {"convert": convert, "check": check}
     if config["command"] not in actions:
         raise ValueError(
-            f"Expected command={' or '.join(COMMANDS)}. Received: command={config['command']!r}"
+            f"Expected command={' or '.join(actions)}. Received: command={config['command']!r}"
         )
     command_line.load_tensorflow()
     try:
@@ -227,7 +227,8 @@ def print_config(text: str, path: str = "these lines") -> None:
 
 def start() -> None:
     sys.argv[1:] = with_command(sys.argv[1:])
-    main()
+    # The preview is composed of the groups of train.py, unlike the others.
+    (preview_data.main if "command=preview" in sys.argv else main)()
 
 
 if __name__ == "__main__":

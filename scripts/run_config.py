@@ -17,6 +17,7 @@ KERAS = ("keras.initializers.", "keras.layers.", "keras.optimizers.", "keras.reg
 NETWORKS = ("generator", "discriminator", "image_classifier")
 RESUMABLE = (
     "data.root",
+    "data.holes.folder",
     "devices.device",
     "devices.logical_cpus",
     "devices.strategy",
@@ -128,7 +129,7 @@ def root_keys(config_name: str) -> set[str]:
     for entry in root.get("defaults", []):
         if isinstance(entry, DictConfig):
             keys |= {str(key).split()[-1] for key in entry if not str(key).startswith("override")}
-    return keys - {"experiment", "attention", "debug"}
+    return keys - {"experiment", "attention", "holes", "debug"}
 
 
 def load(path: Path) -> DictConfig:
@@ -175,11 +176,13 @@ def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfi
     refused = []
     for override in OverridesParser.create().parse_overrides(overrides):
         key, text = override.key_or_group, override.input_line
+        parent = key.rpartition(".")[0]
+        has_parent = not parent or OmegaConf.select(saved, parent) is not None
         value = None if override.is_delete() else override.value()
         if key in choices:
             if _text(choices[key]) != _text(value):
                 refused.append(f"{text} (the run has {key}={_text(choices[key])})")
-        elif any(key == name or key.startswith(f"{name}.") for name in RESUMABLE):
+        elif has_parent and any(key == n or key.startswith(f"{n}.") for n in RESUMABLE):
             OmegaConf.update(config, key, value)
         elif override.is_delete():
             if OmegaConf.select(saved, key) is not None:

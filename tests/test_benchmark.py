@@ -195,9 +195,9 @@ def test_the_first_word_is_a_command():
     for passed_on in (["--help"], ["seed=1", "command=data"]):
         assert benchmark.with_command(passed_on) == passed_on
     for wrong in ([], ["steps"], ["seed=1"]):
-        with pytest.raises(ValueError, match="Expected a command, step or data"):
+        with pytest.raises(ValueError, match="Expected a command, step, data or attention"):
             benchmark.with_command(wrong)
-    assert "Expected a command, step or data" in error_of("train")
+    assert "Expected a command, step, data or attention" in error_of("train")
     assert "Expected command=step or data or attention. Received: command='x'" in error_of(
         "command=x"
     )

@@ -203,7 +203,7 @@ def test_hashed_settings(settings, message):
 
 
 def test_hashed_splits_complain():
-    with pytest.raises(ValueError, match="Split 'validation' is empty: 2 pairs in 1 groups"):
+    with pytest.raises(ValueError, match="Split 'validation' is empty: 2 items in 1 groups"):
         splits.HashedSplits({"validation": 1e-6}, "^.").assign(["a1", "a2"], "")
     with pytest.raises(ValueError, match="must match every name.*name='abc'"):
         splits.HashedSplits(group_pattern=r"\d+").group_of("abc")

@@ -101,7 +101,7 @@ def test_the_first_word_is_the_command():
     for passed_on in (["--help"], ["root=x", "command=check"]):
         assert prepare_dataset.with_command(passed_on) == passed_on
     for wrong in ([], ["chek", "root=x"], ["root=x"]):
-        with pytest.raises(ValueError, match="Expected a command, convert or check, as the first"):
+        with pytest.raises(ValueError, match="Expected a command, convert, check or preview"):
             prepare_dataset.with_command(wrong)
 
 
