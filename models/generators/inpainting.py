@@ -109,7 +109,7 @@ class InpaintingGenerator(keras.Model):
         self.coarse = self._chain("coarse", *encoder(2, 4), *DILATED, *DECODER, image=True)
         self.branch_a = self._chain("branch_a", *encoder(*branch_a), *DILATED)
         self.branch_b = self._chain("branch_b", *encoder(*branch_b), linear_end=True)
-        self.attend = None if attention is None else residual.fresh_copy(attention, "attention")
+        self.attention_layer = None if attention is None else residual.fresh_copy(attention, "attention")
         self.after_attention = self._chain("after_attention", *AFTER_ATTENTION)
         self.decoder = self._chain("decoder", *DECODER, image=True)
 
@@ -147,8 +147,8 @@ class InpaintingGenerator(keras.Model):
         refined = image + (extra if self.hole_in_refinement else 0)
         joined = _build(self.branch_a, refined)
         channels = _build(self.branch_b, refined)
-        if self.attend is not None:
-            self.attend.build((None, None, None, channels))
+        if self.attention_layer is not None:
+            self.attention_layer.build((None, None, None, channels))
         joined += _build(self.after_attention, channels)
         _build(self.decoder, joined)
         self.built = True
@@ -162,7 +162,7 @@ class InpaintingGenerator(keras.Model):
         if self.hole_in_refinement:
             pasted = ops.concatenate([pasted, *extra], axis=-1)
         a, b = _run(self.branch_a, pasted), _run(self.branch_b, pasted)
-        b, extras = block_attention.attend(self.attend, b, inputs, training)
+        b, extras = block_attention.attend(self.attention_layer, b, inputs, training)
         b = _run(self.after_attention, keras.activations.get(self.activation)(b))
         refined = self._image(self.decoder, ops.concatenate([a, b], axis=-1))
         image = refined * hole + known
