@@ -11,19 +11,23 @@ import keras
 import numpy as np
 
 from models import style_encoder
-from models.discriminators import patch, projection
-from models.generators import class_conditional, semantic, style_guided
+from models.discriminators import inpainting as inpainting_critics
+from models.discriminators import patch, projection, sn_patch
+from models.generators import class_conditional, inpainting, semantic, style_guided
 from models.layers import (
     attentive_normalization,
     batch_normalization,
     class_embedding,
+    contextual_attention,
     down_block,
+    gated_convolution,
     modulation,
     pixel_normalization,
     residual,
     self_attention,
     spectral_normalization,
     statistics,
+    strided_critics,
 )
 
 BATCH = 4
@@ -119,6 +123,18 @@ class Seeds:
         return rng.integers(-(2**31), 2**31, (batch, *self.shape)).astype("int32")
 
 
+@dataclasses.dataclass(frozen=True)
+class Hole(Normal):
+    """A rectangle of ones in zeros for each image; shape (H, W, 1)."""
+
+    def sample(self, rng, batch):
+        holes = np.zeros((batch, *self.shape), "float32")
+        for hole in holes:
+            top, left = (rng.integers(0, side - 2) for side in self.shape[:2])
+            hole[top : top + self.shape[0] // 2, left : left + self.shape[1] // 2] = 1
+        return holes
+
+
 def attentive_norm(**kwargs):
     return attentive_normalization.AttentiveNormalization(3, temperature=0.7, **kwargs)
 
@@ -149,6 +165,100 @@ LABEL, LABELS = Ids(7), {"label": Ids(7), "noise": Normal((6,))}
 SQUARE = {"image": ((16, 16, 3), FLOAT)}
 JUDGED = {"label": Ids(7), "image": Normal((16, 12, 3))}
 SCORES = {"logits": [((1,), FLOAT)], "features": [[(8, 6, 4), (4, 3, 6), (4, 3, 6)]]}
+
+# Inpainting: layers, generators, critics.
+HOLED = {"masked_image": Normal((16, 24, 3)), "hole": Hole((16, 24, 1))}
+PAINTED = {key: ((16, 24, 3), FLOAT) for key in ("image", "coarse", "refined")}
+REVIEWED = {"image": Normal((16, 24, 3)), "hole": Hole((16, 24, 1))}
+WHOLE = [(8, 12, 4), (4, 6, 5)]
+INPAINTING = [
+    Case(
+        "GatedConvolution",
+        lambda: gated_convolution.GatedConvolution(3, 5, strides=2),
+        (X,),
+        (2, 3, 3),
+        training_argument=False,
+    ),
+    Case(
+        "GatedConvolution-dilated",
+        lambda: gated_convolution.GatedConvolution(3, dilation_rate=2, activation=None),
+        (X,),
+        (4, 6, 3),
+        training_argument=False,
+    ),
+    Case(
+        "ContextualAttention",
+        contextual_attention.ContextualAttention,
+        (Normal((8, 6, 5)), Hole((16, 24, 1))),
+        (8, 6, 5),
+        training_argument=False,
+    ),
+    Case(
+        "ContextualAttention-cosine",
+        lambda: contextual_attention.ContextualAttention(
+            2, rate=1, softmax_scale=3.0, fuse=False, rectify=False, normalize_queries=True
+        ),
+        (X, Hole((4, 6, 1))),
+        (4, 6, 5),
+        training_argument=False,
+    ),
+    Case(
+        "StridedConvolutions",
+        lambda: strided_critics.StridedConvolutions((4, 5)),
+        (Normal((16, 24, 3)),),
+        WHOLE,
+    ),
+    Case(
+        "WholeCritic",
+        lambda: strided_critics.WholeCritic((4, 5), spectral_norm=True),
+        (Normal((16, 24, 3)),),
+        {"score": ((1,), FLOAT), "features": WHOLE},
+    ),
+    Case(
+        "HoleCritic",
+        lambda: strided_critics.HoleCritic((4, 5), spectral_norm=True),
+        tuple(REVIEWED.values()),
+        {"score": ((1,), FLOAT), "features": WHOLE},
+    ),
+    Case("InpaintingGenerator", lambda: inpainting.InpaintingGenerator(2), HOLED, PAINTED),
+    Case(
+        "InpaintingGenerator-attentive-norm",
+        lambda: inpainting.InpaintingGenerator(2, attention=attentive_norm(affine=False)),
+        {**HOLED, "seed": Seeds()},
+        {**PAINTED, "layout": ((4, 6, 3), FLOAT)},
+    ),
+    Case(
+        "InpaintingGenerator-gated",
+        lambda: inpainting.InpaintingGenerator(
+            2,
+            attention=contextual_attention.ContextualAttention(),
+            gated=True,
+            image_activation="tanh",
+            hole_in_refinement=False,
+            narrow_refinement=True,
+        ),
+        HOLED,
+        PAINTED,
+    ),
+    Case(
+        "GlobalLocalCritics",
+        lambda: inpainting_critics.GlobalLocalCritics((4, 5), local_channels=(3,)),
+        REVIEWED,
+        {"logits": [((1,), FLOAT)] * 2, "features": [WHOLE, [(4, 6, 3)]]},
+    ),
+    Case(
+        "GlobalPatchCritics",
+        lambda: inpainting_critics.GlobalPatchCritics((4, 5), patch_channels=(3,)),
+        REVIEWED,
+        {"logits": [((1,), FLOAT)] * 2, "features": [WHOLE, [(8, 12, 3)]]},
+    ),
+    Case(
+        "SNPatchDiscriminator",
+        lambda: sn_patch.SNPatchDiscriminator((4, 5)),
+        REVIEWED,
+        {"logits": [((4, 6, 5), FLOAT)], "features": [[(8, 12, 4)]]},
+    ),
+]
 
 CASES = [
     Case(
@@ -344,4 +454,5 @@ CASES = [
             ],
         },
     ),
+    *INPAINTING,
 ]

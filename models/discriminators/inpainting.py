@@ -2,116 +2,11 @@
 
 import keras
 import tensorflow as tf
-from keras import ops
 
-from models.layers import spectral_normalization, strided_convolutions
+from models.layers import strided_critics
 
 CHANNELS = (64, 128, 256, 512, 256, 128)
 PATCH_CHANNELS = (64, 128, 256, 512)
-
-
-@keras.saving.register_keras_serializable(package="tessera")
-class WholeCritic(keras.layers.Layer):
-    """One score of a whole image of fixed size: strided convolutions, flatten, dense 1.
-
-    Args:
-        channels: sequence of int, of each convolution 5/2.
-        spectral_norm: bool, on every layer, default False.
-
-    Call arguments:
-        image: float [B, H, W, C].
-        training: bool.
-
-    Returns:
-        dict of "score": float32 [B, 1], and "features": list of the activations of each
-        convolution in the compute dtype.
-    """
-
-    def __init__(self, channels, *, spectral_norm=False, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = tuple(channels)
-        self.spectral_norm = spectral_norm
-        self.trunk = strided_convolutions.StridedConvolutions(
-            self.channels, spectral_norm=spectral_norm, name="trunk"
-        )
-        dense = spectral_normalization.SpectralDense if spectral_norm else keras.layers.Dense
-        self.score = dense(1, dtype="float32", name="score")  # a sum too large for 16 bits
-
-    def build(self, image_shape):
-        self.trunk.build(image_shape)
-        stride = 2 ** len(self.channels)
-        height, width = (-(-side // stride) for side in image_shape[1:3])
-        self.flat = height * width * self.channels[-1]
-        self.score.build((None, self.flat))
-        self.built = True
-
-    def call(self, image, training=False):
-        features = self.trunk(image, training=training)
-        flat = ops.reshape(ops.cast(features[-1], "float32"), (-1, self.flat))
-        score = self.score(flat, training=training) if self.spectral_norm else self.score(flat)
-        return {"score": score, "features": features}
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "spectral_norm": self.spectral_norm,
-        }
-
-
-@keras.saving.register_keras_serializable(package="tessera")
-class HoleCritic(keras.layers.Layer):
-    """One score of a hole of any shape: the mean over the hole of the scores of patches.
-
-        D = conv5/2 1 of strided convolutions;  M = hole, max-pooled as often as D was halved
-        score = sum D M / sum M        (0 without a hole)
-
-    Args:
-        channels: sequence of int, of each convolution 5/2 but the last.
-        spectral_norm: bool, on every convolution, default False.
-
-    Call arguments:
-        image: float [B, H, W, C].
-        hole: float [B, H, W, 1], 1 = painted.
-        training: bool.
-
-    Returns:
-        dict of "score": float32 [B, 1], and "features": list of the activations of each
-        convolution but the last.
-    """
-
-    def __init__(self, channels, *, spectral_norm=False, **kwargs):
-        super().__init__(**kwargs)
-        self.channels = tuple(channels)
-        self.spectral_norm = spectral_norm
-        self.trunk = strided_convolutions.StridedConvolutions(
-            self.channels, spectral_norm=spectral_norm, name="trunk"
-        )
-        conv = spectral_normalization.SpectralConv2D if spectral_norm else keras.layers.Conv2D
-        self.last = conv(1, 5, strides=2, padding="same", name="last")
-
-    def build(self, image_shape, hole_shape=None):
-        self.trunk.build(image_shape)
-        self.last.build((None, None, None, self.channels[-1]))
-        self.built = True
-
-    def call(self, image, hole, training=False):
-        features = self.trunk(image, training=training)
-        last = features[-1]
-        scores = self.last(last, training=training) if self.spectral_norm else self.last(last)
-        pooled = tf.cast(hole, tf.float32)
-        for _ in range(len(self.channels) + 1):
-            pooled = tf.nn.max_pool2d(pooled, 2, 2, "SAME")
-        total = ops.sum(ops.cast(scores, "float32") * pooled, axis=(1, 2))
-        return {"score": total / ops.maximum(ops.sum(pooled, axis=(1, 2)), 1.0),
-                "features": features}  # fmt: skip
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "spectral_norm": self.spectral_norm,
-        }
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -165,8 +60,10 @@ class GlobalLocalCritics(keras.Model):
         self.local_channels = None if local_channels is None else tuple(local_channels)
         self.local_size = None if local_size is None else tuple(local_size)
         self.spectral_norm = spectral_norm
-        self.whole = WholeCritic(self.channels, spectral_norm=spectral_norm, name="global")
-        self.local = WholeCritic(
+        self.whole = strided_critics.WholeCritic(
+            self.channels, spectral_norm=spectral_norm, name="global"
+        )
+        self.local = strided_critics.WholeCritic(
             self.local_channels or self.channels, spectral_norm=spectral_norm, name="local"
         )
 
@@ -226,8 +123,12 @@ class GlobalPatchCritics(keras.Model):
         self.channels = tuple(channels)
         self.patch_channels = tuple(patch_channels)
         self.spectral_norm = spectral_norm
-        self.whole = WholeCritic(self.channels, spectral_norm=spectral_norm, name="global")
-        self.patch = HoleCritic(self.patch_channels, spectral_norm=spectral_norm, name="patch")
+        self.whole = strided_critics.WholeCritic(
+            self.channels, spectral_norm=spectral_norm, name="global"
+        )
+        self.patch = strided_critics.HoleCritic(
+            self.patch_channels, spectral_norm=spectral_norm, name="patch"
+        )
 
     def build(self, input_shape):
         self.whole.build(input_shape["image"])

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.layers import strided_convolutions
+from models.layers import strided_critics
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -40,7 +40,7 @@ class SNPatchDiscriminator(keras.Model):
         super().__init__(**kwargs)
         self.channels = tuple(channels)
         self.spectral_norm = spectral_norm
-        self.trunk = strided_convolutions.StridedConvolutions(
+        self.trunk = strided_critics.StridedConvolutions(
             self.channels, spectral_norm=spectral_norm, name="trunk"
         )
 

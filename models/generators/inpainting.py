@@ -52,7 +52,7 @@ class InpaintingGenerator(keras.Model):
             DeepFill v2's "48 channels" are width 24.
         activation: str, Keras activation of all convolutions but those of the images, default
             "elu".
-        output: "clip" (default) or "tanh", how images come into [-1, 1].
+        image_activation: "clip" (default) or "tanh", how images come into [-1, 1].
         hole_in_refinement: bool, whether the refinement also sees the two channels 1 and hole,
             default True; DeepFill v2: False.
         narrow_refinement: bool, fewer channels in the refinement's strided convolutions (1 and 2 in
@@ -69,8 +69,8 @@ class InpaintingGenerator(keras.Model):
         normalisation also "layout" [B, H/4, W/4, entities].
 
     Raises:
-        ValueError: an unknown output; width below 2; in the call, sides that are not multiples
-            of 8.
+        ValueError: an unknown image_activation; width below 2; in the call, sides that are not
+            multiples of 8.
 
     Source: Yu et al., arXiv 1801.07892 and 1806.03589, JiahuiYu/generative_inpainting,
     inpaint_model.py; with attentive normalisation: Wang et al., arXiv 2004.03828,
@@ -86,30 +86,32 @@ class InpaintingGenerator(keras.Model):
         attention=None,
         gated=False,
         activation="elu",
-        output="clip",
+        image_activation="clip",
         hole_in_refinement=True,
         narrow_refinement=False,
         **kwargs,
     ):
         # Inputs stay float32 at any precision: known pixels must come out as they came in.
         super().__init__(autocast=False, **kwargs)
-        if output not in ("clip", "tanh") or width < 2:
+        if image_activation not in ("clip", "tanh") or width < 2:
             raise ValueError(
-                'Expected output "clip" or "tanh", and a width of at least 2. Received: '
-                f"output={output}, width={width}."
+                'Expected image_activation "clip" or "tanh", and a width of at least 2. Received: '
+                f"image_activation={image_activation}, width={width}."
             )
         self.width = width
         residual.keep_template(self, "attention", attention)
         self.gated = gated
         self.activation = activation
-        self.output = output
+        self.image_activation = image_activation
         self.hole_in_refinement = hole_in_refinement
         self.narrow_refinement = narrow_refinement
         branch_a, branch_b = ((1, 2), (1, 4)) if narrow_refinement else ((2, 4), (2, 4))
         self.coarse = self._chain("coarse", *encoder(2, 4), *DILATED, *DECODER, image=True)
         self.branch_a = self._chain("branch_a", *encoder(*branch_a), *DILATED)
         self.branch_b = self._chain("branch_b", *encoder(*branch_b), linear_end=True)
-        self.attention_layer = None if attention is None else residual.fresh_copy(attention, "attention")
+        self.attention_layer = (
+            None if attention is None else residual.fresh_copy(attention, "attention")
+        )
         self.after_attention = self._chain("after_attention", *AFTER_ATTENTION)
         self.decoder = self._chain("decoder", *DECODER, image=True)
 
@@ -170,7 +172,7 @@ class InpaintingGenerator(keras.Model):
 
     def _image(self, layers, x):
         x = ops.cast(_run(layers, x), "float32")
-        return ops.tanh(x) if self.output == "tanh" else ops.clip(x, -1.0, 1.0)
+        return ops.tanh(x) if self.image_activation == "tanh" else ops.clip(x, -1.0, 1.0)
 
     def get_config(self):
         return {
@@ -179,7 +181,7 @@ class InpaintingGenerator(keras.Model):
             "attention": keras.saving.serialize_keras_object(self.attention),
             "gated": self.gated,
             "activation": self.activation,
-            "output": self.output,
+            "image_activation": self.image_activation,
             "hole_in_refinement": self.hole_in_refinement,
             "narrow_refinement": self.narrow_refinement,
         }
