@@ -80,19 +80,24 @@ class ContextualAttention(keras.layers.Layer):
 
     def call(self, x, hole):
         x = ops.relu(x) if self.rectify else x
-        rows, columns = self._grid(x.shape, hole.shape)
-        sampled = x[:, :: self.rate, :: self.rate]
-        patches = _unfold(sampled, self.patch_size, 1, (self.patch_size - 1) // 2)
-        keys = patches * _inverse_norm(patches)
-        scores = tf.matmul(keys if self.normalize_queries else patches, keys, transpose_b=True)
-        scores = tf.cast(scores, tf.float32)
-        if self.fuse:
-            scores = _fuse(scores, rows, columns)
-        known = self._known_patches(hole, rows, columns)
+        grid = self._grid(x.shape, hole.shape)
+        known = self._known_patches(hole, *grid)
+        scores = self._scores(tf.cast(x[:, :: self.rate, :: self.rate], tf.float32), grid)
         weights = tf.nn.softmax(self.softmax_scale * scores + (1.0 - known) * EXCLUDED) * known
-        pieces = _unfold(x, 2 * self.rate, self.rate, self.rate // 2)
-        mixed = tf.matmul(tf.cast(weights, self.compute_dtype), pieces)
-        return _overlap_mean(mixed, rows, columns, self.rate)
+        return _paste(x, weights, grid, self.rate)
+
+    def _scores(self, sampled, grid):
+        """float32 [B, P, P]; patches are compared by the products of their positions."""
+        flat = tf.reshape(sampled, (-1, grid[0] * grid[1], sampled.shape[-1]))
+        first = -((self.patch_size - 1) // 2)
+        scores = tf.matmul(flat, flat, transpose_b=True)
+        scores = _diagonal_sums(scores, grid, range(first, first + self.patch_size))
+        # 1 / |patch|, with a finite gradient where a patch is all zero.
+        inverse = tf.math.rsqrt(tf.maximum(tf.linalg.diag_part(scores), 1e-8))
+        scores *= inverse[:, None, :]
+        if self.normalize_queries:
+            scores *= inverse[:, :, None]
+        return _diagonal_sums(scores, grid, (-1, 0, 1)) if self.fuse else scores
 
     def _grid(self, x_shape, hole_shape):
         grid = [size // self.rate for size in x_shape[1:3]]
@@ -124,60 +129,67 @@ class ContextualAttention(keras.layers.Layer):
         }
 
 
-def _unfold(x, size, stride, before):
-    """[B, H, W, C] -> [B, H W / stride^2, size^2 C]: zero-padded patches, row by row.
+def _diagonal_sums(scores, grid, steps):
+    """Sums score(p + d, q + d) over the displacements d of steps x steps; 0 beyond the border.
 
-    Slices, because the gradient of `tf.image.extract_patches` builds a large sparse matrix.
+    Such a displacement is a shift of the scores as one row of P^2 numbers. Slices of a
+    [B, H, W, H, W] tensor do the same at a third of the speed.
+
+    Args:
+        scores: float32 [B, P, P], positions of the grid row by row.
+        grid: (rows, columns).
+        steps: ints.
     """
-    height, width, channels = x.shape[1:]
-    rows, columns = height // stride, width // stride
-    padding = (before, size - stride - before)
-    padded = tf.pad(x, ((0, 0), padding, padding, (0, 0)))
-    parts = [
-        padded[:, i : i + stride * rows : stride, j : j + stride * columns : stride][
-            :, :rows, :columns
-        ]
-        for i in range(size)
-        for j in range(size)
-    ]
-    return tf.reshape(tf.concat(parts, axis=-1), (-1, rows * columns, size**2 * channels))
-
-
-def _inverse_norm(patches):
-    """1 / |patch| [B, P, 1], with a finite gradient where a patch is all zero."""
-    square = tf.reduce_sum(tf.square(tf.cast(patches, tf.float32)), axis=-1, keepdims=True)
-    return tf.cast(tf.math.rsqrt(tf.maximum(square, 1e-8)), patches.dtype)
-
-
-def _fuse(scores, rows, columns):
-    """Sums the scores of (p, q) and of the pairs one step further in the same direction."""
-    scores = tf.reshape(scores, (-1, rows, columns, rows, columns))
-    for along, size in ((2, columns), (1, rows)):
-        padding = [[0, 0]] * 5
-        padding[along] = padding[along + 2] = [1, 1]
-        padded = tf.pad(scores, padding)
+    positions = grid[0] * grid[1]
+    index = np.arange(positions)
+    for stride, place, size in (
+        (1, index % grid[1], grid[1]),
+        (grid[1], index // grid[1], grid[0]),
+    ):
         shifted = []
-        for step in range(3):
-            index = [slice(None)] * 5
-            index[along] = index[along + 2] = slice(step, step + size)
-            shifted.append(padded[tuple(index)])
-        scores = tf.add_n(shifted)
-    return tf.reshape(scores, (-1, rows * columns, rows * columns))
+        for step in steps:
+            # Zero what would come in from another row, or has no place to go to.
+            stays = ((place >= step) & (place < size + step)).astype("float32")
+            kept = scores if step == 0 else scores * (stays[:, None] * tf.constant(stays)[None, :])
+            flat = tf.reshape(kept, (-1, positions**2))
+            by = step * stride * (positions + 1)
+            if by > 0:
+                flat = tf.pad(flat[:, by:], ((0, 0), (0, by)))
+            elif by < 0:
+                flat = tf.pad(flat[:, :by], ((0, 0), (-by, 0)))
+            shifted.append(flat)
+        scores = tf.reshape(tf.add_n(shifted), (-1, positions, positions))
+    return scores
 
 
-def _overlap_mean(pieces, rows, columns, rate):
-    """[B, P, (2 rate)^2 C] -> [B, rate rows, rate columns, C]: mean of the overlapping pieces."""
-    channels = pieces.shape[-1] // (2 * rate) ** 2
-    height, width = rate * rows, rate * columns
-    # A piece is 2 x 2 blocks of side `rate`, and blocks of neighbours at equal place never overlap.
-    blocks = tf.reshape(pieces, (-1, rows, columns, 2, rate, 2, rate, channels))
-    layers, counts = [], np.zeros((height + rate, width + rate, 1))
-    for a in (0, 1):
-        for b in (0, 1):
-            layer = tf.transpose(blocks[:, :, :, a, :, b], (0, 1, 3, 2, 4, 5))
-            layer = tf.reshape(layer, (-1, height, width, channels))
-            padding = ((a * rate, (1 - a) * rate), (b * rate, (1 - b) * rate))
-            layers.append(tf.pad(layer, ((0, 0), *padding, (0, 0))))
-            counts[a * rate : a * rate + height, b * rate : b * rate + width] += 1.0
-    crop = (slice(rate // 2, rate // 2 + height), slice(rate // 2, rate // 2 + width))
-    return tf.add_n(layers)[(slice(None), *crop)] / tf.constant(counts[crop], pieces.dtype)
+def _paste(x, weights, grid, rate):
+    """The mean of overlapping patches of side 2 * rate, each mixed by its weights; as x.
+
+    A patch consists of 2 x 2 cells, so mixing patches and laying them over each other is mixing
+    cells, by the sum of the weights of the patches that share two cells: a quarter of the work.
+    """
+    rows, columns = grid[0] + 1, grid[1] + 1
+    padding = ((rate // 2, rate - rate // 2),) * 2
+    cells = tf.pad(x, ((0, 0), *padding, (0, 0)))
+    cells = tf.reshape(cells, (-1, rows, rate, columns, rate, x.shape[-1]))
+    cells = tf.transpose(cells, (0, 1, 3, 2, 4, 5))
+    cells = tf.reshape(cells, (-1, rows * columns, rate**2 * x.shape[-1]))
+    weights = tf.reshape(weights, (-1, *grid, *grid))
+    weights = tf.pad(weights, ((0, 0), *((0, 1),) * 4))
+    weights = tf.reshape(weights, (-1, rows * columns, rows * columns))
+    weights = _diagonal_sums(weights, (rows, columns), (-1, 0))
+    mixed = tf.matmul(tf.cast(weights, x.dtype), cells)
+    mixed = tf.reshape(mixed, (-1, rows, columns, rate, rate, x.shape[-1]))
+    mixed = tf.transpose(mixed, (0, 1, 3, 2, 4, 5))
+    mixed = tf.reshape(mixed, (-1, rows * rate, columns * rate, x.shape[-1]))
+    start = rate // 2
+    mixed = mixed[:, start : start + x.shape[1], start : start + x.shape[2]]
+    counts = [_patches_over(size, rate) for size in x.shape[1:3]]
+    return mixed / tf.constant(counts[0][:, None, None] * counts[1][:, None], x.dtype)
+
+
+def _patches_over(size, rate):
+    """How many patches of side 2 * rate lie over each of `size` rows."""
+    canvas = np.full(size + rate, 2.0)
+    canvas[:rate] = canvas[-rate:] = 1.0
+    return canvas[rate // 2 : rate // 2 + size]
