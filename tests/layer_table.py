@@ -220,7 +220,6 @@ INPAINTING = [
         tuple(REVIEWED.values()),
         {"score": ((1,), FLOAT), "features": WHOLE},
     ),
-    Case("InpaintingGenerator", lambda: inpainting.InpaintingGenerator(2), HOLED, PAINTED),
     Case(
         "InpaintingGenerator-attentive-norm",
         lambda: inpainting.InpaintingGenerator(2, attention=attentive_norm(affine=False)),
