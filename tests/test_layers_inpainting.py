@@ -123,6 +123,7 @@ def holes(height, width):
         ({"fuse": False, "normalize_queries": True}, {"cosine": True}, (6, 8), (6, 8)),
         ({"patch_size": 1, "rate": 1, "rectify": False, "softmax_scale": 2.0}, {}, (4, 5), (8, 5)),
         ({"patch_size": 2, "rate": 3, "fuse": False}, {}, (6, 9), (2, 3)),
+        ({"patch_size": 4, "rate": 2}, {}, (2, 4), (4, 4)),
     ],
 )
 def test_contextual_attention_equals_numpy(settings, renamed, grid, hole_size):

@@ -282,6 +282,7 @@ def test_kl_divergence():
     [
         ("hinge", adversarial.Hinge, {}),
         ("wgan_gp", adversarial.Wasserstein, {"gradient_penalty": 10.0}),
+        ("wgan_gp_masked", adversarial.Wasserstein, {"gradient_penalty": 10.0}),
         ("non_saturating", adversarial.NonSaturating, {}),
         ("least_squares", adversarial.LeastSquares, {}),
     ],

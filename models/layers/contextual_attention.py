@@ -153,6 +153,7 @@ def _diagonal_sums(scores, grid, steps):
             kept = scores if step == 0 else scores * (stays[:, None] * tf.constant(stays)[None, :])
             flat = tf.reshape(kept, (-1, positions**2))
             by = step * stride * (positions + 1)
+            by = max(-(positions**2), min(by, positions**2))  # a row of one position
             if by > 0:
                 flat = tf.pad(flat[:, by:], ((0, 0), (0, by)))
             elif by < 0:
