@@ -1,4 +1,4 @@
-"""Penalties on the gradient of a critic with respect to its image: WGAN-GP and R1."""
+"""Penalties on the gradient of critics with respect to their image: WGAN-GP, masked, and R1."""
 
 import tensorflow as tf
 
@@ -41,6 +41,23 @@ def squared_gradient_norm(critic, image) -> tf.Tensor:
     return tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3])
 
 
+def gradients_of_critics(critic, image) -> list[tf.Tensor]:
+    """The gradient of each critic's score (mean over its patches) per image; float32 [B,H,W,C].
+
+    Args:
+        critic: callable, float32 image [B,H,W,C] -> {"logits": list of tensors [B, ...]}; no
+            critic mixes the images of a batch.
+        image: float32 [B,H,W,C].
+    """
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(image)
+        totals = [
+            tf.reduce_sum(score_per_image([logits])) * GRADIENT_SCALE
+            for logits in critic(image)["logits"]
+        ]
+    return [tape.gradient(total, image) / GRADIENT_SCALE for total in totals]
+
+
 def interpolate(real_image, fake_image, seed) -> tf.Tensor:
     """x + a (G - x) with one a ~ U(0, 1) per image, a function of `seed` (int32 [2]) alone."""
     real_image, fake_image = tf.cast(real_image, tf.float32), tf.cast(fake_image, tf.float32)
@@ -78,6 +95,58 @@ class GradientPenalty:
         image = tf.stop_gradient(interpolate(real_image, fake_image, seed))
         norm = tf.sqrt(squared_gradient_norm(critic, image) + 1e-12)
         return tf.reduce_mean(tf.square(norm - 1.0))
+
+
+class MaskedGradientPenalty:
+    """Gradient penalty of inpainting critics, a discriminator term.
+
+    As `GradientPenalty`, with the pixels of the hole alone in the norm, and for each critic (each
+    entry of the logits) on its own:
+
+        mean over critics k and images of (sqrt(sum_hole (grad D_k(x~))^2 + 1e-12) - 1)^2
+
+    Real and pasted images, and so all x~, are equal outside of the hole. The mean over critics
+    goes with adversarial losses that are means over critics; where published both are sums. An
+    image without a hole counts 1 and gives no gradient.
+
+    Args:
+        weight: factor in the discriminator's loss, applied by the task. Default 10.
+
+    Call arguments:
+        critic: callable, float32 image [B,H,W,3] -> {"logits": list of tensors [B, ...]}.
+        real_image, fake_image: [B,H,W,3] in [-1, 1], the fake one pasted; the penalty sends no
+            gradient into them.
+        hole: [B,H,W,1], 1 = painted.
+        seed: int32 [2] of this step and replica.
+
+    Returns: dict of float32 scalars: "loss", without the weight; "gradient_norm", the mean norm.
+
+    Raises:
+        ValueError: no hole.
+
+    Source: Yu et al., CVPR 2018, arXiv 1801.07892, equation 4; JiahuiYu/generative_inpainting
+    (branch v1.0.0), inpaint_model.py.
+    """
+
+    # A gradient with respect to one image makes no sense where its score depends on batch-mates.
+    forbids_batch_statistics = True
+
+    def __init__(self, weight: float = 10.0):
+        self.weight = weight
+
+    def __call__(self, *, critic, real_image, fake_image, seed, hole=None, **_):
+        if hole is None:
+            raise ValueError(
+                "Expected the hole of each image for the masked gradient penalty. Received: "
+                "hole=None. Use data with holes, or GradientPenalty for whole images."
+            )
+        image, hole = interpolate(real_image, fake_image, seed), tf.cast(hole, tf.float32)
+        norms = []
+        for gradient in gradients_of_critics(critic, tf.stop_gradient(image)):
+            norms.append(tf.sqrt(tf.reduce_sum(tf.square(gradient) * hole, [1, 2, 3]) + 1e-12))
+        norms = tf.stack(norms)
+        loss = tf.reduce_mean(tf.square(norms - 1.0))
+        return {"loss": loss, "gradient_norm": tf.reduce_mean(norms)}
 
 
 class R1:

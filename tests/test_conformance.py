@@ -1,4 +1,4 @@
-"""The laws that every layer and network of layer_table.py obeys."""
+"""The laws that every layer and network of the layer tables obeys."""
 
 import json
 
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import distribution
+from tests import distribution, layer_table, layer_table_inpainting
 from tests.layer_case import BATCH
-from tests.layer_table import CASES
+
+CASES = layer_table.CASES + layer_table_inpainting.CASES
 
 pytestmark = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 

@@ -240,7 +240,10 @@ def assert_trained(folder):
     assert sheet.std() > 10
 
 
-LOSSES = sorted(path.stem for path in (tiny.ROOT / "configs" / "loss").glob("*.yaml"))
+NEED_HOLES = {"wgan_gp_masked"}
+LOSSES = sorted(
+    {path.stem for path in (tiny.ROOT / "configs" / "loss").glob("*.yaml")} - NEED_HOLES
+)
 
 
 @pytest.mark.parametrize(

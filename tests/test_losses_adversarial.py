@@ -100,6 +100,7 @@ def test_adversarial_scale_counts():
     [
         ("hinge", adversarial.Hinge, {}),
         ("wgan_gp", adversarial.Wasserstein, {"gradient_penalty": 10.0}),
+        ("wgan_gp_masked", adversarial.Wasserstein, {"gradient_penalty": 10.0}),
         ("non_saturating", adversarial.NonSaturating, {}),
         ("least_squares", adversarial.LeastSquares, {}),
     ],

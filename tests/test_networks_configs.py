@@ -48,7 +48,7 @@ def test_config_names_every_argument_and_instantiates(path):
 def without_names(config):
     """The config of a layer, and of the templates in it, without names of their own."""
     config = {key: value for key, value in config.items() if key != "name"}
-    for key in ("normalizer", "attentive_norm"):
+    for key in ("normalizer", "attentive_norm", "attention"):
         if config.get(key):
             config[key] = without_names(config[key]["config"])
     return config
@@ -62,6 +62,13 @@ def without_names(config):
         ("discriminator/multiscale_patch", {}),
         ("image_classifier/residual", {"num_classes": 10}),
         ("discriminator/projection", {"num_classes": 10, "attentive_norm_block": 1}),
+        (
+            "generator/inpainting",
+            {"attention": attentive_normalization.AttentiveNormalization(affine=False)},
+        ),
+        ("discriminator/inpainting_critics", {}),
+        ("discriminator/inpainting_patch_critics", {}),
+        ("discriminator/sn_patch", {}),
     ],
 )
 def test_defaults_of_the_files_are_those_of_the_constructors(name, required):

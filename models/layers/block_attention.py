@@ -2,7 +2,12 @@
 
 import keras
 
-from models.layers import attentive_normalization, residual, self_attention
+from models.layers import (
+    attentive_normalization,
+    contextual_attention,
+    residual,
+    self_attention,
+)
 
 
 def layers_after(blocks, attentive_norm_block, self_attention_block, attentive_norm=None):
@@ -72,12 +77,13 @@ def input_keys(attentive_norm_block):
 
 
 def attend(layer, x, inputs, training):
-    """Applies what `layers_after` put after a block.
+    """Applies an attention layer, such as `layers_after` put after a block.
 
     Args:
-        layer: AttentiveNormalization, SelfAttention or None.
-        x: float [B, H, W, C], the block's sum.
-        inputs: the network's inputs; attentive normalisation reads "seed" when training.
+        layer: AttentiveNormalization, SelfAttention, ContextualAttention or None.
+        x: float [B, H, W, C].
+        inputs: the network's inputs; attentive normalisation reads "seed" when training,
+            contextual attention "hole".
         training: bool.
 
     Returns:
@@ -87,5 +93,7 @@ def attend(layer, x, inputs, training):
         return x, {}
     if isinstance(layer, self_attention.SelfAttention):
         return layer(x, training=training), {}
+    if isinstance(layer, contextual_attention.ContextualAttention):
+        return layer(x, inputs["hole"]), {}
     result = layer(x, inputs.get("seed") if training else None, training=training)
     return result["outputs"], {"layout": result["layout"]}
