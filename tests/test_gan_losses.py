@@ -67,3 +67,8 @@ def test_the_generator_learns_through_the_augmentation():
     task.train_step([class_gan.make_batch()], class_gan.SEED)
     for old, new in zip(before, task.generator.trainable_variables, strict=True):
         assert old.ndim < 2 or not np.array_equal(old, new.numpy())
+
+
+def test_an_augmentation_is_something_to_call():
+    with pytest.raises(ValueError, match="Received: augment=True. For instance"):
+        class_gan.make_task(augment=True)

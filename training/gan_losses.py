@@ -23,6 +23,9 @@ class GANLosses:
         augment: callable (images, seed) -> images, applied to all that the discriminator sees, with
             the same draws for the real and the fake batch; or null for none.
 
+    Raises:
+        ValueError: an augmentation that cannot be called.
+
     Both totals come with the metrics to log: the unweighted terms under "g/" or "d/", their total,
     and the mean logits of real and fake images.
     """
@@ -39,6 +42,12 @@ class GANLosses:
         self.generator_terms = _without_null(generator_terms)
         self.discriminator_terms = _without_null(discriminator_terms)
         self.augment = augment
+        if augment is not None and not callable(augment):
+            raise ValueError(
+                "augment must be an augmentation or null. Received: "
+                f"augment={augment!r}. For instance "
+                "{_target_: losses.differentiable_augmentation.DifferentiableAugmentation}."
+            )
 
     @property
     def compares_features(self) -> bool:
