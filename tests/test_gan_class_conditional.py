@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from losses import gradient_penalty
+from losses import differentiable_augmentation, gradient_penalty
 from models.generators import class_conditional
 from models.layers import batch_normalization, class_embedding
 from scripts import run_config
 from tests import class_gan, distribution
-from training import averaging, gan_checks, network_inputs
+from training import averaging, checkpoint, gan_checks, network_inputs
 from training import task as steps
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
@@ -173,6 +173,54 @@ def test_classes_are_mixed_through_a_shared_embedding_as_well(normalizer):
     by_id = network({"label": labels, "noise": noise})["image"]
     by_weights = network({"label": tf.one_hot(labels, class_gan.CLASSES), "noise": noise})["image"]
     np.testing.assert_allclose(by_weights, by_id, atol=1e-6)
+
+
+def test_a_run_continued_from_its_checkpoint_is_exact(tmp_path):
+    """Attention, sampled classes, augmentation, averaging and several critic steps, all at once."""
+
+    def task_of_the_run():
+        return class_gan.make_task(
+            penalty=gradient_penalty.GradientPenalty(),
+            augment=differentiable_augmentation.DifferentiableAugmentation(),
+            averaging=averaging.WeightAveraging(decay=0.5),
+            sample_labels=True,
+            discriminator_steps=2,
+        )
+
+    def train(task, steps):
+        compiled = tf.function(task.train_step)
+        for step in steps:
+            batches = [class_gan.make_batch(2 * step + i) for i in range(2)]
+            compiled(batches, tf.constant([0, step]))
+            task.after_step()
+
+    def values(task):
+        return {
+            name: [np.asarray(variable).tobytes() for variable in owner.variables]
+            for name, owner in task.state().items()
+        }
+
+    whole, first, second = (task_of_the_run() for _ in range(3))
+    train(whole, range(4))
+    train(first, range(2))
+    store = checkpoint.CheckpointStore(tmp_path)
+    store.save(2, first.state())
+    assert store.restore(second.state()) == 2
+    train(second, range(2, 4))
+    assert values(second) == values(whole)
+    assert values(first) != values(whole)
+
+
+def test_each_replica_draws_regions_of_its_own():
+    discriminator = class_gan.make_task().discriminator
+
+    def seeds():
+        inputs = network_inputs.for_training(discriminator, class_gan.make_batch(), class_gan.SEED)
+        return inputs["seed"]
+
+    strategy = distribution.two_replicas()
+    first, second = strategy.experimental_local_results(strategy.run(seeds))
+    assert not np.array_equal(first, second)
 
 
 def test_replicas_stay_equal():

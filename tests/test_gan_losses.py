@@ -146,3 +146,8 @@ def test_a_term_may_log_more_than_its_loss():
     metrics = task.train_step([tiny_gan.make_batch()], tiny_gan.SEED)
     assert (metrics["d/both"], metrics["d/gradient_norm"]) == (1.5, 7.0)
     np.testing.assert_allclose(metrics["d/total"], metrics["d/adversarial"] + 3.0, rtol=1e-6)
+
+
+def test_an_augmentation_is_something_to_call():
+    with pytest.raises(ValueError, match="Received: augment=True. For instance"):
+        class_gan.make_task(augment=True)

@@ -31,7 +31,8 @@ class GANLosses:
     and the mean logits of real and fake images.
 
     Raises:
-        ValueError: a late start without a term that the generator could train on before.
+        ValueError: an augmentation that cannot be called; a late start without a term that the
+            generator could train on before.
     """
 
     def __init__(
@@ -56,6 +57,12 @@ class GANLosses:
                 "term that reads nothing of the discriminator, such as a reconstruction. Received: "
                 f"adversarial_start_step={adversarial_start_step}, generator_terms="
                 f"{sorted(self.generator_terms)}. Add a term, or set adversarial_start_step=0."
+            )
+        if augment is not None and not callable(augment):
+            raise ValueError(
+                "augment must be an augmentation or null. Received: "
+                f"augment={augment!r}. For instance "
+                "{_target_: losses.differentiable_augmentation.DifferentiableAugmentation}."
             )
 
     @property
