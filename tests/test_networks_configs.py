@@ -54,6 +54,10 @@ def without_names(config):
     return config
 
 
+def norm(**settings):
+    return attentive_normalization.AttentiveNormalization(**settings)
+
+
 @pytest.mark.parametrize(
     ("name", "required"),
     [
@@ -64,7 +68,7 @@ def without_names(config):
         ("discriminator/projection", {"num_classes": 10, "attentive_norm_block": 1}),
         (
             "generator/inpainting",
-            {"attention": attentive_normalization.AttentiveNormalization(affine=False)},
+            {"attention": norm(temperature=10.0, affine=False)},
         ),
         ("discriminator/inpainting_critics", {}),
         ("discriminator/inpainting_patch_critics", {}),
@@ -76,7 +80,6 @@ def test_defaults_of_the_files_are_those_of_the_constructors(name, required):
     if hasattr(network, "attentive_norm"):
         # A discriminator's features are small: only a large temperature tells its regions apart.
         temperature = 10.0 if name.startswith("discriminator") else 1.0
-        layer = attentive_normalization.AttentiveNormalization(temperature=temperature)
-        required = {**required, "attentive_norm": layer}
+        required = {**required, "attentive_norm": norm(temperature=temperature)}
     expected = type(network)(**required).get_config()
     assert without_names(network.get_config()) == without_names(expected)
