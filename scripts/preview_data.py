@@ -57,12 +57,12 @@ def columns(batch: dict, labels) -> dict[str, np.ndarray]:
     """{title: uint8 [B, H, W, 3]} of a finished batch."""
     from training import contact_sheet
 
-    found = {"photograph": contact_sheet.to_uint8(batch["image"])}
+    found = {"photo": contact_sheet.to_uint8(batch["image"])}
     if "label_map" in batch:
         found["label map"] = np.asarray(labels.colors_of(batch["label_map"]))
     if "hole" in batch:
         found["masked"] = contact_sheet.to_uint8(batch["masked_image"])
-        found["hole (white)"] = np.repeat(np.uint8(255 * batch["hole"]), 3, axis=-1)
+        found["hole"] = np.repeat(np.uint8(255 * batch["hole"]), 3, axis=-1)
     return found
 
 
