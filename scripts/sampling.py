@@ -20,22 +20,48 @@ def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") ->
     Raises:
         ValueError: layouts of a generator without attentive normalisation.
     """
-    from training import contact_sheet, monitoring
+    from training import contact_sheet
 
     pictures = {"image": []} | ({"layout": []} if layouts else {})
     for _, made in batches(run, inputs, seeds, batch_size, title=title):
         pictures["image"].append(contact_sheet.to_uint8(made["image"]))
         if not layouts:
             continue
-        if "layout" not in made:
-            raise ValueError(
-                "Expected a run whose generator has attentive normalisation. Received: "
-                f"layouts=true for {type(run.task.generator).__name__} without it. Leave layouts "
-                "out, or train with generator.attentive_norm_block=3."
-            )
-        overlay = monitoring.overlay(made["image"], made["layout"])
+        overlay = layout_overlay(run, made)
         pictures["layout"].append(contact_sheet.to_uint8(overlay))
     return {name: np.concatenate(parts) for name, parts in pictures.items()}
+
+
+def layout_overlay(run, made):
+    """What the generator made, half covered by its layout: float32 [B,H,W,3] in [-1, 1].
+
+    Raises:
+        ValueError: a generator without attentive normalisation.
+    """
+    from training import monitoring
+
+    if "layout" not in made:
+        raise ValueError(
+            "Expected a run whose generator has attentive normalisation. Received: layouts=true "
+            f"for {type(run.task.generator).__name__} without it. Leave layouts out, or train with "
+            "attention=attentive_norm (inpainting: generator=inpainting)."
+        )
+    return monitoring.overlay(made["image"], made["layout"])
+
+
+def compiled_for(run, inputs):
+    """`run.generate` for inputs of these shapes, the number of items aside.
+
+    Networks that are called at several sizes need each size static; `run.generate` itself would
+    leave it open from the second size on.
+
+    Args:
+        inputs: dict of float32 arrays or tensors [B, ...].
+    """
+    import tensorflow as tf
+
+    spec = {key: tf.TensorSpec([None, *x.shape[1:]], x.dtype) for key, x in inputs.items()}
+    return tf.function(run.task.generate, input_signature=[spec, tf.TensorSpec([None], tf.int32)])
 
 
 def batches(run, inputs, seeds, batch_size: int, *, title=""):

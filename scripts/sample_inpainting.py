@@ -1,0 +1,197 @@
+"""Holes in, repaired photographs out: what scripts/sample.py does with an inpainting generator."""
+
+from pathlib import Path
+
+import numpy as np
+
+from scripts import photos_with_holes, run_config, sampling
+
+SHEET_ROWS = 16
+SHEET_SIDE = 256  # larger photographs are scaled down for the sheet
+MULTIPLE = 8  # of the sides that the networks take
+GREY = 128  # what a hole looks like on the sheet: 0 in [-1, 1]
+# Settings of configs/sample.yaml that only these runs have.
+SETTINGS = ("images", "masks", "invert", "hole", "seed", "count")
+
+
+def sample(run, config, out: Path) -> int:
+    """Writes every photograph with its hole painted, and sheet.png; returns how many.
+
+    Pixels outside of the hole are those of the file, unchanged. Photographs of one size, filled up
+    to multiples of 8, share batches.
+
+    Raises:
+        ValueError, FileNotFoundError: settings that this run or these files do not allow.
+    """
+    from tqdm import tqdm
+
+    from training import contact_sheet
+
+    check_settings(config)
+    if config.images is None:
+        photographs = photos_with_holes.of_validation(run, config)
+    else:
+        photographs = photos_with_holes.of_files(config, out)
+    refuse_losses(photographs, out, config.layouts)
+    rows = {photograph.name: {} for photograph in photographs[:SHEET_ROWS]}
+    with tqdm(total=len(photographs), desc="Painting", disable=None) as bar:
+        for photograph, columns in painted(run, photographs, config):
+            path = out / f"{photograph.name}.png"
+            contact_sheet.write_png(path, columns["pasted"], photograph.profile)
+            if config.layouts:
+                contact_sheet.write_png(out / f"{photograph.name}_layout.png", columns["layout"])
+            if photograph.name in rows:
+                rows[photograph.name] |= {
+                    title: scaled_down(image) for title, image in columns.items()
+                }
+            bar.update()
+    contact_sheet.write_png(out / "sheet.png", sheet(rows))
+    return len(photographs)
+
+
+def check_settings(config) -> None:
+    """Raises ValueError for settings that are out of range or do not go together."""
+    from data import order
+
+    order.checked_seed(config.seed)
+    given = [f"{key}={config[key]}" for key in ("masks", "hole") if config[key] is not None]
+    if config.seeds is not None:
+        raise ValueError(
+            "Expected no list of seeds: the generator of this run takes no noise. Received: "
+            f"seeds={config.seeds}. Leave it out; seed= draws other holes with hole=."
+        )
+    if config.images is None and (given or config.invert):
+        raise ValueError(
+            "Expected images= beside masks=, hole= and invert=; without it the run's validation "
+            f"photographs have the run's holes. Received: {' '.join(given) or 'invert=true'}."
+        )
+    if config.images is not None and len(given) != 1:
+        raise ValueError(
+            "Expected what to paint of images=: either masks=FILE or FOLDER, or hole=, one of "
+            f"{', '.join(photos_with_holes.KINDS)}. Received: {' '.join(given) or 'neither'}."
+        )
+    if config.hole is not None and config.hole not in photos_with_holes.KINDS:
+        raise ValueError(
+            f"Expected hole= as one of {', '.join(photos_with_holes.KINDS)}; your own masks are "
+            f"masks=FOLDER. Received: hole={config.hole}."
+            f"{run_config.close_match(str(config.hole), photos_with_holes.KINDS)}"
+        )
+    if not isinstance(config.invert, bool) or (config.invert and config.masks is None):
+        raise ValueError(
+            f"Expected invert=true or false, beside masks=. Received: invert={config.invert}."
+        )
+    if config.seed and config.hole is None:
+        raise ValueError(
+            f"Expected seed= beside hole=, whose holes it draws. Received: seed={config.seed}."
+        )
+
+
+def refuse_losses(photographs, out: Path, layouts: bool) -> None:
+    """Raises ValueError where a picture would replace a file that is read, or another picture."""
+    names = [photograph.name for photograph in photographs]
+    written = ["sheet", *names, *(f"{name}_layout" for name in names if layouts)]
+    twice = sorted({name for name in written if written.count(name) > 1})
+    if twice:
+        raise ValueError(
+            "Expected images whose results have names of their own, beside the sheet and the "
+            f"layouts. Received: two pictures for {twice[0]}.png. Rename the image."
+        )
+    paths = {(out / f"{name}.png").resolve() for name in written}
+    lost = [file for item in photographs for file in item.files if file.resolve() in paths]
+    if lost:
+        raise ValueError(
+            f"Expected a folder for the results where they replace no image and no mask. Received: "
+            f"out={out}, with {lost[0]}. Choose another out."
+        )
+
+
+def painted(run, photographs, config):
+    """Yields (photograph, {title: uint8 [H,W,3]}): the columns of the sheet at full size."""
+    import tensorflow as tf
+
+    by_size = {}
+    for photograph in photographs:
+        by_size.setdefault(padded_size(photograph.size), []).append(photograph)
+    for size, members in by_size.items():
+        generate = None
+        for first in range(0, len(members), config.batch_size):
+            part = members[first : first + config.batch_size]
+            pairs = [photograph.read() for photograph in part]
+            inputs = network_inputs(run, pairs, size)
+            generate = generate or sampling.compiled_for(run, inputs)
+            made = generate(inputs, tf.zeros([len(part)], tf.int32))
+            pictures = [made["coarse"], made["refined"]]
+            if config.layouts:
+                pictures.append(sampling.layout_overlay(run, made))
+            for photograph, pair, *its in zip(part, pairs, *pictures, strict=True):
+                yield photograph, columns_of(*pair, *its)
+
+
+def padded_size(size):
+    """The next multiples of 8."""
+    return tuple(-(-side // MULTIPLE) * MULTIPLE for side in size)
+
+
+def network_inputs(run, pairs, size) -> dict:
+    """The photographs and holes as training finishes them, filled up to `size` at bottom and right.
+
+    Photograph and hole are mirrored there: what is missing stays missing in the mirror image, and
+    what is known goes on without a seam, where zeros or repeated edges would be painted along.
+    """
+
+    def filled(array):
+        room = [(0, whole - side) for side, whole in zip(array.shape[:2], size, strict=True)]
+        return np.pad(array, [*room, (0, 0)], mode="reflect")
+
+    images = np.stack([filled(image) for image, _ in pairs])
+    holes = np.stack([filled(np.uint8(hole)[..., None]) for _, hole in pairs])
+    finished = run.data.finish({"image": images, "hole": holes})
+    return {key: finished[key] for key in ("masked_image", "hole")}
+
+
+def columns_of(image, hole, coarse, refined, layout=None) -> dict[str, np.ndarray]:
+    """{title: uint8 [H,W,3]}; known pixels of the pasted image are those of the file."""
+    from training import contact_sheet
+
+    height, width = hole.shape
+    coarse, refined = (contact_sheet.to_uint8(x)[:height, :width] for x in (coarse, refined))
+    missing = hole[..., None]
+    columns = {
+        "original": image,
+        "masked": np.where(missing, np.uint8(GREY), image),
+        "coarse": coarse,
+        "refined": refined,
+        "pasted": np.where(missing, refined, image),
+    }
+    if layout is not None:
+        columns["layout"] = contact_sheet.to_uint8(layout)[:height, :width]
+    return columns
+
+
+def scaled_down(image: np.ndarray) -> np.ndarray:
+    """The image, no side longer than SHEET_SIDE."""
+    from PIL import Image
+
+    if max(image.shape[:2]) <= SHEET_SIDE:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((SHEET_SIDE, SHEET_SIDE))
+    return np.asarray(picture)
+
+
+def sheet(rows: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
+    """One row a photograph, one column a stage; pictures lie in the middle of their tile."""
+    from training import contact_sheet
+
+    shapes = [image.shape for columns in rows.values() for image in columns.values()]
+    tile = np.max(shapes, axis=0)
+
+    def on_tile(image):
+        room = [divmod(whole - side, 2) for whole, side in zip(tile, image.shape, strict=True)]
+        return np.pad(image, [(half, half + odd) for half, odd in room], constant_values=255)
+
+    first = next(iter(rows.values()))
+    columns = {
+        title: np.stack([on_tile(columns[title]) for columns in rows.values()]) for title in first
+    }
+    return contact_sheet.contact_sheet(columns, [Path(name).name for name in rows])
