@@ -57,13 +57,12 @@ def of_files(config, out: Path) -> list[Photograph]:
     """
     root = Path(str(config.images))
     masks = None if config.masks is None else Path(str(config.masks))
-    inner = [path for path in (masks, out) if path is not None and path.is_dir()]
     if masks is not None and root.is_dir() and masks.is_dir() and root.samefile(masks):
         raise ValueError(
             "Expected masks in a folder of their own, with the names of the images. Received: "
             f"images={root} and masks={masks}, the same folder."
         )
-    paths = files_by_name(root, "images", inner)
+    paths = files_by_name(root, "images", [path for path in (masks, out) if path is not None])
     if masks is None:
         hole_of = drawn(config.hole, config.seed)
     else:
@@ -87,7 +86,7 @@ def files_by_name(root: Path, setting: str, skipped=()) -> dict[str, Path]:
     if root.is_file():
         return {root.stem: root}
     found = sources.paths_by_stem(root, sources.PHOTO_SUFFIXES)
-    inner = [path.resolve() for path in skipped if path.resolve() != root.resolve()]
+    inner = [path.resolve() for path in skipped if root.resolve() in path.resolve().parents]
     kept = {}
     for stem, paths in found.items():
         paths = [Path(p) for p in paths]

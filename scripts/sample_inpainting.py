@@ -180,18 +180,20 @@ def scaled_down(image: np.ndarray) -> np.ndarray:
 
 
 def sheet(rows: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
-    """One row a photograph, one column a stage; pictures lie in the middle of their tile."""
+    """One row a photograph, one column a stage, all scaled into tiles of the largest height and
+    width; what is as large as a tile is shown pixel by pixel."""
+    from PIL import Image, ImageOps
+
     from training import contact_sheet
 
     shapes = [image.shape for columns in rows.values() for image in columns.values()]
-    tile = np.max(shapes, axis=0)
+    height, width, _ = np.max(shapes, axis=0)
 
-    def on_tile(image):
-        room = [divmod(whole - side, 2) for whole, side in zip(tile, image.shape, strict=True)]
-        return np.pad(image, [(half, half + odd) for half, odd in room], constant_values=255)
+    def tile(image):
+        return np.asarray(ImageOps.pad(Image.fromarray(image), (width, height), color="white"))
 
-    first = next(iter(rows.values()))
+    titles = next(iter(rows.values()))
     columns = {
-        title: np.stack([on_tile(columns[title]) for columns in rows.values()]) for title in first
+        title: np.stack([tile(columns[title]) for columns in rows.values()]) for title in titles
     }
     return contact_sheet.contact_sheet(columns, [Path(name).name for name in rows])
