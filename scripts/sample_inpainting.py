@@ -113,13 +113,20 @@ def painted(run, photographs, config):
     for photograph in photographs:
         by_size.setdefault(padded_size(photograph.size), []).append(photograph)
     for size, members in by_size.items():
-        generate = None
-        for first in range(0, len(members), config.batch_size):
-            part = members[first : first + config.batch_size]
+        generate, count = None, items_at_once(config.batch_size, size, run.data.image_size)
+        for first in range(0, len(members), count):
+            part = members[first : first + count]
             pairs = [photograph.read() for photograph in part]
             inputs = network_inputs(run, pairs, size)
             generate = generate or sampling.compiled_for(run, inputs)
-            made = generate(inputs, tf.zeros([len(part)], tf.int32))
+            try:
+                made = generate(inputs, tf.zeros([len(part)], tf.int32))
+            except tf.errors.ResourceExhaustedError:
+                raise ValueError(
+                    f"The memory does not hold {count} of {size[0]}x{size[1]} pixels at once. "
+                    f"Received: batch_size={config.batch_size}, {part[0].name}. Use batch_size=1, "
+                    "device=cpu, or a smaller photograph; what was painted before is in out."
+                ) from None
             pictures = [made["coarse"], made["refined"]]
             if config.layouts:
                 pictures.append(sampling.layout_overlay(run, made))
@@ -130,6 +137,11 @@ def painted(run, photographs, config):
 def padded_size(size):
     """The next multiples of 8."""
     return tuple(-(-side // MULTIPLE) * MULTIPLE for side in size)
+
+
+def items_at_once(batch_size: int, size, run_size) -> int:
+    """How many photographs have no more pixels than a batch of the run's size; at least one."""
+    return max(1, min(batch_size, batch_size * int(np.prod(run_size)) // int(np.prod(size))))
 
 
 def network_inputs(run, pairs, size) -> dict:

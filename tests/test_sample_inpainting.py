@@ -5,6 +5,7 @@ import logging
 import hydra
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from scripts import photos_with_holes, sample, sample_inpainting, trained_run
@@ -321,3 +322,17 @@ def test_layouts_of_a_generator_without_them_are_refused(opened, folders, tmp_pa
     monkeypatch.setattr(opened.task, "generate", without)
     with pytest.raises(ValueError, match="attentive normalisation. Received: layouts=true for Inp"):
         repaired(opened, tmp_path / "out", images=images, masks=masks, layouts=True)
+
+
+def test_large_photographs_go_in_smaller_batches(opened, folders, tmp_path, monkeypatch):
+    assert sample_inpainting.items_at_once(8, (32, 32), (64, 64)) == 8
+    assert sample_inpainting.items_at_once(8, (128, 128), (64, 64)) == 2
+    assert sample_inpainting.items_at_once(8, (1024, 768), (64, 64)) == 1
+
+    def exhausted(inputs, seeds):
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+
+    monkeypatch.setattr(sample_inpainting.sampling, "compiled_for", lambda *_: exhausted)
+    images, masks = folders
+    with pytest.raises(ValueError, match="hold 1 of 40x56 pixels.*batch_size=2, rgb. Use batch"):
+        repaired(opened, tmp_path, images=images / "rgb.jpg", masks=masks, batch_size=2)
