@@ -113,14 +113,13 @@ def read_mask(path, *, invert=False, size=None, setting="invert"):
     """The hole in a mask image: bool [H, W], True = missing.
 
     Args:
-        path: JPEG, PNG, BMP, WebP ... in grey, colour or one bit, turned upright (EXIF);
-            transparent parts count as known.
+        path: of an image in grey, colour or one bit, turned upright (EXIF); its transparent parts
+            are known.
         invert: bool. True for masks in which black is missing. Default False.
         size: (H, W) that the mask is stretched to. Default: as it is.
         setting: what `invert` is called in errors.
 
     Raises:
-        FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or has no missing or no known pixel.
     """
     try:
@@ -130,8 +129,6 @@ def read_mask(path, *, invert=False, size=None, setting="invert"):
                 known = Image.new("RGBA", grey.size, "white" if invert else "black")
                 grey = Image.alpha_composite(known, grey.convert("RGBA"))
             grey = grey.convert("L")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no mask at this path. Received: {path}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: {error}. Replace or remove the mask") from None
     if size is not None:

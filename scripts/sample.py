@@ -53,7 +53,11 @@ def sample(config: DictConfig) -> str:
     out = Path(config.out) if config.out else run_folder.new_run_folder(
         run.folder.samples, command_line.now()
     )  # fmt: skip
-    count = sampler.sample(run, config, out)
+    try:
+        count = sampler.sample(run, config, out)
+    finally:
+        if not config.out and not any(out.iterdir()):
+            out.rmdir()  # Nothing was made: settings or files were refused.
     return f"{count} images of step {run.step} in {out}, sheet {out}/sheet.png"
 
 

@@ -269,9 +269,12 @@ def test_settings_that_do_not_go_together(opened, tmp_path, settings, message):
     assert not any(tmp_path.iterdir())
 
 
-def test_settings_of_others_are_refused(run, tmp_path):
+def test_refused_settings_leave_nothing_behind(run, tmp_path):
     with pytest.raises(ValueError, match="sampled by 'masked_image', with the settings images,"):
         sample.sample(composed(run, tmp_path, labels="maps"))
+    with pytest.raises(ValueError, match="Expected images= beside"):
+        sample.sample(composed(run, "null", hole="center"))
+    assert not [path for path in (run / "samples").iterdir() if path.is_dir()]
 
 
 def test_what_is_wrong_with_which_files(opened, folders, tmp_path):
