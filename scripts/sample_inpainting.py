@@ -7,11 +7,10 @@ import numpy as np
 from scripts import photos_with_holes, run_config, sampling
 
 SHEET_ROWS = 16
-SHEET_SIDE = 256  # larger photographs are scaled down for the sheet
 MULTIPLE = 8  # of the sides that the networks take
 GREY = 128  # what a hole looks like on the sheet: 0 in [-1, 1]
 # Settings of configs/sample.yaml that only these runs have.
-SETTINGS = ("images", "masks", "invert", "hole", "seed", "count")
+SETTINGS = ("images", "masks", "invert", "hole", "resize", "seed", "count")
 
 
 def sample(run, config, out: Path) -> int:
@@ -42,10 +41,10 @@ def sample(run, config, out: Path) -> int:
                 contact_sheet.write_png(out / f"{photograph.name}_layout.png", columns["layout"])
             if photograph.name in rows:
                 rows[photograph.name] |= {
-                    title: scaled_down(image) for title, image in columns.items()
+                    title: sampling.scaled_down(image) for title, image in columns.items()
                 }
             bar.update()
-    contact_sheet.write_png(out / "sheet.png", sheet(rows))
+    contact_sheet.write_png(out / "sheet.png", sampling.sheet(rows))
     return len(photographs)
 
 
@@ -111,13 +110,16 @@ def painted(run, photographs, config):
 
     by_size = {}
     for photograph in photographs:
-        by_size.setdefault(padded_size(photograph.size), []).append(photograph)
+        size = working_size(photograph.size, run.data.image_size, config.resize)
+        by_size.setdefault(padded_size(size), []).append(photograph)
     for size, members in by_size.items():
         generate, count = None, items_at_once(config.batch_size, size, run.data.image_size)
         for first in range(0, len(members), count):
             part = members[first : first + count]
             pairs = [photograph.read() for photograph in part]
-            inputs = network_inputs(run, pairs, size)
+            sizes = [working_size(p.size, run.data.image_size, config.resize) for p in part]
+            seen = [scaled(*pair, to) for pair, to in zip(pairs, sizes, strict=True)]
+            inputs = network_inputs(run, seen, size)
             generate = generate or sampling.compiled_for(run, inputs)
             try:
                 made = generate(inputs, tf.zeros([len(part)], tf.int32))
@@ -130,8 +132,46 @@ def painted(run, photographs, config):
             pictures = [made["coarse"], made["refined"]]
             if config.layouts:
                 pictures.append(sampling.layout_overlay(run, made))
-            for photograph, pair, *its in zip(part, pairs, *pictures, strict=True):
-                yield photograph, columns_of(*pair, *its)
+            for photograph, pair, to, *its in zip(part, pairs, sizes, *pictures, strict=True):
+                yield photograph, columns_of(*pair, *(at_full_size(x, to, pair[0]) for x in its))
+
+
+def working_size(size, run_size, resize: bool):
+    """The size to paint at: that of the photograph, or with `resize` no larger than the run's.
+
+    The shorter side becomes that of the run.
+    """
+    scale = min(1.0, min(run_size) / min(size)) if resize else 1.0
+    return tuple(round(side * scale) for side in size)
+
+
+def scaled(image, hole, size):
+    """Photograph and hole at a smaller size, or as they are.
+
+    A pixel is missing where any part of it was, so nothing of a hole gets into what is known.
+    """
+    from PIL import Image
+
+    if hole.shape == size:
+        return image, hole
+    image, share = (
+        np.asarray(Image.fromarray(x).resize(size[::-1], Image.Resampling.BOX))
+        for x in (image, hole.astype(np.float32))
+    )
+    return image, share > 0
+
+
+def at_full_size(picture, size, image):
+    """What a network made of `image` at `size`, as uint8 of the size of the image."""
+    from PIL import Image
+
+    from training import contact_sheet
+
+    picture = contact_sheet.to_uint8(picture)[: size[0], : size[1]]
+    if image.shape[:2] == size:
+        return picture
+    wanted = image.shape[1::-1]
+    return np.asarray(Image.fromarray(picture).resize(wanted, Image.Resampling.BICUBIC))
 
 
 def padded_size(size):
@@ -163,10 +203,6 @@ def network_inputs(run, pairs, size) -> dict:
 
 def columns_of(image, hole, coarse, refined, layout=None) -> dict[str, np.ndarray]:
     """{title: uint8 [H,W,3]}; known pixels of the pasted image are those of the file."""
-    from training import contact_sheet
-
-    height, width = hole.shape
-    coarse, refined = (contact_sheet.to_uint8(x)[:height, :width] for x in (coarse, refined))
     missing = hole[..., None]
     columns = {
         "original": image,
@@ -175,37 +211,4 @@ def columns_of(image, hole, coarse, refined, layout=None) -> dict[str, np.ndarra
         "refined": refined,
         "pasted": np.where(missing, refined, image),
     }
-    if layout is not None:
-        columns["layout"] = contact_sheet.to_uint8(layout)[:height, :width]
-    return columns
-
-
-def scaled_down(image: np.ndarray) -> np.ndarray:
-    """The image, no side longer than SHEET_SIDE."""
-    from PIL import Image
-
-    if max(image.shape[:2]) <= SHEET_SIDE:
-        return image
-    picture = Image.fromarray(image)
-    picture.thumbnail((SHEET_SIDE, SHEET_SIDE))
-    return np.asarray(picture)
-
-
-def sheet(rows: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
-    """One row a photograph, one column a stage, all scaled into tiles of the largest height and
-    width; what is as large as a tile is shown pixel by pixel."""
-    from PIL import Image, ImageOps
-
-    from training import contact_sheet
-
-    shapes = [image.shape for columns in rows.values() for image in columns.values()]
-    height, width, _ = np.max(shapes, axis=0)
-
-    def tile(image):
-        return np.asarray(ImageOps.pad(Image.fromarray(image), (width, height), color="white"))
-
-    titles = next(iter(rows.values()))
-    columns = {
-        title: np.stack([tile(columns[title]) for columns in rows.values()]) for title in titles
-    }
-    return contact_sheet.contact_sheet(columns, [Path(name).name for name in rows])
+    return columns if layout is None else columns | {"layout": layout}

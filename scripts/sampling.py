@@ -1,6 +1,10 @@
 """What all ways to sample share: from inputs to 8-bit pictures, batch by batch."""
 
+from pathlib import Path
+
 import numpy as np
+
+SHEET_SIDE = 256  # of pictures on a sheet of several sizes
 
 
 def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") -> dict:
@@ -72,3 +76,37 @@ def batches(run, inputs, seeds, batch_size: int, *, title=""):
     for first in tqdm(range(0, len(seeds), batch_size), title, disable=None):
         part = slice(first, first + batch_size)
         yield part, run.generate(inputs(part), tf.constant(seeds[part], tf.int32))
+
+
+def scaled_down(image: np.ndarray) -> np.ndarray:
+    """The image, no side longer than SHEET_SIDE."""
+    from PIL import Image
+
+    if max(image.shape[:2]) <= SHEET_SIDE:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((SHEET_SIDE, SHEET_SIDE))
+    return np.asarray(picture)
+
+
+def sheet(rows: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
+    """A sheet of pictures of several sizes, all scaled into tiles of the largest height and width.
+
+    Args:
+        rows: name of an item -> title of a column -> uint8 [H, W, 3].
+    """
+    from PIL import Image, ImageOps
+
+    from training import contact_sheet
+
+    shapes = [image.shape for columns in rows.values() for image in columns.values()]
+    height, width, _ = np.max(shapes, axis=0)
+
+    def tile(image):
+        return np.asarray(ImageOps.pad(Image.fromarray(image), (width, height), color="white"))
+
+    titles = next(iter(rows.values()))
+    columns = {
+        title: np.stack([tile(columns[title]) for columns in rows.values()]) for title in titles
+    }
+    return contact_sheet.contact_sheet(columns, [Path(name).name for name in rows])

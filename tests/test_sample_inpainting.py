@@ -203,6 +203,27 @@ def test_a_photograph_stored_on_its_side_comes_back_upright(opened, tmp_path):
         assert result.info["icc_profile"] == b"colours"
 
 
+def test_large_photographs_painted_small(opened, tmp_path):
+    image, hole = random_image(70, 97), RNG.random((70, 97)) < 0.02
+    size = sample_inpainting.working_size((70, 97), (SIZE, SIZE), True)
+    assert size == (32, 44)
+    assert sample_inpainting.working_size((70, 97), (SIZE, SIZE), False) == (70, 97)
+    assert sample_inpainting.working_size((20, 90), (SIZE, SIZE), True) == (20, 90)
+    small, missing = sample_inpainting.scaled(image, hole, size)
+    garbage = np.where(hole[..., None], 255 - image, image)
+    other, _ = sample_inpainting.scaled(garbage, hole, size)
+    np.testing.assert_array_equal(small[~missing], other[~missing])
+    assert 0.05 < missing.mean() < 0.5
+    file = save(tmp_path / "x.png", image)
+    made = repaired(opened, tmp_path / "out", images=file, resize=True,
+                    masks=save(tmp_path / "m.png", np.uint8(255 * hole)))["x.png"]  # fmt: skip
+    np.testing.assert_array_equal(made[~hole], image[~hole])
+    inputs = sample_inpainting.network_inputs(opened, [(small, missing)], (32, 48))
+    refined = contact_sheet.to_uint8(opened.task.generator(inputs)["refined"])[0, :, :44]
+    enlarged = np.asarray(Image.fromarray(refined).resize((97, 70), Image.Resampling.BICUBIC))
+    np.testing.assert_allclose(made[hole].astype(int), enlarged[hole], atol=2)
+
+
 def test_drawn_holes_depend_on_seed_and_name_alone(tmp_path):
     images = tmp_path / "images"
     for name in ("a", "b", "c"):
