@@ -127,7 +127,7 @@ def painted(run, photographs, config):
                 raise ValueError(
                     f"The memory does not hold {count} of {size[0]}x{size[1]} pixels at once. "
                     f"Received: batch_size={config.batch_size}, {part[0].name}. Use batch_size=1, "
-                    "device=cpu, or a smaller photograph; what was painted before is in out."
+                    "device=cpu or resize=true; what was painted before is in out."
                 ) from None
             pictures = [made["coarse"], made["refined"]]
             if config.layouts:
