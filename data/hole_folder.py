@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from data import holes, sources
@@ -104,24 +104,47 @@ class MaskFolder(holes.HoleMaker):
         return paths
 
     def _read(self, path, height, width):
-        """bool [height, width], True = missing."""
-        try:
-            with Image.open(path) as image:
-                grey = image.convert("L").resize((width, height), Image.Resampling.NEAREST)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path}: {error}. Replace or remove the mask") from None
-        values = np.asarray(grey)
-        missing = (values >= THRESHOLD) != self.invert
-        if missing.all() or not missing.any():
-            kind = "known" if missing.all() else "missing"
-            raise ValueError(
-                f"{path}: the mask has no {kind} pixel at {height}x{width}. Received: grey values "
-                f"{values.min()}..{values.max()}, of which those from {THRESHOLD} on are "
-                f"{'known' if self.invert else 'missing'} (data.holes.invert="
-                f"{str(self.invert).lower()}). Remove or replace it; masks of 0 and 1 must be "
-                f"saved as 0 and 255"
-            )
-        return missing
+        return read_mask(
+            path, invert=self.invert, size=(height, width), setting="data.holes.invert"
+        )
+
+
+def read_mask(path, *, invert=False, size=None, setting="invert"):
+    """The hole in a mask image: bool [H, W], True = missing.
+
+    Args:
+        path: of an image in grey, colour or one bit, turned upright (EXIF); its transparent parts
+            are known.
+        invert: bool. True for masks in which black is missing. Default False.
+        size: (H, W) that the mask is stretched to. Default: as it is.
+        setting: what `invert` is called in errors.
+
+    Raises:
+        ValueError: it cannot be read, or has no missing or no known pixel.
+    """
+    try:
+        with Image.open(path) as image:
+            grey = ImageOps.exif_transpose(image)
+            if grey.has_transparency_data:
+                known = Image.new("RGBA", grey.size, "white" if invert else "black")
+                grey = Image.alpha_composite(known, grey.convert("RGBA"))
+            grey = grey.convert("L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: {error}. Replace or remove the mask") from None
+    if size is not None:
+        grey = grey.resize(size[::-1], Image.Resampling.NEAREST)
+    values = np.asarray(grey)
+    missing = (values >= THRESHOLD) != invert
+    if missing.all() or not missing.any():
+        kind = "known" if missing.all() else "missing"
+        raise ValueError(
+            f"{path}: the mask has no {kind} pixel at {values.shape[0]}x{values.shape[1]}. "
+            f"Received: grey values {values.min()}..{values.max()}, of which those from "
+            f"{THRESHOLD} on are {'known' if invert else 'missing'} "
+            f"({setting}={str(invert).lower()}). Remove or replace it; masks of 0 and 1 must be "
+            f"saved as 0 and 255"
+        )
+    return missing
 
 
 def _unpacked(packed, height, width):

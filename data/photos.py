@@ -6,7 +6,7 @@ import os
 import numpy as np
 import PIL
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 EXIF_ORIENTATION = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -39,18 +39,30 @@ def decode_contents(contents, name):
     return image
 
 
-def read_photo(path):
+def read_photo(path, *, upright=False):
     """Returns an image file as RGB, uint8 [H, W, 3].
+
+    Args:
+        path: of any format that Pillow reads.
+        upright: bool. True: turned as its EXIF orientation says, and nothing is lost: grey images
+            of more than 8 bits are refused. Default False: as it is stored.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged or no image.
+        ValueError: it is damaged or no image, or has more than 8 bits.
     """
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no photograph at this path. Received: path={path}")
     with open(path, "rb") as file:
-        return _decode_with_pillow(file.read(), path.encode())
+        return _decode_with_pillow(file.read(), path.encode(), upright)
+
+
+def colour_profile(path):
+    """Returns the ICC profile of an image file whose colours are RGB, or None."""
+    with Image.open(path) as image:
+        rgb = image.mode in ("RGB", "RGBA", "P")
+        return image.info.get("icc_profile") if rgb else None
 
 
 def inspect_photo(path):
@@ -98,11 +110,14 @@ def rotated_complaint(name):
     )
 
 
-def _decode_with_pillow(data, name):
+def _decode_with_pillow(data, name, upright=False):
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if upright and image.mode.startswith(("I", "F")):
+                raise ValueError(f"expected 8 bits a channel, received mode={image.mode}")
+            image = ImageOps.exif_transpose(image) if upright else image
             return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(_complaint(name.decode(), error)) from None
 
 

@@ -1,14 +1,25 @@
-"""Samples images from a run: label maps or classes in, PNGs and a contact sheet out."""
+"""Samples images from a run: label maps, classes or holes in, PNGs and a contact sheet out."""
 
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import command_line, run_config, sample_classes, sample_label_maps, trained_run
+from scripts import (
+    command_line,
+    run_config,
+    sample_classes,
+    sample_inpainting,
+    sample_label_maps,
+    trained_run,
+)
 
 # What a generator reads decides what it is sampled from.
-SAMPLERS = {"mask": sample_label_maps, "label": sample_classes}
+SAMPLERS = {
+    "mask": sample_label_maps,
+    "label": sample_classes,
+    "masked_image": sample_inpainting,
+}
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="sample")
@@ -42,7 +53,11 @@ def sample(config: DictConfig) -> str:
     out = Path(config.out) if config.out else run_folder.new_run_folder(
         run.folder.samples, command_line.now()
     )  # fmt: skip
-    count = sampler.sample(run, config, out)
+    try:
+        count = sampler.sample(run, config, out)
+    finally:
+        if not config.out and not any(out.iterdir()):
+            out.rmdir()  # Nothing was made: settings or files were refused.
     return f"{count} images of step {run.step} in {out}, sheet {out}/sheet.png"
 
 
@@ -64,7 +79,7 @@ def refuse_settings_of_others(config, sampler, key) -> None:
     defaults = OmegaConf.load(run_config.CONFIGS / "sample.yaml")
     for other in SAMPLERS.values():
         for name in other.SETTINGS:
-            if other is not sampler and config[name] != defaults[name]:
+            if name not in sampler.SETTINGS and config[name] != defaults[name]:
                 raise ValueError(
                     f"The generator of this run is sampled by {key!r}, with the settings "
                     f"{', '.join(sampler.SETTINGS)}. Received: {name}={config[name]}. Leave it out."

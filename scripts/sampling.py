@@ -1,6 +1,10 @@
 """What all ways to sample share: from inputs to 8-bit pictures, batch by batch."""
 
+from pathlib import Path
+
 import numpy as np
+
+SHEET_SIDE = 256  # of pictures on a sheet of several sizes
 
 
 def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") -> dict:
@@ -20,22 +24,48 @@ def generate(run, inputs, seeds, batch_size: int, *, layouts=False, title="") ->
     Raises:
         ValueError: layouts of a generator without attentive normalisation.
     """
-    from training import contact_sheet, monitoring
+    from training import contact_sheet
 
     pictures = {"image": []} | ({"layout": []} if layouts else {})
     for _, made in batches(run, inputs, seeds, batch_size, title=title):
         pictures["image"].append(contact_sheet.to_uint8(made["image"]))
         if not layouts:
             continue
-        if "layout" not in made:
-            raise ValueError(
-                "Expected a run whose generator has attentive normalisation. Received: "
-                f"layouts=true for {type(run.task.generator).__name__} without it. Leave layouts "
-                "out, or train with generator.attentive_norm_block=3."
-            )
-        overlay = monitoring.overlay(made["image"], made["layout"])
+        overlay = layout_overlay(run, made)
         pictures["layout"].append(contact_sheet.to_uint8(overlay))
     return {name: np.concatenate(parts) for name, parts in pictures.items()}
+
+
+def layout_overlay(run, made):
+    """What the generator made, half covered by its layout: float32 [B,H,W,3] in [-1, 1].
+
+    Raises:
+        ValueError: a generator without attentive normalisation.
+    """
+    from training import monitoring
+
+    if "layout" not in made:
+        raise ValueError(
+            "Expected a run whose generator has attentive normalisation. Received: layouts=true "
+            f"for {type(run.task.generator).__name__} without it. Leave layouts out, or train with "
+            "attention=attentive_norm (inpainting: generator=inpainting)."
+        )
+    return monitoring.overlay(made["image"], made["layout"])
+
+
+def compiled_for(run, inputs):
+    """`run.generate` for inputs of these shapes, the number of items aside.
+
+    Networks that are called at several sizes need each size static; `run.generate` itself would
+    leave it open from the second size on.
+
+    Args:
+        inputs: dict of float32 arrays or tensors [B, ...].
+    """
+    import tensorflow as tf
+
+    spec = {key: tf.TensorSpec([None, *x.shape[1:]], x.dtype) for key, x in inputs.items()}
+    return tf.function(run.task.generate, input_signature=[spec, tf.TensorSpec([None], tf.int32)])
 
 
 def batches(run, inputs, seeds, batch_size: int, *, title=""):
@@ -46,3 +76,37 @@ def batches(run, inputs, seeds, batch_size: int, *, title=""):
     for first in tqdm(range(0, len(seeds), batch_size), title, disable=None):
         part = slice(first, first + batch_size)
         yield part, run.generate(inputs(part), tf.constant(seeds[part], tf.int32))
+
+
+def scaled_down(image: np.ndarray) -> np.ndarray:
+    """The image, no side longer than SHEET_SIDE."""
+    from PIL import Image
+
+    if max(image.shape[:2]) <= SHEET_SIDE:
+        return image
+    picture = Image.fromarray(image)
+    picture.thumbnail((SHEET_SIDE, SHEET_SIDE))
+    return np.asarray(picture)
+
+
+def sheet(rows: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
+    """A sheet of pictures of several sizes, all scaled into tiles of the largest height and width.
+
+    Args:
+        rows: name of an item -> title of a column -> uint8 [H, W, 3].
+    """
+    from PIL import Image, ImageOps
+
+    from training import contact_sheet
+
+    shapes = [image.shape for columns in rows.values() for image in columns.values()]
+    height, width, _ = np.max(shapes, axis=0)
+
+    def tile(image):
+        return np.asarray(ImageOps.pad(Image.fromarray(image), (width, height), color="white"))
+
+    titles = next(iter(rows.values()))
+    columns = {
+        title: np.stack([tile(columns[title]) for columns in rows.values()]) for title in titles
+    }
+    return contact_sheet.contact_sheet(columns, [Path(name).name for name in rows])

@@ -140,10 +140,10 @@ def test_a_data_set_that_has_moved_is_compared_with_the_run(run, tmp_path):
 
 
 def test_a_generator_of_another_kind_is_named(tmp_path, monkeypatch):
-    generator = types.SimpleNamespace(input_keys=("masked_image",))
+    generator = types.SimpleNamespace(input_keys=("depth",))
     other = types.SimpleNamespace(task=types.SimpleNamespace(generator=generator))
     monkeypatch.setattr(sample.trained_run, "open_run", lambda *_, **__: other)
-    with pytest.raises(ValueError, match="reads one of \\('mask', 'label'\\).*'masked_image'"):
+    with pytest.raises(ValueError, match="reads one of \\('mask', 'label', .*'depth'"):
         sampled("any", tmp_path)
 
 

@@ -53,11 +53,11 @@ def tile_corner(row: int, column: int, height: int, width: int, margin: int = 0)
     return margin + column * (width + GAP), CAPTION_HEIGHT + row * (height + GAP)
 
 
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Writes a uint8 image, whole or not at all."""
+def write_png(path: Path, image: np.ndarray, profile: bytes | None = None) -> None:
+    """Writes a uint8 image, whole or not at all, with the ICC profile of its colours if any."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    Image.fromarray(image).save(partial, format="PNG")
+    Image.fromarray(image).save(partial, format="PNG", icc_profile=profile)
     partial.replace(path)
 
 
