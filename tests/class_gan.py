@@ -16,7 +16,10 @@ SPEC = {
     "label": tf.TensorSpec([None], tf.int32),
 }
 SEED = tf.constant([0, 7])
-ATTENTION = attentive_normalization.AttentiveNormalization(3, temperature=1.0)
+# N(0, 1): orthogonal regions would leave the orthogonality term nothing to measure.
+ATTENTION = attentive_normalization.AttentiveNormalization(
+    3, temperature=1.0, entity_initializer=None
+)
 
 
 def make_task(
