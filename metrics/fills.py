@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 
 
 def mean_colour(image, hole) -> np.ndarray:
@@ -71,12 +71,12 @@ def harmonic(image, hole) -> np.ndarray:
     """
     filled, (_, missing) = mean_colour(image, hole), _checked(image, hole)
     neighbours, inside = _neighbours(missing)
-    count = inside.sum(axis=1)[:, None]
+    count = inside.sum(axis=0)[:, None]
 
     def laplacian(values):
         """Neighbours times value less their sum; those that are known count as 0."""
         padded = np.concatenate([values, np.zeros_like(values[:1])])
-        return count * values - padded[neighbours].sum(axis=1)
+        return count * values - sum(np.take(padded, side, axis=0) for side in neighbours)
 
     values = filled[missing]
     residual = -_laplacian_of_images(filled)[missing]
@@ -117,7 +117,7 @@ def _nearest_known_row(missing):
 
 
 def _neighbours(missing):
-    """For each missing pixel: numbers of its four neighbours and whether they are in the image.
+    """Numbers of the four neighbours of each missing pixel, and whether they are in the image.
 
     Missing pixels are numbered in order; all others have the number behind the last.
     """
@@ -126,10 +126,8 @@ def _neighbours(missing):
     numbers[missing] = np.arange(last)
     numbers = np.pad(numbers, ((0, 0), (1, 1), (1, 1)), constant_values=-1)
     item, row, column = np.nonzero(missing)
-    found = np.stack(
-        [numbers[item, row + 1 + y, column + 1 + x] for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))],
-        axis=1,
-    )
+    sides = ((-1, 0), (1, 0), (0, -1), (0, 1))
+    found = np.stack([numbers[item, row + 1 + y, column + 1 + x] for y, x in sides])
     return np.where(found < 0, last, found), found >= 0
 
 

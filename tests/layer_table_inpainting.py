@@ -85,7 +85,9 @@ CASES = [
     ),
     layer_case.Case(
         "InpaintingGenerator-attentive-norm",
-        lambda: inpainting.InpaintingGenerator(2, attention=layer_table.attentive_norm(affine=False)),
+        lambda: inpainting.InpaintingGenerator(
+            2, attention=layer_table.attentive_norm(affine=False)
+        ),
         {**HOLED, "seed": layer_case.Seeds()},
         {**PAINTED, "layout": ((4, 6, 3), FLOAT)},
     ),

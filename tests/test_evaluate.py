@@ -145,7 +145,7 @@ def test_a_generator_is_judged_by_the_pixels_of_its_pictures(gan, classifier, ru
     assert text.splitlines()[0].split() == ["class", "generated", "images", "real", "(validation)",
                                             "images"]  # fmt: skip
     assert (
-        evaluate_classes.evaluate(
+        evaluate_classes.measure(
             *runs,
             compose(
                 "evaluate",
@@ -226,7 +226,7 @@ def test_an_image_for_each_class(runs):
     evaluate_classes.check_num_images(5, NAMES)
     config = compose("evaluate", "run=any", "num_images=4")
     with pytest.raises(ValueError, match="each of the 5 classes. Received: num_images=4"):
-        evaluate_classes.evaluate(*runs, config)
+        evaluate_classes.measure(*runs, config)
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,7 @@ def test_the_mean_is_that_of_the_known_pixels():
     image, hole = random_case(0.5)
     made = fills.mean_colour(image, hole)
     for item in range(3):
-        known = [
-            image[item, y, x] for y in range(9) for x in range(12) if hole[item, y, x, 0] == 0
-        ]
+        known = [image[item, y, x] for y in range(9) for x in range(12) if hole[item, y, x, 0] == 0]
         y, x = np.argwhere(hole[item, ..., 0] == 1)[0]
         np.testing.assert_allclose(made[item, y, x], sum(known) / len(known), rtol=1e-12)
 
@@ -81,7 +79,7 @@ def test_a_hole_in_a_ramp_is_filled_with_the_ramp():
     hole = rectangle(24, 20, (5, 17), (4, 15))
     hole[0, 2:4, 8:12] = 1
     made = fills.harmonic(image * (1 - hole), hole)
-    np.testing.assert_allclose(made, image, atol=1e-4)
+    np.testing.assert_allclose(made, image, atol=1e-3)
 
 
 def test_every_filled_pixel_is_the_mean_of_its_neighbours():
@@ -92,11 +90,11 @@ def test_every_filled_pixel_is_the_mean_of_its_neighbours():
     for item, row, column, _ in np.argwhere(hole):
         places = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
         near = [made[item, i, j] for i, j in places if 0 <= i < 9 and 0 <= j < 12]
-        np.testing.assert_allclose(made[item, row, column], np.mean(near, axis=0), atol=1e-6)
+        np.testing.assert_allclose(made[item, row, column], np.mean(near, axis=0), atol=1e-5)
 
 
 def test_a_half_without_known_pixels_continues_the_border():
     """Beyond the last known column no value pulls elsewhere: it is carried to the edge."""
     image = RNG.uniform(-1, 1, (1, 1, 8, 3))
     made = fills.harmonic(image, rectangle(1, 8, (0, 1), (5, 8)))
-    np.testing.assert_allclose(made[0, 0, 5:], np.repeat(image[0, :, 4], 3, axis=0), atol=1e-5)
+    np.testing.assert_allclose(made[0, 0, 5:], np.repeat(image[0, :, 4], 3, axis=0), atol=1e-4)
