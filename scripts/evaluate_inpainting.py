@@ -31,19 +31,13 @@ def evaluate(run, config) -> dict:
         metrics.image_quality.ImageQuality, "passport"}.
 
     Raises:
-        ValueError: the run's data have no holes.
-        KeyError: they have no such split.
+        KeyError: the data have no such split.
     """
     from tqdm import tqdm
 
     from training import evaluation as measurement
 
     data_config, data = data_with(run, OmegaConf.select(config, "data.holes"))
-    if data.holes is None:
-        raise ValueError(
-            f"Expected images with holes to repair. Received: run={run.folder.path}, whose data "
-            "have none. Add holes=center, or another of configs/holes/."
-        )
     rows = {name: Row(name, fill) for name, fill in fills_of(run).items()}
     measured = measurement.Evaluation(
         {**rows, "area": HoleArea()}, num_images=config.num_images, batch_size=config.batch_size

@@ -85,3 +85,5 @@ def _without_terms(task):
     for name in ("generator_terms", "discriminator_terms"):
         if OmegaConf.select(task, f"losses.{name}") is not None:
             task.losses[name] = {}
+    if OmegaConf.select(task, "losses.adversarial_start_step"):
+        task.losses.adversarial_start_step = 0  # a late start needs terms to train on before it
