@@ -13,7 +13,6 @@ from scripts import run_config
 from tests import distribution, tiny
 from training import contact_sheet, run_folder
 
-EXPERIMENTS = ("inpaint_synthetic", "inpaint_facades_small", "inpaint_photos", "inpaint_freeform")
 STEPS = [
     "debug=few_steps", "trainer.steps=2", "summaries.rows=2", "evaluation.num_images=3",
     "task.losses.adversarial_start_step=1", "task.discriminator_steps=1",
@@ -52,7 +51,7 @@ def finite(lines):
     return all(np.isfinite(value) for line in lines for value in line.values())
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", ["inpaint_synthetic", "inpaint_freeform"])
 def test_an_experiment_trains_through_both_phases(experiment, data_root, tmp_path, monkeypatch):
     titles, draw = [], contact_sheet.contact_sheet
 
@@ -85,9 +84,9 @@ def test_an_experiment_trains_through_both_phases(experiment, data_root, tmp_pat
 @pytest.mark.parametrize(
     ("experiment", "overrides"),
     [
-        ("inpaint_synthetic", ["devices.precision=mixed_bfloat16"]),
+        ("inpaint_photos", ["devices.precision=mixed_bfloat16"]),
         ("inpaint_freeform", ["devices.precision=mixed_bfloat16"]),
-        ("inpaint_photos", [
+        ("inpaint_facades_small", [
             "holes=strokes", "discriminator=inpainting_patch_critics",
             "discriminator.patch_channels=[4,4]", "generator.attention=null",
             "task.update_order=g_then_d", "data.labels.mask_in_step=true",
@@ -98,7 +97,7 @@ def test_an_experiment_trains_through_both_phases(experiment, data_root, tmp_pat
 )  # fmt: skip
 def test_a_setting_trains(experiment, overrides, data_root, tmp_path):
     """Adversarial from the first step on."""
-    settings = ["task.losses.adversarial_start_step=0", "trainer.steps=1", *overrides]
+    settings = ["task.losses.adversarial_start_step=0", "evaluation.metrics={}", *overrides]
     _, lines = trained(compose(experiment, data_root, *settings), tmp_path / "run")
     assert finite(lines) and {"d/total", "g/total"} < set(lines[0])
 
@@ -109,7 +108,7 @@ def test_a_run_stopped_around_the_change_of_phases_ends_with_the_same_bytes(data
     def variables(folder, *all_steps):
         for steps in all_steps:
             config = compose(
-                "inpaint_photos", data_root, f"trainer.steps={steps}", "evaluation.metrics={}",
+                "inpaint_freeform", data_root, f"trainer.steps={steps}", "evaluation.metrics={}",
                 "task.losses.adversarial_start_step=3", "trainer.preview_every_steps=0",
             )  # fmt: skip
             run, _ = trained(config, tmp_path / folder)
@@ -124,9 +123,9 @@ def test_a_run_stopped_around_the_change_of_phases_ends_with_the_same_bytes(data
 
 def test_two_replicas_equal_one_over_the_change_of_phases(data_root):
     """Networks without noise: every replica draws noise of its own."""
-    config = compose("inpaint_freeform", data_root, "task.losses.adversarial_start_step=2")
+    config = compose("inpaint_freeform", data_root)
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    batches = list(data.training_dataset(global_batch_size=4).take(4))
+    batches = list(data.training_dataset(global_batch_size=4).take(2))
 
     def make_task():
         tf.keras.utils.set_random_seed(1)
@@ -134,25 +133,21 @@ def test_two_replicas_equal_one_over_the_change_of_phases(data_root):
         task.build(data.element_spec)
         return task
 
-    def phase(task, step):
-        return task.phases[max(first for first in task.phases if first <= step)]
-
     single = make_task()
-    for step, batch in enumerate(batches):
-        phase(single, step)([batch], SEED)
     strategy = distribution.two_replicas()
     with strategy.scope():
         double = make_task()
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate(batches):  # one of each phase
+        single.phases[step]([batch], SEED)
         parts = [{k: v[:2] for k, v in batch.items()}, {k: v[2:] for k, v in batch.items()}]
         share = strategy.experimental_distribute_values_from_function(
             lambda context, parts=parts: parts[context.replica_id_in_sync_group]
         )
-        step_of_phase = phase(double, step)
-        tf.function(strategy.run)(step_of_phase, ([share], SEED))
-    moved = 0
+        tf.function(strategy.run)(double.phases[step], ([share], SEED))
+    compared = 0
     for name, owner in single.state().items():
         for one, two in zip(owner.variables, double.state()[name].variables, strict=True):
             np.testing.assert_allclose(one.numpy(), two.numpy(), atol=1e-5, err_msg=one.name)
-            moved += 1
-    assert moved > 50 and int(single.optimizers["discriminator"].iterations) == 2
+            compared += 1
+    assert compared > 50
+    assert int(double.optimizers["discriminator"].iterations.numpy()) == 1
