@@ -80,7 +80,7 @@ class GradientPenalty:
         real_image, fake_image: [B,H,W,3] in [-1, 1]; the penalty sends no gradient into them.
         seed: int32 [2] of this step and replica.
 
-    Returns: float32 scalar, without the weight.
+    Returns: dict of float32 scalars: "loss", without the weight; "gradient_norm", the mean norm.
 
     Source: Gulrajani et al., NeurIPS 2017, arXiv 1704.00028, equation 3.
     """
@@ -93,8 +93,9 @@ class GradientPenalty:
 
     def __call__(self, *, critic, real_image, fake_image, seed, **_):
         image = tf.stop_gradient(interpolate(real_image, fake_image, seed))
-        norm = tf.sqrt(squared_gradient_norm(critic, image) + 1e-12)
-        return tf.reduce_mean(tf.square(norm - 1.0))
+        norms = tf.sqrt(squared_gradient_norm(critic, image) + 1e-12)
+        loss = tf.reduce_mean(tf.square(norms - 1.0))
+        return {"loss": loss, "gradient_norm": tf.reduce_mean(norms)}
 
 
 class MaskedGradientPenalty:
@@ -158,8 +159,9 @@ class R1:
     Args:
         weight: gamma, applied by the task. Default 10.
 
-    Call arguments and returns: as `GradientPenalty`, of which only `critic` and `real_image` are
-        used.
+    Call arguments: as `GradientPenalty`, of which only `critic` and `real_image` are used.
+
+    Returns: float32 scalar, without the weight.
 
     Source: Mescheder, Geiger, Nowozin, ICML 2018, arXiv 1801.04406; NVlabs/stylegan2-ada-pytorch
     training/loss.py.

@@ -5,11 +5,33 @@ import numpy as np
 from scripts import classes, evaluation, sampling, trained_run
 
 NAME = "class_accuracy"
+SETTINGS = ("classifier", "seed")
+DEFAULTS = {"num_images": 1000, "batch_size": 64}
 TARGET = "label"
 SEED_PURPOSE = 1
 
 
-def evaluate(run, judge, config) -> dict:
+def evaluate(run, config) -> dict:
+    """The figures of a run, judged by the classifier that the settings name; see `measure`.
+
+    Raises:
+        ValueError: a generator without a classifier.
+    """
+    if config.classifier is not None:
+        judge = trained_run.open_run(
+            config.classifier, data_root=config.data_root, device=config.device
+        )
+        return measure(run, judge, config)
+    if hasattr(run.task, "generator"):
+        raise ValueError(
+            "Expected the run of a classifier that judges the images of a generator. Received: "
+            f"run={config.run} and no classifier. Add classifier=RUN, trained on the same "
+            "data, such as by python train.py experiment=classify_synthetic"
+        )
+    return measure(run, None, config)
+
+
+def measure(run, judge, config) -> dict:
     """The figures, with the passport of what they were measured on.
 
     Args:

@@ -86,4 +86,4 @@ def _without_terms(task):
         if OmegaConf.select(task, f"losses.{name}") is not None:
             task.losses[name] = {}
     if OmegaConf.select(task, "losses.adversarial_start_step"):
-        task.losses.adversarial_start_step = 0  # A later start needs terms to begin with.
+        task.losses.adversarial_start_step = 0  # a late start needs terms to train on before it

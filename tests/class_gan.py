@@ -16,6 +16,7 @@ SPEC = {
     "label": tf.TensorSpec([None], tf.int32),
 }
 SEED = tf.constant([0, 7])
+# N(0, 1): orthogonal regions would leave the orthogonality term nothing to measure.
 ATTENTION = attentive_normalization.AttentiveNormalization(
     3, temperature=1.0, entity_initializer=None
 )

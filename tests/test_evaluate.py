@@ -4,51 +4,16 @@ import json
 import shutil
 import types
 
-import hydra
 import numpy as np
 import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from scripts import classes, evaluate, evaluate_classes, evaluation, sample, trained_run
-from tests import tiny
-from training import checkpoint, contact_sheet, run_folder
+from scripts import evaluate, evaluate_classes, evaluation, sample, trained_run
+from tests import saved_run, tiny
+from training import contact_sheet
 
 NAMES = ["brick", "haussmann", "modern", "stucco", "timber"]
-
-
-def compose(name, *overrides):
-    with hydra.initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
-        return hydra.compose(name, [str(text) for text in overrides])
-
-
-def saved(folder, *overrides):
-    """A run as train.py leaves it, untrained, but with weights that tell images apart."""
-    config = compose("train", *overrides)
-    (folder / ".hydra").mkdir(parents=True)
-    OmegaConf.save(config, folder / ".hydra" / "config.yaml")
-    (folder / ".hydra" / "hydra.yaml").write_text("hydra: {runtime: {choices: {}}}")
-    data = hydra.utils.instantiate(config.data, _convert_="all")
-    run = run_folder.RunFolder(folder)
-    classes.keep(run, data.label_names)
-    classes.fill_counts(config, data.label_names)
-    task = hydra.utils.instantiate(config.task, _convert_="all")
-    task.build(data.element_spec)
-    for variable in (v for owner in task.generation_state().values() for v in owner.variables):
-        if variable.path.endswith("kernel"):
-            variable.assign(3.0 * variable)
-    if hasattr(task, "network"):
-        centre(task, data)
-    checkpoint.CheckpointStore(run.checkpoints).save(2, task.state())
-    return folder
-
-
-def centre(task, data):
-    """Shifts the logits so that no class is the answer to every image."""
-    _, items = data.examples("train")
-    (network,) = task.generation_state().values()
-    logits = network(items, training=False)["logits"]
-    network.linear.bias.assign(-tf.reduce_mean(logits, axis=0))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +23,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gan(tmp_path_factory, data):
-    return saved(
+    return saved_run.saved(
         tmp_path_factory.mktemp("gan") / "run", "experiment=class_synthetic", *data,
         *tiny.CLASS_OVERRIDES, "attention=none",
     )  # fmt: skip
@@ -66,7 +31,7 @@ def gan(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory, data):
-    return saved(
+    return saved_run.saved(
         tmp_path_factory.mktemp("classifier") / "run", "experiment=classify_synthetic", *data,
         *tiny.CLASSIFIER_OVERRIDES,
     )  # fmt: skip
@@ -81,7 +46,9 @@ def runs(gan, classifier):
 def evaluated(out, **settings):
     """Runs the command's own code; returns the report."""
     path = out / "report.json"
-    config = compose("evaluate", f"out={path}", *(f"{k}={v}" for k, v in settings.items()))
+    config = saved_run.compose(
+        "evaluate", f"out={path}", *(f"{k}={v}" for k, v in settings.items())
+    )
     text = evaluate.evaluate(config)
     assert str(path) in text
     return json.loads(path.read_text()), text
@@ -145,9 +112,9 @@ def test_a_generator_is_judged_by_the_pixels_of_its_pictures(gan, classifier, ru
     assert text.splitlines()[0].split() == ["class", "generated", "images", "real", "(validation)",
                                             "images"]  # fmt: skip
     assert (
-        evaluate_classes.evaluate(
+        evaluate_classes.measure(
             *runs,
-            compose(
+            saved_run.compose(
                 "evaluate",
                 "run=",
                 *(
@@ -174,7 +141,7 @@ def test_every_image_has_noise_of_its_own_and_of_the_seed(runs):
 
 
 def test_the_report_lies_beside_the_run(classifier):
-    text = evaluate.evaluate(compose("evaluate", f"run={classifier}"))
+    text = evaluate.evaluate(saved_run.compose("evaluate", f"run={classifier}"))
     path = classifier / "evaluation" / "class_accuracy_step_00000002.json"
     assert path.is_file() and str(path) in text
     shutil.rmtree(path.parent)
@@ -224,9 +191,9 @@ def test_each_run_has_its_part(gan, classifier, runs, tmp_path):
 
 def test_an_image_for_each_class(runs):
     evaluate_classes.check_num_images(5, NAMES)
-    config = compose("evaluate", "run=any", "num_images=4")
+    config = saved_run.compose("evaluate", "run=any", "num_images=4")
     with pytest.raises(ValueError, match="each of the 5 classes. Received: num_images=4"):
-        evaluate_classes.evaluate(*runs, config)
+        evaluate_classes.measure(*runs, config)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +214,7 @@ def test_settings_that_cannot_be(classifier, tmp_path, settings, kind, message):
 
 def test_a_classifier_is_not_sampled(classifier):
     with pytest.raises(ValueError, match="SupervisedTask.*scripts/evaluate.py run="):
-        sample.sample(compose("sample", f"run={classifier}"))
+        sample.sample(saved_run.compose("sample", f"run={classifier}"))
 
 
 # --- Parts ------------------------------------------------------------------------------------

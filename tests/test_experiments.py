@@ -32,6 +32,10 @@ CLASSIFIER_DATA = {
     "classify_synthetic": tiny.data_overrides,
     "classify_cifar10": lambda root: [f"data.root={root.parent}/tfds"],
 }
+# Theirs have a file of tests to themselves, test_inpainting_runs.py.
+INPAINTING = (
+    "inpaint_synthetic", "inpaint_facades_small", "inpaint_photos", "inpaint_freeform",
+)  # fmt: skip
 ARMS = ("attentive_norm", "self_attention", "none")
 STEPS = [
     "debug=few_steps", "trainer.steps=2", "trainer.batch_size=2", "summaries.rows=2",
@@ -70,7 +74,7 @@ def run(tmp_path, *overrides):
 
 
 def test_every_experiment_has_its_small_form_here():
-    assert {*GENERATOR_NODE, *CLASS_DATA, *CLASSIFIER_DATA} == set(EXPERIMENTS)
+    assert {*GENERATOR_NODE, *CLASS_DATA, *CLASSIFIER_DATA, *INPAINTING} == set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -82,7 +86,7 @@ def test_the_header_says_what_to_expect(experiment):
     assert "TBD" not in header
 
 
-@pytest.mark.parametrize("experiment", [*GENERATOR_NODE, *CLASS_DATA])
+@pytest.mark.parametrize("experiment", [*GENERATOR_NODE, *CLASS_DATA, *INPAINTING])
 def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
     config = compose(f"experiment={experiment}", "data.root=unused")
     if experiment in CLASS_DATA:
@@ -95,6 +99,13 @@ def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
         assert generator.image_size == tuple(config.data.image_size)
         assert (generator.num_classes, discriminator.num_classes) == (2, 2)
         assert generator.attentive_norm_block == 3 and discriminator.attentive_norm_block == 1
+    elif experiment in INPAINTING:
+        assert (
+            {"masked_image", "hole"}
+            <= set(generator.input_keys)
+            <= {"masked_image", "hole", "seed"}
+        )
+        assert set(discriminator.input_keys) == {"image", "hole"}
     else:
         assert "mask" in generator.input_keys
 
@@ -230,6 +241,8 @@ def test_the_augmentation_goes_with_the_gradient_penalty(data_root, tmp_path):
         *tiny.data_overrides(data_root), f"task.losses.augment={augment}", "loss=wgan_gp",
     )  # fmt: skip
     assert_trained(folder)
+    last = json.loads(folder.metrics.read_text().splitlines()[-1])
+    assert {"d/gradient_penalty", "d/gradient_norm"} < set(last)
 
 
 def assert_trained(folder):

@@ -36,10 +36,12 @@ def test_penalties_of_a_linear_critic_are_closed_forms():
     variable = tf.Variable(weights, dtype=tf.float32)
     critic = linear_critic(variable)
     with tf.GradientTape(persistent=True) as tape:
-        penalty = penalise(gradient_penalty.GradientPenalty(), critic)
+        result = penalise(gradient_penalty.GradientPenalty(), critic)
+        penalty = result["loss"]
         r1 = penalise(gradient_penalty.R1(), critic)
     assert penalty.dtype == r1.dtype == tf.float32
     np.testing.assert_allclose(penalty, (norm - 1) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(result["gradient_norm"], norm, rtol=1e-5)
     np.testing.assert_allclose(r1, norm**2 / 2, rtol=1e-5)
     slope = 2 * (norm - 1) * weights / norm
     np.testing.assert_allclose(tape.gradient(penalty, variable), slope, rtol=1e-3, atol=1e-6)
@@ -58,7 +60,8 @@ def test_the_penalty_is_two_sided_and_one_image_does_not_leak_into_another():
     point = IMAGES[0] + along * (IMAGES[1].astype(np.float64) - IMAGES[0])
     norms = np.sqrt((point**2).sum((1, 2, 3)))
     value = penalise(gradient_penalty.GradientPenalty(), critic, seed)
-    np.testing.assert_allclose(value, ((norms - 1) ** 2).mean(), rtol=1e-4)
+    np.testing.assert_allclose(value["loss"], ((norms - 1) ** 2).mean(), rtol=1e-4)
+    np.testing.assert_allclose(value["gradient_norm"], norms.mean(), rtol=1e-4)
     r1 = penalise(gradient_penalty.R1(), critic)
     expected = 0.5 * (IMAGES[0].astype(np.float64) ** 2).sum((1, 2, 3)).mean()
     np.testing.assert_allclose(r1, expected, rtol=1e-4)
@@ -67,7 +70,8 @@ def test_the_penalty_is_two_sided_and_one_image_does_not_leak_into_another():
 def test_a_flat_critic_has_finite_gradients():
     variable = tf.Variable(tf.zeros([4, 3, 3]))
     with tf.GradientTape() as tape:
-        penalty = penalise(gradient_penalty.GradientPenalty(), linear_critic(variable))
+        result = penalise(gradient_penalty.GradientPenalty(), linear_critic(variable))
+        penalty = result["loss"]
     np.testing.assert_allclose(penalty, 1.0, atol=1e-5)
     assert np.all(np.isfinite(tape.gradient(penalty, variable)))
 
@@ -78,7 +82,9 @@ def test_interpolation_is_stateless():
     def critic(image):
         return {"logits": [tf.reduce_sum(image**3, [1, 2, 3])]}
 
-    first, again, other = (penalise(term, critic, s).numpy() for s in ((1, 2), (1, 2), (1, 3)))
+    first, again, other = (
+        float(penalise(term, critic, s)["loss"]) for s in ((1, 2), (1, 2), (1, 3))
+    )
     assert first == again != other
 
 
@@ -100,4 +106,7 @@ def test_penalty_in_a_compiled_function():
     term = gradient_penalty.GradientPenalty()
     for jit in (False, True):
         compiled = tf.function(lambda: penalise(term, critic), jit_compile=jit)
-        np.testing.assert_allclose(compiled(), penalise(term, critic), rtol=1e-5)
+        value, eager = compiled(), penalise(term, critic)
+        assert value.keys() == eager.keys() == {"loss", "gradient_norm"}
+        for name in value:
+            np.testing.assert_allclose(value[name], eager[name], rtol=1e-5)

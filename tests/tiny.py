@@ -26,6 +26,12 @@ CLASS_OVERRIDES = [  # as many blocks as attentive normalisation after block 3 n
     "discriminator.channels=[8,8]",
     "discriminator.downsample=[true,true]",
 ]
+INPAINTING_OVERRIDES = [
+    f"data.image_size=[{SIZE},{SIZE}]",
+    "generator.width=2",
+    "discriminator.channels=[4,4]",
+    "trainer.batch_size=2",
+]
 CLASSIFIER_OVERRIDES = [f"data.image_size=[{SIZE},{SIZE}]", "image_classifier.channels=[4,8]"]
 
 
