@@ -245,11 +245,11 @@ class GANTask:
     def previews(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of the raw and the averaged generator; all that the last returns beside them."""
         outputs = self._infer(self.generator, batch, seeds)
+        title = "pasted" if "refined" in outputs else "generated"
         if self._averaged is None:
-            return monitoring.preview_columns(outputs, "generated")
+            return monitoring.preview_columns(outputs, title)
         averaged = self._infer(self._averaged, batch, seeds)
-        columns = {"generated": outputs["image"]}
-        return columns | monitoring.preview_columns(averaged, "averaged")
+        return {title: outputs["image"]} | monitoring.preview_columns(averaged, "averaged")
 
     def _infer(self, network, batch, seeds):
         return network(network_inputs.for_inference(network, batch, seeds), training=False)
