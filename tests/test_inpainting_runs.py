@@ -11,7 +11,8 @@ from PIL import Image
 import train
 from scripts import run_config
 from tests import distribution, tiny
-from training import contact_sheet, run_folder
+from training import contact_sheet, network_inputs, run_folder
+from training import task as training_task
 
 STEPS = [
     "debug=few_steps", "trainer.steps=2", "summaries.rows=2", "evaluation.num_images=3",
@@ -100,6 +101,38 @@ def test_a_setting_trains(experiment, overrides, data_root, tmp_path):
     settings = ["task.losses.adversarial_start_step=0", "evaluation.metrics={}", *overrides]
     _, lines = trained(compose(experiment, data_root, *settings), tmp_path / "run")
     assert finite(lines) and {"d/total", "g/total"} < set(lines[0])
+
+
+@pytest.mark.parametrize("in_step", ["false", "true"])
+def test_pixels_that_differ_in_the_hole_alone_change_nothing(in_step, tmp_path):
+    """From two folders of files to what is painted, in training and after it."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (2, 8, tiny.SIZE, tiny.SIZE, 3), np.uint8)
+    images[1] = images[0]
+    inside = slice(tiny.SIZE // 4, 3 * tiny.SIZE // 4)
+    images[1, :, inside, inside] = 255 - images[0, :, inside, inside]
+    made, task = [], None
+    for number, folder in enumerate(images):
+        (root := tmp_path / str(number)).mkdir()
+        for place, pixels in enumerate(folder):
+            Image.fromarray(pixels).save(root / f"{place}.png")
+        config = compose("inpaint_facades_small", tmp_path, "holes=center", f"data.root={root}",
+                         "data/splits=hashed", f"data.labels.mask_in_step={in_step}")  # fmt: skip
+        data = hydra.utils.instantiate(config.data, _convert_="all")
+        if task is None:
+            task = hydra.utils.instantiate(config.task, _convert_="all")
+            task.build(training_task.spec_after(data.finish, data.element_spec))
+        batch = data.finish(next(iter(data.training_dataset(global_batch_size=4))))
+        inputs = network_inputs.for_training(task.generator, batch, SEED)
+        outputs = [
+            task.generator(inputs, training=True),
+            task.generate(batch, tf.zeros([4], tf.int32)),
+            task.previews(batch, tf.zeros([4], tf.int32)),
+        ]
+        made.append((batch["image"], outputs))
+    differs = np.any(made[0][0] != made[1][0], axis=(0, 3))
+    np.testing.assert_array_equal(differs[inside, inside], True)
+    tf.nest.map_structure(np.testing.assert_array_equal, made[0][1], made[1][1])
 
 
 def test_a_run_stopped_around_the_change_of_phases_ends_with_the_same_bytes(data_root, tmp_path):

@@ -164,8 +164,9 @@ def test_impossible_generators_are_refused():
     with pytest.raises(ValueError, match="width of at least 2. Received: .* width=1"):
         inpainting.InpaintingGenerator(1)
     network = inpainting.InpaintingGenerator(2)
-    with pytest.raises(ValueError, match=r"multiples of 8. Received: \(H, W\)=\(16, 20\)"):
-        network(batch(16, 20, seed=False)[1])
+    for refused in (network, lambda inputs: network.build(shapes(inputs))):
+        with pytest.raises(ValueError, match=r"multiples of 8. Received: \(H, W\)=\(16, 20\)"):
+            refused(batch(16, 20, seed=False)[1])
 
 
 def critic_inputs(height=16, width=24):

@@ -69,8 +69,8 @@ class InpaintingGenerator(keras.Model):
         normalisation also "layout" [B, H/4, W/4, entities].
 
     Raises:
-        ValueError: an unknown image_activation; width below 2; in the call, sides that are not
-            multiples of 8.
+        ValueError: an unknown image_activation; width below 2; in `build` and in the call, sides
+            that are not multiples of 8.
 
     Source: Yu et al., arXiv 1801.07892 and 1806.03589, JiahuiYu/generative_inpainting,
     inpaint_model.py; with attentive normalisation: Wang et al., arXiv 2004.03828,
@@ -144,6 +144,7 @@ class InpaintingGenerator(keras.Model):
         return ("masked_image", "hole", *(("seed",) if seeded else ()))
 
     def build(self, input_shape):
+        _check_size(input_shape["masked_image"][1:3])
         image, extra = input_shape["masked_image"][-1], 1 + input_shape["hole"][-1]
         _build(self.coarse, image + extra)
         refined = image + (extra if self.hole_in_refinement else 0)
@@ -206,8 +207,8 @@ def _run(layers, x):
 
 
 def _check_size(size):
-    if any(side % 8 for side in size):
+    if any(side is not None and side % 8 for side in size):
         raise ValueError(
             f"Expected image sides that are multiples of 8. Received: (H, W)={tuple(size)}. Crop, "
-            "pad or resize the images."
+            "pad or resize the images; in training set data.image_size."
         )
