@@ -190,11 +190,12 @@ def checked(files: dict[str, tuple[Path, ...]], hole_of) -> tuple[list[Photograp
             image, hole = read()
             profile = photos.colour_profile(paths[0])
         except (ValueError, OSError) as error:
-            text = str(error)
-            wrong.append(text if name in text else f"{name}: {text}")
+            named = any(str(path) in str(error) for path in paths)
+            wrong.append(str(error) if named else f"{paths[0]}: {error}")
             continue
         photographs.append(Photograph(name, image.shape[:2], read, paths, profile))
         areas.append(hole.mean())
+    wrong = list(dict.fromkeys(wrong))  # a mask of all images is wrong once
     if wrong:
         more = [f"and {len(wrong) - MAX_NAMED} more"] if len(wrong) > MAX_NAMED else []
         raise ValueError("\n".join(wrong[:MAX_NAMED] + more))

@@ -330,8 +330,10 @@ def test_what_is_wrong_with_which_files(opened, folders, tmp_path):
     )
     save(images / "tiny.bmp", random_image(3, 1))
     refused("different names in images=.*tiny.bmp and .*tiny.webp")
-    one = save(tmp_path / "one/dot.png", random_image(1, 1))
-    refused("dot: A hole leaves known pixels", images=one, masks="null", hole="strokes")
+    one = save(tmp_path / "one/x.png", random_image(1, 1))  # as in "1x1"
+    refused("one/x.png: A hole leaves known pixels", images=one, masks="null", hole="strokes")
+    dark = save(tmp_path / "dark.png", np.zeros((8, 8), np.uint8))
+    refused(r"^(?!(?s:.*no missing pixel){2}).*no missing pixel", images=masks, masks=dark)
     sheet = save(tmp_path / "one/sheet.jpg", random_image(8, 8))
     refused("two pictures for sheet.png", images=sheet, masks="null", hole="center")
 
