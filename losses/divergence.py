@@ -25,7 +25,7 @@ class KLDivergence:
     Returns: float32 scalar, without the weight.
 
     Raises:
-        KeyError: the generator has no style encoder.
+        ValueError: the generator has no style encoder.
 
     Source: Kingma, Welling, arXiv 1312.6114, appendix B; NVlabs/SPADE models/networks/loss.py.
     """
@@ -36,7 +36,7 @@ class KLDivergence:
     def __call__(self, *, generated, **_):
         missing = [k for k in ("style_mean", "style_log_variance") if k not in generated]
         if missing:
-            raise KeyError(
+            raise ValueError(
                 f"Expected a generator that returns {missing}, as one with a style encoder does. "
                 f"Received: outputs={sorted(generated)}. Choose such a generator, or remove the "
                 "KL term."

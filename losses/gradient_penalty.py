@@ -131,6 +131,7 @@ class MaskedGradientPenalty:
 
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
+    reads = ("hole",)  # of what the discriminator reads
 
     def __init__(self, weight: float = 10.0):
         self.weight = weight
@@ -139,7 +140,8 @@ class MaskedGradientPenalty:
         if hole is None:
             raise ValueError(
                 "Expected the hole of each image for the masked gradient penalty. Received: "
-                "hole=None. Use data with holes, or GradientPenalty for whole images."
+                "hole=None. Use data with holes and a discriminator that reads them, or "
+                "GradientPenalty for whole images."
             )
         image, hole = interpolate(real_image, fake_image, seed), tf.cast(hole, tf.float32)
         norms = []

@@ -72,8 +72,8 @@ class Reconstruction:
     Returns: float32 scalar, without the weight.
 
     Raises:
-        ValueError: an unknown region; a discount outside (0, 1] or of another region.
-        KeyError: the batch has no hole, or the generator no such output.
+        ValueError: an unknown region; a discount outside (0, 1] or of another region; the batch has
+            no hole, or the generator no such output.
 
     Source: Yu et al., CVPR 2018, arXiv 1801.07892, section 3.2; JiahuiYu/generative_inpainting
     (branch v1.0.0), inpaint_model.py and inpaint_ops.py.
@@ -101,7 +101,7 @@ class Reconstruction:
 
     def __call__(self, *, batch, generated, **_):
         if self.output not in generated or "hole" not in batch:
-            raise KeyError(
+            raise ValueError(
                 f'Expected a generator that returns "{self.output}" and a batch with "hole", as '
                 f"inpainting has. Received: outputs={sorted(generated)}, batch={sorted(batch)}. "
                 "Choose an inpainting generator and data with holes."

@@ -1,7 +1,9 @@
 """The train command as a user meets it: help, typos, wrong folders."""
 
 import pytest
+import tensorflow as tf
 
+from scripts import command_line
 from tests import tiny
 
 
@@ -51,6 +53,17 @@ def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
 def test_wrong_values_are_named_before_anything_is_built(tmp_path):
     text = message("trainer.steps=many", f"output_root={tmp_path}")
     assert "trainer.steps must be of type int. Received: trainer.steps='many'" in text
+
+
+def test_an_error_inside_the_compiled_step_is_one_message(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # which the command sets
+
+    @tf.function
+    def step():
+        raise ValueError("Expected a hole. Received: hole=None. Use data with holes.")
+
+    with pytest.raises(SystemExit, match="^Error: Expected a hole. Received: hole=None. Use "):
+        command_line.run(step)
 
 
 def test_a_missing_gpu_is_said(tmp_path):

@@ -25,6 +25,12 @@ def test_gradient_penalties_refuse_batch_statistics(penalty):
     class_gan.make_task(discriminator=critic())  # with the hinge loss it may
 
 
+def test_a_term_of_the_hole_needs_a_discriminator_that_reads_it():
+    message = r"reads \['hole'\], as .*'penalty', Masked.* Received: Projection.*'label'"
+    with pytest.raises(ValueError, match=message):
+        class_gan.make_task(penalty=gradient_penalty.MaskedGradientPenalty())
+
+
 def test_class_counts_must_agree():
     other = projection.ProjectionDiscriminator(4, (4,), downsample=(True,))
     with pytest.raises(ValueError, match="same number of classes.*'generator': 3.*: 4"):

@@ -126,11 +126,11 @@ def test_impossible_terms_are_refused():
     for settings in ({"discount": 0.0}, {"discount": 1.1}, {"discount": 0.9, "region": "all"}):
         with pytest.raises(ValueError, match="for the hole alone. Received: discount="):
             reconstruction.Reconstruction(**settings)
-    with pytest.raises(KeyError, match='returns "coarse" .*Received: outputs=.*refined'):
+    with pytest.raises(ValueError, match='returns "coarse" .*Received: outputs=.*refined'):
         reconstruction.Reconstruction("coarse")(
             batch={"image": IMAGE, "hole": HOLE}, generated={"refined": PAINTED}
         )
-    with pytest.raises(KeyError, match='a batch with "hole", .*Received: .*batch=.*image'):
+    with pytest.raises(ValueError, match='a batch with "hole", .*Received: .*batch=.*image'):
         reconstruction.Reconstruction()(batch={"image": IMAGE}, generated={"refined": PAINTED})
 
 

@@ -90,5 +90,5 @@ def test_kl_divergence():
     assert term.weight == 0.2
     zero = {key: tf.zeros([4, 6]) for key in generated}
     assert term(generated=zero) == 0.0
-    with pytest.raises(KeyError, match="style_log_variance.*Received: outputs=.'image', 'style_me"):
+    with pytest.raises(ValueError, match="style_log_variance.*Received: outputs=.'image', 'sty"):
         term(generated={"image": 0, "style_mean": 0})

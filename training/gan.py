@@ -77,7 +77,7 @@ class GANTask:
         )
         for network, input_shapes in zip(networks, shapes, strict=True):
             network.build(input_shapes)
-        gan_checks.check_statistics(self.discriminator, self.losses.discriminator_terms)
+        gan_checks.check_terms(self.discriminator, self.losses.discriminator_terms)
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
         self._step = steps.step_counter()

@@ -74,16 +74,26 @@ def check_before_build(generator, discriminator, spec, *, sample_labels: bool, a
         )
 
 
-def check_statistics(discriminator, terms: dict) -> None:
-    """Refuses batch statistics in a discriminator whose gradient is penalised image by image.
+def check_terms(discriminator, terms: dict) -> None:
+    """Refuses loss terms that do not go with the discriminator.
 
     Args:
         discriminator: a built network.
-        terms: the discriminator's loss terms by name.
+        terms: the discriminator's loss terms by name. `reads` names the batch entries that a term
+            takes from what the discriminator reads; `forbids_batch_statistics` says that it
+            penalises a gradient image by image.
 
     Raises:
-        ValueError: a term declares `forbids_batch_statistics`, and the network has some.
+        ValueError: the discriminator does not read such an entry, or has batch statistics.
     """
+    for name, term in terms.items():
+        missing = [key for key in getattr(term, "reads", ()) if key not in discriminator.input_keys]
+        if missing:
+            raise ValueError(
+                f"Expected a discriminator that reads {missing}, as the loss term {name!r}, "
+                f"{type(term).__name__}, does. Received: {type(discriminator).__name__}, which "
+                f"reads {tuple(discriminator.input_keys)}. Choose another discriminator or loss."
+            )
     penalties = [n for n, term in terms.items() if getattr(term, "forbids_batch_statistics", False)]
     layers = [
         layer.path
