@@ -65,7 +65,9 @@ def compiled_for(run, inputs):
     import tensorflow as tf
 
     spec = {key: tf.TensorSpec([None, *x.shape[1:]], x.dtype) for key, x in inputs.items()}
-    return tf.function(run.task.generate, input_signature=[spec, tf.TensorSpec([None], tf.int32)])
+    # Not called as a tf.function, which would warn of so many traces.
+    seeds = tf.TensorSpec([None], tf.int32)
+    return tf.function(run.task.generate).get_concrete_function(spec, seeds)
 
 
 def batches(run, inputs, seeds, batch_size: int, *, title=""):

@@ -350,6 +350,14 @@ def test_layouts_of_a_generator_without_them_are_refused(opened, folders, tmp_pa
         repaired(opened, tmp_path / "out", images=images, masks=masks, layouts=True)
 
 
+def test_many_sizes_draw_no_warning(opened, tmp_path, caplog):
+    for side in range(8, 57, 8):
+        save(tmp_path / f"many/{side}.png", random_image(side, 8))
+    with caplog.at_level(logging.WARNING):
+        assert len(repaired(opened, tmp_path / "out", images=tmp_path / "many", hole="center")) == 8
+    assert not caplog.records
+
+
 def test_large_photographs_go_in_smaller_batches(opened, folders, tmp_path, monkeypatch):
     assert sample_inpainting.items_at_once(8, (32, 32), (64, 64)) == 8
     assert sample_inpainting.items_at_once(8, (128, 128), (64, 64)) == 2
