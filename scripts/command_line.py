@@ -174,7 +174,7 @@ def _report(error) -> str:
     text = reason.args[0] if isinstance(reason, KeyError) and reason.args else str(reason)
     text = re.sub(r"\s+(full_key:|Config search path:).*", "", str(text), flags=re.DOTALL)
     if "Received:" in text:  # One of ours: what the compiled step says around it is no help.
-        text = re.sub(r"\Ain user code:\n.*?\n\n    \w+: ", "", text, flags=re.DOTALL)
+        text = re.sub(r"\Ain user code:\n.*?\n\n    \w+: ", "", text.rstrip(), flags=re.DOTALL)
     text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text)
     prefix = f"{where}: " if where and "InstantiationException" in type(error).__name__ else ""
     return f"Error: {prefix}{text}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"

@@ -63,7 +63,7 @@ def test_an_experiment_trains_through_both_phases(experiment, data_root, tmp_pat
     monkeypatch.setattr(contact_sheet, "contact_sheet", watched)
     run, lines = trained(compose(experiment, data_root), tmp_path / "run")
     attentive = experiment != "inpaint_freeform"
-    shown = ["real", "masked", "coarse", "refined", "pasted", *(["layout"] if attentive else [])]
+    shown = ["original", "masked", "coarse", "refined", "pasted"] + ["layout"] * attentive
     assert titles[0] == shown
     sheet = np.asarray(Image.open(run.samples / "step_00000002.png"))
     assert sheet.shape[1] == contact_sheet.tile_corner(0, len(shown), tiny.SIZE, tiny.SIZE)[0] - 2

@@ -74,7 +74,8 @@ class Summaries:
         elif "label" in batch and self.label_names:
             rows = [str(self.label_names[label]) for label in np.ravel(batch["label"])]
         if "image" in batch:
-            columns["real"] = contact_sheet.to_uint8(batch["image"])
+            title = "original" if "masked_image" in batch else "real"
+            columns[title] = contact_sheet.to_uint8(batch["image"])
         if "masked_image" in batch:
             columns["masked"] = contact_sheet.to_uint8(batch["masked_image"])
         sheets = {"samples": columns}
