@@ -1,6 +1,7 @@
 """Inpainting from config to run folder: what is logged and shown, phases, resuming, replicas."""
 
 import json
+import re
 
 import hydra
 import numpy as np
@@ -101,6 +102,17 @@ def test_a_setting_trains(experiment, overrides, data_root, tmp_path):
     settings = ["task.losses.adversarial_start_step=0", "evaluation.metrics={}", *overrides]
     _, lines = trained(compose(experiment, data_root, *settings), tmp_path / "run")
     assert finite(lines) and {"d/total", "g/total"} < set(lines[0])
+
+
+@pytest.mark.parametrize("name", ["SelfAttention", "ContextualAttention"])
+def test_another_attention_is_chosen_by_the_lines_of_the_config(name, data_root):
+    text = (tiny.ROOT / "configs/generator/inpainting.yaml").read_text()
+    added = re.search(rf"'(\+generator.attention=\S+ \S+{name}.)'", text)[1]
+    config = compose("inpaint_synthetic", data_root, "~generator.attention", added)
+    generator = hydra.utils.instantiate(config.generator, _convert_="all")
+    assert type(generator.attention).__name__ == name
+    shown = {"masked_image": tf.zeros([1, 16, 24, 3]), "hole": tf.ones([1, 16, 24, 1])}
+    assert generator(shown)["image"].shape == (1, 16, 24, 3)
 
 
 @pytest.mark.parametrize("in_step", ["false", "true"])
