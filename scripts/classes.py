@@ -2,7 +2,7 @@
 
 import json
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from scripts import run_config
 
@@ -17,8 +17,10 @@ def fill_counts(config, label_names) -> None:
         label_names: classes of the data by id; empty where they have none.
 
     Raises:
-        ValueError: the config has another number, or the data have no classes.
+        ValueError: the config has another number, or the data have no classes; a network takes the
+            classes of label maps, and the data have no label maps.
     """
+    check_label_maps(config)
     for network in networks_with_classes(config):
         count = config[network].num_classes
         if not label_names:
@@ -37,15 +39,30 @@ def fill_counts(config, label_names) -> None:
         config[network].num_classes = len(label_names)
 
 
+def check_label_maps(config) -> None:
+    """Raises ValueError where a network has `label_map_classes` and the data have no label maps."""
+    for network in _networks_with("label_map_classes", config):
+        if OmegaConf.select(config, "data.labels.num_classes") is None:
+            raise ValueError(
+                f"{network} tells the class of each pixel and needs data with label maps. "
+                f"Received: data={config.data.source._target_} without any. Choose "
+                "data=paired_folders, data=facades, data=synthetic_facades."
+            )
+
+
 def networks_with_classes(config) -> list[str]:
     """Keys of the networks of a training config whose `num_classes` are the classes of images."""
+    return _networks_with("num_classes", config)
+
+
+def _networks_with(setting, config):
     nodes = {key: config._get_node(key) for key in config}
     return [
         key
         for key, node in nodes.items()
         if isinstance(node, DictConfig)
         and str(node.get("_target_")).startswith("models.")
-        and "num_classes" in node
+        and setting in node
     ]
 
 

@@ -14,7 +14,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 # config calls whatever its `_target_`s name.
 OURS = ("data.", "losses.", "metrics.", "models.", "training.")
 KERAS = ("keras.initializers.", "keras.layers.", "keras.optimizers.", "keras.regularizers.")
-NETWORKS = ("generator", "discriminator", "image_classifier")
+NETWORKS = ("generator", "discriminator", "image_classifier", "segmenter")
 RESUMABLE = (
     "data.root",
     "data.holes.folder",

@@ -63,6 +63,18 @@ def test_data_without_classes_are_refused():
         classes.fill_counts(config(), ())
 
 
+def test_data_without_label_maps_are_refused():
+    plain = config(2)
+    del plain.generator.num_classes
+    plain.segmenter = network(label_map_classes="${data.labels.num_classes}")
+    with pytest.raises(ValueError, match="segmenter tells the class of each pixel.*PairedFolders"):
+        classes.fill_counts(plain, ())
+    plain.data.labels = {"num_classes": 5}
+    del plain.generator.twice
+    classes.fill_counts(plain, ())
+    assert plain.segmenter.label_map_classes == 5
+
+
 def test_the_order_is_written_once_and_compared(run):
     classes.keep(run, ())
     assert classes.saved(run) is None and not list(run.path.iterdir())

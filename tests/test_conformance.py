@@ -7,10 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import distribution, layer_table, layer_table_inpainting
+from tests import (
+    distribution,
+    layer_table,
+    layer_table_inpainting,
+    layer_table_segmentation,
+)
 from tests.layer_case import BATCH
 
-CASES = layer_table.CASES + layer_table_inpainting.CASES
+CASES = layer_table.CASES + layer_table_inpainting.CASES + layer_table_segmentation.CASES
 
 pytestmark = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 

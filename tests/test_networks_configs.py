@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from models.layers import attentive_normalization
 
 FOLDER = pathlib.Path(__file__).parent.parent / "configs"
-GROUPS = ("generator", "discriminator", "image_classifier")
+GROUPS = ("generator", "discriminator", "image_classifier", "segmenter")
 FILES = sorted(path for group in GROUPS for path in FOLDER.glob(f"{group}/*.yaml"))
 
 
@@ -20,6 +20,9 @@ def with_classes(path):
     if "num_classes" in config:
         assert config.num_classes is None
         config.num_classes = 10
+    if "label_map_classes" in config:
+        assert config._get_node("label_map_classes")._value() == "${data.labels.num_classes}"
+        config.label_map_classes = 10
     return config
 
 
@@ -65,6 +68,11 @@ def norm(**settings):
         ("generator/class_conditional", {"num_classes": 10, "attentive_norm_block": 3}),
         ("discriminator/multiscale_patch", {}),
         ("image_classifier/residual", {"num_classes": 10}),
+        ("segmenter/deeplab_v3", {"label_map_classes": 10}),
+        (
+            "segmenter/deeplab_v3_plus",
+            {"label_map_classes": 10, "output_stride": 16, "decoder": True},
+        ),
         ("discriminator/projection", {"num_classes": 10, "attentive_norm_block": 1}),
         (
             "generator/inpainting",
