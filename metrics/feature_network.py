@@ -32,7 +32,8 @@ class FeatureFunction:
     Returns: dict "features" float32 [B, D], and "logits" float32 [B, K] if there are any.
 
     Raises:
-        ValueError: images of another shape, or what the function returns is none of the above.
+        ValueError: images of another shape or not finite, or the function returns none of the
+            above.
     """
 
     def __init__(self, function, *, name, weights_hash, resize="none"):
@@ -130,6 +131,11 @@ def saved_pixels(image):
     pixels = image_quality.as_saved(image)
     if pixels.ndim != 4 or pixels.shape[-1] != 3:
         raise ValueError(f"Expected images [B, H, W, 3]. Received: shape {pixels.shape}.")
+    if not np.all(np.isfinite(pixels)):
+        raise ValueError(
+            f"Expected finite images. Received: {np.sum(~np.isfinite(pixels))} values that are "
+            "not. Look at the network that made them."
+        )
     return pixels.astype(np.float32)
 
 
@@ -183,7 +189,7 @@ def _load(path):
             'Expected a .keras file, or a SavedModel folder with a signature "serving_default". '
             f"Received: path={path!r}, which cannot be loaded: {error}"
         ) from error
-    inputs = list(signature.structured_input_signature[1])
+    inputs = sorted(signature.structured_input_signature[1])
     if len(inputs) != 1:
         raise ValueError(
             f"Expected a network of one input, the image. Received: path={path!r} with {inputs}."

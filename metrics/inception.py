@@ -43,7 +43,7 @@ class Inception2015:
 
     Raises:
         FileNotFoundError: no such file. ValueError: another graph, naming what it lacks; images of
-            another shape.
+            another shape or not finite.
 
     Source: openai/improved-gan inception_score/model.py (tensor names, no bias);
         bioinf-jku/TTUR fid.py; openai/guided-diffusion evaluations/evaluator.py.

@@ -71,10 +71,14 @@ def test_other_outputs_are_refused(returned, message):
         network(SCALED)
 
 
-def test_images_of_another_shape_are_refused():
+def test_images_of_another_shape_or_not_finite_are_refused():
     network = feature_network.FeatureFunction(lambda x: x, name="n", weights_hash="h")
     with pytest.raises(ValueError, match=r"images \[B, H, W, 3\]. Received: shape \(4, 4, 3\)"):
         network(SCALED[0])
+    broken = SCALED.copy()
+    broken[0, 1, 2] = np.nan, np.inf, 0.0  # a clipped infinity is white
+    with pytest.raises(ValueError, match="finite images. Received: 1 values that are not"):
+        network(broken)
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
