@@ -116,6 +116,33 @@ def test_wrong_statistics_are_refused(wrong, message):
         frechet.frechet_distance(gaussian([0.0, 0.0], np.eye(2)), wrong)
 
 
+@pytest.mark.parametrize(("real", "generated"), [(5, 7), (40, 6), (6, 40), (40, 50)])
+def test_features_at_hand_give_the_same_distance(real, generated):
+    """With fewer and with more images than features, far from zero."""
+    draw = np.random.default_rng(9)
+    mix = draw.normal(size=[12, 12])
+    sets = [100 + draw.normal(size=[real, 12]), 101 + draw.normal(size=[generated, 12]) @ mix]
+    statistics = [feature_statistics.feature_statistics(features) for features in sets]
+    expected = frechet.frechet_distance(*statistics)
+    assert frechet.frechet_distance_of_features(*sets) == pytest.approx(expected, rel=1e-9)
+    same = frechet.frechet_distance_of_features(sets[1], sets[1])
+    assert 0.0 <= same < 1e-11 * np.trace(statistics[1]["covariance"])
+
+
+@pytest.mark.parametrize(
+    ("generated", "message"),
+    [
+        (np.zeros([4]), r"features \[N, D\] and \[M, D\]. Received: shapes \(\(3, 2\), \(4,\)\)"),
+        (np.zeros([4, 3]), r"\[M, D\]. Received: shapes \(\(3, 2\), \(4, 3\)\)"),
+        (np.zeros([1, 2]), "at least two images of each"),
+        (np.full([4, 2], np.nan), "finite features"),
+    ],
+)
+def test_wrong_features_are_refused(generated, message):
+    with pytest.raises(ValueError, match=message):
+        frechet.frechet_distance_of_features(np.zeros([3, 2]), generated)
+
+
 def test_distance_of_each_class_by_hand():
     """Class 0: shifted by 3. Class 1: deviation doubled. Class 2 and 3: too few of one side."""
     real = np.array([[-1.0], [1.0], [-1.0], [1.0], [5.0], [0.0], [1.0]])
