@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from metrics import inception
+from metrics import (
+    feature_store,
+    frechet,
+    inception,
+    inception_score,
+    kernel_distance,
+    neighbourhoods,
+)
 from tests import inception_graph
 
 
@@ -106,3 +113,29 @@ def test_other_files_are_refused(tmp_path):
 def test_other_shapes_are_refused(network, shape):
     with pytest.raises(ValueError, match=r"images \[B, H, W, 3\]. Received: shape"):
         network(np.zeros(shape))
+
+
+def test_one_pass_serves_every_metric(network):
+    """Features and logits of two sets of images, collected once, with a padded last batch."""
+    draw = np.random.default_rng(6)
+    stores = {name: feature_store.FeatureStore() for name in ("real", "generated")}
+    for name, store in stores.items():
+        for valid in ([True] * 4, [True, True, False, False]):
+            bright = np.array([-0.5, 0.5, -0.5, 0.5])[:, None, None, None]
+            images = draw.uniform(-0.5, 0.5, [4, 6, 6, 3]) + bright
+            store.update_state({**network(images), "label": np.array([0, 1, 0, 1])}, valid)
+        assert store.count == 6, name
+    real, made = (store.result() for store in stores.values())
+    distance = frechet.frechet_distance_of_features(real["features"], made["features"])
+    by_class = frechet.intra_class_frechet_distance(
+        real["features"], real["label"], made["features"], made["label"], 2
+    )
+
+    assert by_class["classes"] == 2 and 0.0 < by_class["mean"] and 0.0 < distance
+    kernel = kernel_distance.kernel_distance(real["features"], made["features"], subsets=2)
+    assert kernel["subset_size"] == 6 and np.isfinite(kernel["mean"])
+    same = neighbourhoods.precision_recall(made["features"], made["features"])
+    assert same == {"precision": 1.0, "recall": 1.0}
+    assert neighbourhoods.density_coverage(made["features"], made["features"])["coverage"] == 1.0
+    score = inception_score.inception_score(inception_score.softmax(made["logits"]), splits=1)
+    assert 1.0 <= score["mean"] <= 6.0
