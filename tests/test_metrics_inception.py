@@ -61,6 +61,8 @@ def test_each_image_is_alone_in_its_batch(network):
     together = network(tf.constant(images))["features"]
     alone = np.concatenate([network(images[i : i + 1])["features"] for i in range(3)])
     np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-5)
+    # The file notes a batch of 1, on which TensorFlow might build.
+    assert network._outputs["features"].shape == (None, 2048)
 
 
 def test_what_it_is_is_on_record(network, graph_file):

@@ -78,7 +78,7 @@ def test_many_dimensions_against_loops():
         )  # fmt: skip
 
     real_balls, made_balls = inside(real, generated, 3), inside(generated, real, 3)
-    for shift in (0.0, 1e5):  # far from zero the expanded square would lose its digits
+    for shift in (0.0, 1e8):  # far from zero the expanded square would lose its digits
         pair = neighbourhoods.precision_recall(real + shift, generated + shift, block=5)
         assert pair["precision"] == real_balls.any(axis=1).mean()
         assert pair["recall"] == made_balls.any(axis=1).mean()
