@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready$(if $(GPU),-gpu)
 PINS   := requirements$(if $(GPU),-gpu).txt
 ARGS   ?=
+WORKERS ?= 2
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
 	pyproject.toml
 
@@ -14,7 +15,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-e
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo '  Settings: ARGS="experiment=... data.root=..."  PYTHON=python3.12  GPU=1'
+	@echo '  Settings: ARGS="experiment=... data.root=..."  PYTHON=python3.12  GPU=1  WORKERS=4'
 
 setup: $(READY)  ## create .venv and install the pinned requirements (GPU=1 adds CUDA)
 
@@ -30,13 +31,13 @@ $(READY): $(PINS) pyproject.toml
 train: $(READY)  ## train; ARGS="experiment=spade_facades data.root=DIR" passes overrides
 	$(BIN)/python train.py $(ARGS)
 
-test: $(READY)  ## run the tests; ARGS="-k name" passes options to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: $(READY)  ## run the tests in WORKERS processes; ARGS="-k name" passes options to pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(READY)  ## formatting, lint, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .
