@@ -48,6 +48,7 @@ def train(config: DictConfig, run) -> int:
         The signal that stopped it, 0 when it reached the last step.
     """
     import keras
+    import tensorflow as tf
 
     from data import batch
     from training import checkpoint, devices, summaries
@@ -87,9 +88,11 @@ def train(config: DictConfig, run) -> int:
         task.build(spec)
         evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
 
+        generate = tf.function(task.generate)  # compiled once, however often it is measured
+
         def evaluate():
             validation = data.evaluation_dataset("validation", evaluation.batch_size)
-            return evaluation.measure(task.generate, validation, data.finish)
+            return evaluation.measure(generate, validation, data.finish)
 
         # 4. The loop.
         return trainer.fit(

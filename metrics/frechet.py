@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from metrics import feature_pairs
+
 
 def frechet_distance(real, generated):
     """Squared Frechet (2-Wasserstein) distance of two Gaussians.
@@ -58,14 +60,7 @@ def frechet_distance_of_features(real, generated):
     Raises:
         ValueError: shapes that do not fit, fewer than two images, values that are not finite.
     """
-    real, generated = np.asarray(real, np.float64), np.asarray(generated, np.float64)
-    shapes = real.shape, generated.shape
-    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
-        raise ValueError(f"Expected features [N, D] and [M, D]. Received: shapes {shapes}.")
-    if min(len(real), len(generated)) < 2:
-        raise ValueError(f"Expected at least two images of each. Received: shapes {shapes}.")
-    if not (np.all(np.isfinite(real)) and np.all(np.isfinite(generated))):
-        raise ValueError("Expected finite features. Received: some values that are not.")
+    real, generated = feature_pairs.checked_pair(real, generated)
     apart = real.mean(axis=0) - generated.mean(axis=0)
     left, right = _factor_of_features(real), _factor_of_features(generated)
     traces = np.sum(left**2) + np.sum(right**2)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from metrics import feature_pairs
+
 
 def kernel_distance(real, generated, *, subsets=100, subset_size=1000, seed=0):
     """Unbiased squared maximum mean discrepancy with a cubic kernel, over random subsets.
@@ -30,7 +32,7 @@ def kernel_distance(real, generated, *, subsets=100, subset_size=1000, seed=0):
     Source: Binkowski et al., arXiv 1801.01401; checked against NVlabs/stylegan2-ada-pytorch
         metrics/kernel_inception_distance.py (mean) and mbinkowski/MMD-GAN gan/compute_scores.py.
     """
-    real, generated = _checked(real, generated)
+    real, generated = feature_pairs.checked_pair(real, generated)
     if subsets < 1 or subset_size < 2:
         raise ValueError(
             "Expected at least one subset of at least two images. Received: "
@@ -57,7 +59,7 @@ def unbiased_discrepancy(real, generated):
     Raises:
         ValueError: not [N, D] and [M, D], fewer than two of either, or values that are not finite.
     """
-    x, y = _checked(real, generated)
+    x, y = feature_pairs.checked_pair(real, generated)
     return float(_off_diagonal_mean(x) + _off_diagonal_mean(y) - 2.0 * _kernel(x, y).mean())
 
 
@@ -68,15 +70,3 @@ def _kernel(x, y):
 def _off_diagonal_mean(x):
     values = _kernel(x, x)
     return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))
-
-
-def _checked(real, generated):
-    real, generated = np.asarray(real, np.float64), np.asarray(generated, np.float64)
-    shapes = real.shape, generated.shape
-    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
-        raise ValueError(f"Expected features [N, D] and [M, D]. Received: shapes {shapes}.")
-    if min(len(real), len(generated)) < 2:
-        raise ValueError(f"Expected at least two images of each. Received: shapes {shapes}.")
-    if not (np.all(np.isfinite(real)) and np.all(np.isfinite(generated))):
-        raise ValueError("Expected finite features. Received: some values that are not.")
-    return real, generated

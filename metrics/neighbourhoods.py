@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from metrics import feature_pairs
+
 
 def precision_recall(real, generated, *, neighbours=3, block=1024):
     """Improved precision and recall.
@@ -89,10 +91,7 @@ def _squared_distances(rows, columns):
 
 def _checked(real, generated, neighbours, block):
     """Both in float64, moved by one vector so that the expanded square loses few digits."""
-    real, generated = np.asarray(real, np.float64), np.asarray(generated, np.float64)
-    shapes = real.shape, generated.shape
-    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
-        raise ValueError(f"Expected features [N, D] and [M, D]. Received: shapes {shapes}.")
+    real, generated = feature_pairs.checked_pair(real, generated)
     if neighbours < 1 or block < 1:
         raise ValueError(
             "Expected at least one neighbour and one row. Received: "
@@ -100,9 +99,8 @@ def _checked(real, generated, neighbours, block):
         )
     if min(len(real), len(generated)) <= neighbours:
         raise ValueError(
-            f"Expected more images than neighbours, {neighbours}. Received: shapes {shapes}."
+            f"Expected more images than neighbours, {neighbours}. Received: shapes "
+            f"{(real.shape, generated.shape)}."
         )
-    if not (np.all(np.isfinite(real)) and np.all(np.isfinite(generated))):
-        raise ValueError("Expected finite features. Received: some values that are not.")
     centre = real.mean(axis=0)
     return real - centre, generated - centre

@@ -45,7 +45,7 @@ def evaluate(run, config) -> dict:
     batches = tqdm(
         data.evaluation_dataset(config.split, config.batch_size), "Repairing", disable=None
     )
-    figures = measured.measure(run.task.generate, batches, data.finish)
+    figures = measured.measure(run.generate, batches, data.finish)
     figures = {name.removeprefix("eval/"): value for name, value in figures.items()}
     kind = kind_of(data_config.holes)
     return {

@@ -37,7 +37,7 @@ def test_the_discriminator_step_moves_the_discriminator_alone():
 def test_the_generator_step_moves_the_generator_alone():
     task = tiny_gan.make_task()
     before = tiny_gan.snapshot(task.generator), tiny_gan.snapshot(task.discriminator)
-    task._generator_step(tiny_gan.make_batch(), tiny_gan.SEED)
+    task._generator_step(tiny_gan.make_batch(), tiny_gan.SEED, task._generator_total)
     assert all(tiny_gan.changed(before[0], task.generator))
     assert not any(tiny_gan.changed(before[1], task.discriminator))
 
@@ -49,7 +49,7 @@ def test_the_shared_forward_equals_two_separate_passes():
     shared.train_step([batch], tiny_gan.SEED)
     inner = tf.random.experimental.stateless_fold_in(tiny_gan.SEED, 0)
     separate._discriminator_step(batch, separate._generate(batch, inner), inner)
-    separate._generator_step(batch, inner)
+    separate._generator_step(batch, inner, separate._generator_total)
     for network in ("generator", "discriminator"):
         for a, b in zip(
             tiny_gan.snapshot(getattr(shared, network)),

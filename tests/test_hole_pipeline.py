@@ -1,7 +1,5 @@
 """Holes in the batches of a pipeline: seeds, starts, workers, caches, and the contract."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,7 +17,7 @@ from data import (
     splits,
     transforms,
 )
-from tests import image_files
+from tests import batches, image_files
 
 COUNT, SIZE = 7, (8, 6)
 
@@ -45,18 +43,6 @@ def make(root, kind="memory", cache_folder=None, in_step=False, **changes):
     return pipeline.ImagePipeline(**{**settings, **changes})
 
 
-def take(dataset, count):
-    return [{k: v.numpy() for k, v in b.items()} for b in itertools.islice(dataset, count)]
-
-
-def assert_same(first, second):
-    assert len(first) == len(second)
-    for a, b in zip(first, second, strict=True):
-        assert a.keys() == b.keys()
-        for key in a:
-            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
-
-
 def test_batches_hold_holes_and_masked_images(root):
     pipe = make(root)
     dataset = pipe.training_dataset(global_batch_size=3)
@@ -64,7 +50,7 @@ def test_batches_hold_holes_and_masked_images(root):
         assert set(spec) == {"image", "hole", "masked_image"}
         batch.check_batch(spec, required=("hole", "masked_image"))
     assert dataset.element_spec["hole"] == tf.TensorSpec([3, *SIZE, 1], tf.float32)
-    for found in take(dataset, 3):
+    for found in batches.take(dataset, 3):
         batch.check_batch(found)
         assert found["hole"].sum((1, 2, 3)).tolist() == [4 * 3] * 3  # 4 x 3 of 8 x 6
         missing = found["hole"][..., 0] == 1
@@ -75,50 +61,52 @@ def test_batches_hold_holes_and_masked_images(root):
 
 def test_a_hole_belongs_to_seed_epoch_and_index(root):
     pipe = make(root)
-    found = take(pipe.training_dataset(global_batch_size=COUNT), 2)
+    found = batches.take(pipe.training_dataset(global_batch_size=COUNT), 2)
     names = [record.name for record in pipe.source.records("train")]
     for epoch in range(2):
         for row, name in enumerate(pipe.batch_names(epoch, COUNT)):
             index = tf.constant(names.index(name), tf.int64)
             seed = order.hole_seed(5, tf.constant(epoch, tf.int64), index)
             np.testing.assert_array_equal(found[epoch]["hole"][row], pipe.holes(seed, *SIZE))
-    (other,) = take(make(root, seed=6).training_dataset(global_batch_size=COUNT), 1)
+    (other,) = batches.take(make(root, seed=6).training_dataset(global_batch_size=COUNT), 1)
     sets = [{h.tobytes() for h in b["hole"]} for b in (*found, other)]
     assert all(len(images) > 3 for images in sets) and len(set.union(*sets)) > 8
     # Holes are beside the augmentations, not among them: photographs stay what they were.
-    (plain,) = take(make(root, holes=None).training_dataset(global_batch_size=COUNT), 1)
+    (plain,) = batches.take(make(root, holes=None).training_dataset(global_batch_size=COUNT), 1)
     np.testing.assert_array_equal(plain["image"], found[0]["image"])
 
 
 @pytest.mark.parametrize("start", [1, 5])
 def test_starting_late_equals_skipping(root, start):
     pipe = make(root)
-    whole = take(pipe.training_dataset(0, global_batch_size=3), start + 2)
-    assert_same(take(pipe.training_dataset(start, global_batch_size=3), 2), whole[start:])
+    whole = batches.take(pipe.training_dataset(0, global_batch_size=3), start + 2)
+    batches.assert_same(
+        batches.take(pipe.training_dataset(start, global_batch_size=3), 2), whole[start:]
+    )
 
 
 def test_workers_and_caches_change_nothing(root, tmp_path):
-    whole = take(make(root).training_dataset(global_batch_size=4), 4)
+    whole = batches.take(make(root).training_dataset(global_batch_size=4), 4)
     for kind in ("file", "none"):
         pipe = make(root, kind, tmp_path)
-        assert_same(take(pipe.training_dataset(global_batch_size=4), 4), whole)
+        batches.assert_same(batches.take(pipe.training_dataset(global_batch_size=4), 4), whole)
     assert {len(p.read_bytes()) for p in tmp_path.rglob("*.uint8")} == {10 * 8 * 3}  # no holes
     parts = [
-        take(make(root).training_dataset(global_batch_size=4, worker=w, num_workers=2), 4)
+        batches.take(make(root).training_dataset(global_batch_size=4, worker=w, num_workers=2), 4)
         for w in range(2)
     ]
     joined = [
         {k: np.concatenate([a[k], b[k]]) for k in a} for a, b in zip(*parts, strict=True)
     ]  # fmt: skip
-    assert_same(joined, whole)
+    batches.assert_same(joined, whole)
 
 
 def test_evaluation_holes_never_change(root):
     first, again = (
-        take(make(root, **changes).evaluation_dataset("validation", 2), 2)
+        batches.take(make(root, **changes).evaluation_dataset("validation", 2), 2)
         for changes in ({}, {"seed": 9, "augmentations": None})
     )
-    assert_same(first, again)
+    batches.assert_same(first, again)
     shown = np.concatenate([b["hole"] for b in first])
     assert len({hole.tobytes() for hole in shown[:3]}) == 3
     np.testing.assert_array_equal(shown[3], shown[2])  # the padding repeats the last item
@@ -134,16 +122,16 @@ def test_evaluation_holes_never_change(root):
 def test_masking_inside_the_step_gives_the_same(root):
     lean, whole = make(root, in_step=True), make(root)
     batch.check_batch(lean.element_spec, finished=False)
-    (raw,) = take(lean.training_dataset(global_batch_size=3), 1)
+    (raw,) = batches.take(lean.training_dataset(global_batch_size=3), 1)
     assert set(raw) == {"image", "hole"}
     assert raw["image"].dtype == raw["hole"].dtype == np.uint8
     batch.check_batch(raw, finished=False)
     finish = tf.function(lean.finish)
     finished = {k: v.numpy() for k, v in finish(raw).items()}
-    (expected,) = take(whole.training_dataset(global_batch_size=3), 1)
-    assert_same([finished], [expected])
+    (expected,) = batches.take(whole.training_dataset(global_batch_size=3), 1)
+    batches.assert_same([finished], [expected])
     again = whole.finish({k: tf.constant(v) for k, v in expected.items()})
-    assert_same([{k: v.numpy() for k, v in again.items()}], [expected])
+    batches.assert_same([{k: v.numpy() for k, v in again.items()}], [expected])
 
 
 def test_holes_beside_label_maps(root):
@@ -152,7 +140,7 @@ def test_holes_beside_label_maps(root):
     )
     keys = {"image", "label_map", "mask", "hole", "masked_image"}
     assert set(pipe.element_spec) == keys
-    (found,) = take(pipe.training_dataset(global_batch_size=2), 1)
+    (found,) = batches.take(pipe.training_dataset(global_batch_size=2), 1)
     assert set(found) == keys
     batch.check_batch(found, num_classes=4)
 

@@ -5,6 +5,8 @@ import itertools
 import keras
 import tensorflow as tf
 
+from training import network_inputs
+
 
 class WeightAveraging:
     """Keeps a copy of a network whose weights are an exponential moving average.
@@ -65,7 +67,7 @@ class WeightAveraging:
             keep = decay if id(source) in trained else tf.zeros_like(decay)
             strategy.extended.update(target.value, _blend, args=(source.value, keep))
 
-    def calibrate(self, average: keras.Model, forward, batches) -> None:
+    def calibrate(self, average: keras.Model, batches) -> None:
         """Estimates the batch statistics of the averaged weights.
 
         With moving statistics started at zero, n forwards with momentum m leave
@@ -74,8 +76,6 @@ class WeightAveraging:
 
         Args:
             average: the copy.
-            forward: function of one distributed batch and its number that runs the copy in
-                training mode on every replica.
             batches: iterable of distributed batches, always the same ones.
         """
         layers = [
@@ -92,11 +92,21 @@ class WeightAveraging:
         for count, batch in enumerate(  # noqa: B007 (the count is used below)
             itertools.islice(iter(batches), self.calibration_batches), start=1
         ):
-            forward(batch, tf.constant(count, tf.int32))
+            self._forward(average, batch, tf.constant(count, tf.int32))
         for layer in layers:
             weight = 1.0 - layer.momentum**count
             layer.moving_mean.assign(layer.moving_mean / weight)
             layer.moving_variance.assign(layer.moving_variance / weight)
+
+    @tf.function
+    def _forward(self, average, batch, number):
+        """Runs the copy in training mode on every replica."""
+
+        def on_replica(batch, number):
+            inputs = network_inputs.for_training(average, batch, tf.stack([0, number]))
+            average(inputs, training=True)
+
+        tf.distribute.get_strategy().run(on_replica, (batch, number))
 
 
 def _blend(target, source, keep):

@@ -31,13 +31,12 @@ class Evaluation:
         """Results of all metrics, by "eval/<name>".
 
         Args:
-            generate: (batch, seeds int32 [B]) -> dict, such as `task.generate`.
+            generate: (batch, seeds int32 [B]) -> dict, such as a compiled `task.generate`.
             dataset: batches of `batch_size` items with the key "valid", in fixed order.
             finish: last op on a batch.
         """
         for metric in self.metrics.values():
             metric.reset_state()
-        compiled = tf.function(lambda batch, seeds: generate(finish(batch), seeds))
         first = 0
         for batch in dataset:
             if self.num_images is not None and first >= self.num_images:
@@ -46,7 +45,8 @@ class Evaluation:
             wanted = batch.pop("valid").numpy()
             if self.num_images is not None:
                 wanted &= seeds.numpy() < self.num_images
-            made, given = compiled(batch, seeds), finish(batch)
+            given = finish(batch)
+            made = generate(given, seeds)
             for metric in self.metrics.values():
                 metric.update_state(_rows(given, wanted), _rows(made, wanted))
             first += self.batch_size

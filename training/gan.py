@@ -112,15 +112,8 @@ class GANTask:
 
     def warm_up_step(self, batches: list[steps.Batch], seed: tf.Tensor) -> steps.Metrics:
         """A generator update on the last of the batches; the discriminator rests."""
-        batch, seed = batches[-1], _seeds(seed, len(batches))[-1]
-        with tf.GradientTape() as tape:
-            generated = self._generate(batch, seed)
-            total, metrics = self.losses.warm_up_total(
-                self.generator, batch=batch, generated=generated
-            )
-            loss = steps.scale_for_replicas(total, self.optimizers["generator"])
-        steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
-        metrics |= monitoring.scalars("g", self.generator, generated)
+        seed = _seeds(seed, len(batches))[-1]
+        metrics = self._generator_step(batches[-1], seed, self._warm_up_total)
         return self._counted(metrics, ["generator"])
 
     def train_step(self, batches: list[steps.Batch], seed: tf.Tensor) -> steps.Metrics:
@@ -128,7 +121,7 @@ class GANTask:
         metrics = {}
         seeds = _seeds(seed, len(batches))
         if self.update_order == "g_then_d":
-            metrics |= self._generator_step(batches[-1], seeds[-1])
+            metrics |= self._generator_step(batches[-1], seeds[-1], self._generator_total)
             for batch, batch_seed in zip(batches, seeds, strict=True):
                 generated = self._generate(batch, batch_seed)
                 metrics |= self._discriminator_step(batch, generated, batch_seed)
@@ -150,14 +143,16 @@ class GANTask:
             generated = self._generate(batch, seed)
             with tape.stop_recording():
                 metrics = self._discriminator_step(batch, generated, seed)
-            loss, generator_metrics = self._generator_loss(batch, generated, seed, tape)
+            loss, generator_metrics = self._generator_loss(
+                batch, generated, seed, tape, self._generator_total
+            )
         steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
         return metrics | generator_metrics
 
-    def _generator_step(self, batch, seed):
+    def _generator_step(self, batch, seed, total_of):
         with tf.GradientTape() as tape:
             generated = self._generate(batch, seed)
-            loss, metrics = self._generator_loss(batch, generated, seed, tape)
+            loss, metrics = self._generator_loss(batch, generated, seed, tape, total_of)
         steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
         return metrics
 
@@ -184,18 +179,24 @@ class GANTask:
         purpose = network_inputs.FAKE_SAMPLING
         return network_inputs.for_training(self.discriminator, seen, seed, purpose)
 
-    def _generator_loss(self, batch, generated, seed, tape):
+    def _generator_loss(self, batch, generated, seed, tape, total_of):
         """The scaled total for the tape and the unweighted terms for the log."""
+        total, metrics = total_of(batch, generated, seed, tape)
+        metrics |= monitoring.scalars("g", self.generator, generated)
+        return steps.scale_for_replicas(total, self.optimizers["generator"]), metrics
+
+    def _warm_up_total(self, batch, generated, seed, tape):
+        return self.losses.warm_up_total(self.generator, batch=batch, generated=generated)
+
+    def _generator_total(self, batch, generated, seed, tape):
         real = None
         if self.losses.compares_features:
             with tape.stop_recording():
                 real = self.discriminator(self._real_inputs(batch, seed), training=True)
         fake = self.discriminator(self._fake_inputs(batch, generated, seed), training=True)
-        total, metrics = self.losses.generator_total(
+        return self.losses.generator_total(
             self.generator, batch=batch, generated=generated, real=real, fake=fake
         )
-        metrics |= monitoring.scalars("g", self.generator, generated)
-        return steps.scale_for_replicas(total, self.optimizers["generator"]), metrics
 
     def _discriminator_step(self, batch, generated, seed):
         """One update on a real and a fake batch, which pass as one so that statistics agree."""
@@ -226,16 +227,7 @@ class GANTask:
     def prepare_generation(self, batches) -> None:
         """Estimates the batch statistics of the averaged generator."""
         if self.averaging is not None:
-            self.averaging.calibrate(self._averaged, self._calibration_forward, batches)
-
-    @tf.function
-    def _calibration_forward(self, batch, number):
-        strategy = tf.distribute.get_strategy()
-        strategy.run(self._calibration_forward_on_replica, (batch, number))
-
-    def _calibration_forward_on_replica(self, batch, number):
-        inputs = network_inputs.for_training(self._averaged, batch, tf.stack([0, number]))
-        self._averaged(inputs, training=True)
+            self.averaging.calibrate(self._averaged, batches)
 
     def generate(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Outputs of the averaged generator (of the raw one without averaging)."""

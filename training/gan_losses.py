@@ -79,9 +79,7 @@ class GANLosses:
 
     def augmented(self, image, seed):
         """The images as the discriminator shall see them; `seed` int32 [2] of the step."""
-        if self.augment is None:
-            return image
-        return self.augment(image, steps.replica_seed(seed, network_inputs.AUGMENTATION))
+        return network_inputs.augmented(self.augment, image, seed)
 
     def warm_up_total(self, generator, *, batch, generated):
         """The total of a generator's pass without a discriminator, and its metrics."""

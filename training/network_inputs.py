@@ -70,6 +70,17 @@ def pick(network, inputs: dict) -> dict:
     return {key: inputs[key] for key in network.input_keys}
 
 
+def augmented(augment, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """The images after an augmentation (images, seed) -> images, or as they are where it is None.
+
+    Args:
+        augment: callable or None.
+        image: float32 [B, H, W, 3].
+        seed: int32 [2] of the step.
+    """
+    return image if augment is None else augment(image, steps.replica_seed(seed, AUGMENTATION))
+
+
 def uniform_labels(like: tf.Tensor, num_classes: int, seed: tf.Tensor) -> tf.Tensor:
     """Classes drawn uniformly from 0..num_classes-1, of the shape and dtype of `like`."""
     return tf.random.stateless_uniform(

@@ -34,6 +34,8 @@ class Session:
         self.writes = writes
         self.prepared_at = None
         self._compiled = {}
+        self._finish = tf.function(finish)
+        self._previews = tf.function(task.previews)
 
     def batches_from(self, first_step):
         """Distributed batches, from those of a step on."""
@@ -110,8 +112,7 @@ class Session:
     def prepare(self, step):
         """Makes the averaged weights of this step ready, on every worker, once."""
         if self.prepared_at != step:
-            finish = tf.function(self.finish)
-            batches = (self.strategy.run(finish, (batch,)) for batch in self.batches_from(0))
+            batches = (self.strategy.run(self._finish, (batch,)) for batch in self.batches_from(0))
             self.task.prepare_generation(batches)
             self.prepared_at = step
 
@@ -119,7 +120,7 @@ class Session:
         """A sheet of the fixed items."""
         self.prepare(step)
         if self.writes:
-            previews = tf.function(self.task.previews)(batch, preview_seeds(batch))
+            previews = self._previews(batch, preview_seeds(batch))
             path = self.summary.sheet(step, batch, previews)
             self.summary.weights(step, self.task.state())
             log.info("step %d: sample sheet %s", step, path)

@@ -106,7 +106,8 @@ class SupervisedTask:
         """One update on one replica."""
         (batch,) = batches
         target, metrics = batch[self.target], {}
-        inputs = network_inputs.for_training(self.network, self._augmented(batch, seed), seed)
+        seen = batch | {"image": network_inputs.augmented(self.augment, batch["image"], seed)}
+        inputs = network_inputs.for_training(self.network, seen, seed)
         with tf.GradientTape() as tape:
             logits = self.network(inputs, training=True)["logits"]
             total = _mean_over_replicas(*self.loss.sums(logits, target))
@@ -119,12 +120,6 @@ class SupervisedTask:
         metrics["accuracy"] = _mean_over_replicas(_count(right), _count(counted))
         metrics["learning_rate/network"] = tf.cast(self.optimizer.learning_rate, tf.float32)
         return metrics
-
-    def _augmented(self, batch, seed):
-        if self.augment is None:
-            return batch
-        seed = steps.replica_seed(seed, network_inputs.AUGMENTATION)
-        return batch | {"image": self.augment(batch["image"], seed)}
 
     def _counted(self, target):
         """bool, which targets count."""
@@ -142,16 +137,7 @@ class SupervisedTask:
     def prepare_generation(self, batches) -> None:
         """Estimates the batch statistics of the averaged network."""
         if self.averaging is not None:
-            self.averaging.calibrate(self._averaged, self._calibration_forward, batches)
-
-    @tf.function
-    def _calibration_forward(self, batch, number):
-        strategy = tf.distribute.get_strategy()
-        strategy.run(self._calibration_forward_on_replica, (batch, number))
-
-    def _calibration_forward_on_replica(self, batch, number):
-        inputs = network_inputs.for_training(self._averaged, batch, tf.stack([0, number]))
-        self._averaged(inputs, training=True)
+            self.averaging.calibrate(self._averaged, batches)
 
     def generate(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """{"logits": float32 [B, ..., K], "prediction": int32 [B, ...]} of the averaged network
