@@ -1,67 +1,57 @@
 """How well label maps are predicted, over as many batches as there are."""
 
-import numpy as np
-
-from metrics import accuracy
+from metrics import confusion
 
 
 class SegmentationScores:
-    """Counts true against predicted classes of pixels, batch by batch, in one confusion matrix h.
+    """Intersection over union of each class and its mean, from one confusion matrix h of pixels.
 
         IoU_k = h_kk / (sum_j h_kj + sum_j h_jk - h_kk)
 
     Args:
-        num_classes: int >= 1.
+        num_classes: int K >= 1.
+        class_names: K different strings. Default "class 0", ...
         ignore_index: int, label of pixels that do not count, whatever is predicted there; None =
             all count. Default 255.
 
-    Call of `update_state(labels, predictions)`:
-        int arrays of one shape, values 0..num_classes-1; in `labels` also ignore_index.
-
-    `result()` returns a dict:
-        "count": int, pixels that count.
-        "accuracy": float, share of right ones among them; NaN without any.
-        "mean_iou": float, mean IoU of the classes present in `labels`; NaN without any.
-        "iou_per_class": float64 [K]; 0 for a class that is predicted but absent from `labels`, NaN
+    Call of `update_state(batch, generated)`:
+        batch: "label_map" int [B, H, W], values 0..K-1 or ignore_index.
+        generated: "prediction" int [B, H, W], values 0..K-1.
+    `result()`: dict of floats
+        "mean_iou": mean IoU of the classes present in the label maps; NaN without any.
+        "pixel_accuracy": share of right ones among the pixels that count; NaN without any.
+        "iou/<name>" of each class: 0 for one that is predicted but absent from the label maps, NaN
             for one that is in neither.
-        "count_per_class": int64 [K], pixels of each true class.
-        "confusion": int64 [K, K]; row = true class, column = predicted class.
+    `confusion()`: int64 [K, K], a copy; row = true class, column = predicted class.
+    `reset_state()`: forgets all pixels.
 
     Raises:
-        ValueError: as ClassAccuracy.
+        ValueError: as metrics.confusion.Confusion.
 
     Source: Everingham et al., IJCV 88 (2010); kazuto1011/deeplab-pytorch, libs/utils/metric.py.
     """
 
-    def __init__(self, num_classes, *, ignore_index=255):
-        self.num_classes = num_classes
+    def __init__(self, num_classes, *, class_names=None, ignore_index=255):
         self.ignore_index = ignore_index
-        self._classes = accuracy.ClassAccuracy(num_classes)
+        self._counter = confusion.Confusion(num_classes, class_names=class_names)
+        self.class_names = self._counter.class_names
 
     def reset_state(self):
-        """Forgets all pixels."""
-        self._classes.reset_state()
+        self._counter.clear()
 
-    def update_state(self, labels, predictions):
-        """Counts the pixels of a batch."""
-        labels, predictions = np.asarray(labels), np.asarray(predictions)
-        if self.ignore_index is not None and labels.shape == predictions.shape:
-            counted = labels != self.ignore_index
-            labels, predictions = labels[counted], predictions[counted]
-        self._classes.update_state(labels, predictions)
+    def update_state(self, batch, generated):
+        self._counter.add(
+            batch["label_map"], generated["prediction"], ignore_index=self.ignore_index
+        )
 
     def result(self):
-        """The figures so far, see the class."""
-        counts = self._classes.result()
-        confusion, present = counts["confusion"], counts["count_per_class"] > 0
-        right = np.diag(confusion)
-        union = confusion.sum(axis=0) + confusion.sum(axis=1) - right
-        iou = np.where(union > 0, right / np.maximum(union, 1), np.nan)
+        counts, present = self._counter.counts, self._counter.per_class > 0
+        right = self._counter.right
+        iou = confusion.share(right, counts.sum(axis=0) + counts.sum(axis=1) - right)
         return {
-            "count": counts["count"],
-            "accuracy": counts["accuracy"],
             "mean_iou": float(iou[present].mean()) if present.any() else float("nan"),
-            "iou_per_class": iou,
-            "count_per_class": counts["count_per_class"],
-            "confusion": confusion,
-        }
+            "pixel_accuracy": self._counter.accuracy,
+        } | self._counter.by_name("iou", iou)
+
+    def confusion(self):
+        return self._counter.counts.copy()

@@ -41,7 +41,7 @@ def measure(run, judge, config) -> dict:
 
     Returns:
         {"metric", "class_names", "chance", "real", "generated" (with a judge), "passport"}; "real"
-        and "generated" are results of metrics.accuracy.ClassAccuracy.
+        and "generated" as `accuracy_of`.
 
     Raises:
         ValueError: runs that do not go together, fewer images than classes, other classes of the
@@ -146,7 +146,12 @@ def generated_batches(run, num_images, seed, batch_size):
 
 
 def accuracy_of(batches, run: trained_run.TrainedRun) -> dict:
-    """Result of ClassAccuracy of a classifier over (labels, images); uint8 images are scaled."""
+    """Figures of a classifier over (labels, images); uint8 images are scaled.
+
+    Returns:
+        {"count", "accuracy", "count_per_class" [K], "accuracy_per_class" [K], "confusion" [K, K]
+        with a row for each true class}; NaN is the accuracy of a class without images.
+    """
     import tensorflow as tf
 
     from metrics import accuracy
@@ -155,8 +160,16 @@ def accuracy_of(batches, run: trained_run.TrainedRun) -> dict:
     for labels, images in batches:
         batch = run.data.finish({"image": tf.constant(images)})
         made = run.generate(batch, tf.zeros([len(images)], tf.int32))
-        metric.update_state(labels, made["prediction"].numpy())
-    return metric.result()
+        metric.update_state({"label": labels}, {"prediction": made["prediction"].numpy()})
+    total, *of_each = metric.result().values()
+    per_class = metric.confusion().sum(axis=1)
+    return {
+        "count": int(per_class.sum()),
+        "accuracy": total,
+        "count_per_class": per_class,
+        "accuracy_per_class": np.array(of_each),
+        "confusion": metric.confusion(),
+    }
 
 
 def table(report: dict) -> str:
