@@ -1,25 +1,22 @@
-"""Measures a run: writes figures beside it, with a passport of what they were measured on."""
+"""Measures a run, or a folder of images: figures with a passport of what they were measured on."""
 
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from scripts import (
     command_line,
-    evaluate_classes,
-    evaluate_inpainting,
-    evaluation,
-    run_config,
+    evaluation_data,
+    evaluation_metrics,
+    evaluation_report,
+    evaluation_sheet,
+    evaluation_subject,
+    real_images,
     trained_run,
 )
 
-# What the network of a run reads decides what is measured; a classifier reads images alone.
-EVALUATIONS = {
-    "masked_image": evaluate_inpainting,
-    "label": evaluate_classes,
-    "image": evaluate_classes,
-}
+OUT = "outputs/evaluation"  # of folders of images
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate")
@@ -29,65 +26,150 @@ def main(config: DictConfig) -> None:
 
 
 def evaluate(config: DictConfig) -> str:
-    """Measures what a config asks for, writes the report, and returns it as text.
+    """Measures what a config asks for, writes the reports, and returns the last as text.
 
     Raises:
-        ValueError: settings that cannot be or that this run's evaluation does not read; a network
-            of which nothing is measured.
+        ValueError: settings that cannot be, do not go together or are not read.
+        FileNotFoundError, KeyError: no such run, folder, weights or split.
     """
-    check_numbers(config)
-    # With a classifier it is the classifier's data that are read.
-    data_root = None if config.classifier else config.data_root
-    run = trained_run.open_run(
-        config.run, step=config.step, data_root=data_root, device=config.device
-    )
-    measured = evaluation_of(run)
-    refuse_settings_of_others(config, measured)
-    config = config.copy()
-    for name, value in measured.DEFAULTS.items():
-        config[name] = value if config[name] is None else config[name]
-    report = measured.evaluate(run, config)
-    name = f"{report['metric']}_step_{run.step:08d}.json"
-    path = Path(config.out) if config.out else run.folder.evaluation / name
-    evaluation.write_json(path, report)
-    return f"{measured.table(report)}\nStep {run.step}, written to {path}"
-
-
-def evaluation_of(run):
-    """The module that measures what a run's network makes."""
-    (network,) = run.task.generation_state().values()
-    keys = [key for key in EVALUATIONS if key in network.input_keys]
-    if not keys:
+    check(config)
+    if config.run is None:
+        subject = evaluation_subject.of_folders(config)
+    else:
+        # Of all steps the newest is opened first; the others take its place one by one.
+        step = None if config.step == "all" else config.step
+        run = trained_run.open_run(
+            config.run, step=step, data_root=config.data_root, device=config.device,
+            averaged=config.averaged,
+        )  # fmt: skip
+        subject = evaluation_subject.of_run(run, config)
+    names = evaluation_metrics.chosen(subject, config)
+    if config.repeats > 1 and not subject.random:
         raise ValueError(
-            f"Expected a run whose network reads one of {tuple(EVALUATIONS)}. Received: "
-            f"run={run.folder.path} of {type(network).__name__}, which reads "
-            f"{tuple(network.input_keys)}. Choose a class-conditional run, an inpainting run or a "
-            "classifier."
+            f"Expected repeats=1: {subject.described} gives the same figures with every seed. "
+            f"Received: repeats={config.repeats}. Leave it out."
         )
-    return EVALUATIONS[keys[0]]
+    plan = evaluation_metrics.Plan(subject, names, config)
+    reference = Reference(subject, plan, config)
+    if config.step != "all":
+        return measure(subject, plan, reference, config)
+    texts = [
+        measure(subject.at_step(step), plan, reference, config)
+        for step in trained_run.steps(subject.run)
+    ]
+    return "\n\n".join(texts)
 
 
-def check_numbers(config) -> None:
-    """Raises ValueError for a number that cannot be."""
-    for name, least in (("num_images", 1), ("batch_size", 1), ("seed", 0)):
+def check(config) -> None:
+    """Raises ValueError for numbers that cannot be, and for neither a run nor two folders."""
+    for name, least in (("num_images", 1), ("batch_size", 1), ("seed", 0), ("repeats", 1)):
         value = config[name]
-        if value is None and name != "seed":
+        if value is None and name == "num_images":
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be an integer >= {least}. Received: {name}={value}")
+    folders = config.real is not None and config.fake is not None
+    either = config.real is not None or config.fake is not None
+    if (config.run is not None) == either or either != folders:
+        raise ValueError(
+            "Expected run=RUN, or two folders of images, real=FOLDER fake=FOLDER. Received: "
+            f"run={config.run}, real={config.real}, fake={config.fake}."
+        )
+    of_runs = ("step", "data_root", "segmenter", "classifier", "lpips")
+    unread = [n for n in of_runs if config.run is None and config[n] is not None]
+    unread += [n for n in ("image_size",) if config.run is not None and config[n] is not None]
+    if unread:
+        what = "two folders" if config.run is None else "a run"
+        raise ValueError(
+            f"Expected settings that the evaluation of {what} reads. Received: "
+            f"{unread[0]}={config[unread[0]]}. Leave it out."
+        )
 
 
-def refuse_settings_of_others(config, measured) -> None:
-    """Refuses settings that only other evaluations read, rather than to ignore them."""
-    defaults = OmegaConf.load(run_config.CONFIGS / "evaluate.yaml")
-    for other in EVALUATIONS.values():
-        for name in set(other.SETTINGS) - set(measured.SETTINGS):
-            if OmegaConf.select(config, name) != OmegaConf.select(defaults, name):
-                raise ValueError(
-                    f"The figures of this run, {measured.NAME}, depend on "
-                    f"{', '.join(measured.SETTINGS)}. Received: {name}="
-                    f"{OmegaConf.select(config, name)}, which is for {other.NAME}. Leave it out."
-                )
+class Reference:
+    """The real side of an evaluation, measured once for all steps and repeats.
+
+    Attributes:
+        facts: what the real items are, see `real_images.facts`.
+        features: their features, or None.
+        figures: {column: {figure: value}} of the columns of the real data.
+    """
+
+    def __init__(self, subject, plan, config):
+        split = config.split if config.run is not None else evaluation_data.ALL
+        self.facts = real_images.facts(subject.data, split, config.batch_size)
+        self.features = None
+        if plan.network is not None:
+            self.features = real_images.features(
+                subject.data, self.facts, plan.network, config.batch_size
+            )
+        columns = plan.real()
+        self.figures = {}
+        if columns:
+            batches = subject.data.evaluation_dataset(split, config.batch_size)
+            limit = None if subject.kind == "class-conditional" else config.num_images
+            self.figures = measured(
+                columns, lambda batch, seeds: {}, batches, subject, config, limit, "Real images"
+            )
+
+
+def measure(subject, plan, reference, config) -> str:
+    """One evaluation with all its repeats, written down; its table as text."""
+    sheet = evaluation_sheet.Sheet(subject)
+    columns, repeats = plan.generated(reference.features), []
+    for repeat in range(config.repeats):
+        seed = config.seed + repeat
+        found = measured(
+            [*columns, *([] if repeat else [sheet])],
+            evaluation_subject.seeded(subject.generate, seed),
+            subject.inputs(config.split, config.batch_size),
+            subject, config, config.num_images, "Generating",
+        )  # fmt: skip
+        repeats.append(found)
+    means, deviations = evaluation_report.over_repeats(repeats)
+    protocol = {
+        "kind": subject.kind, "data": reference.facts, "n_fake": sheet.count, "seed": config.seed,
+        "repeats": config.repeats, **plan.facts, **subject.facts,
+    }  # fmt: skip
+    report = {
+        "title": subject.title,
+        "name": subject.file_name,
+        "run": subject.name,
+        "step": subject.run and subject.run.step,
+        "protocol": evaluation_report.protocol_hash(protocol),
+        "figures": means | reference.figures,
+        "std": deviations,
+        "confusion": evaluation_metrics.confusions(columns),
+        "notes": plan.notes(reference, sheet.count),
+        "passport": {
+            "subject": subject.passport(),
+            "protocol": protocol,
+            "versions": evaluation_report.versions(),
+        },
+    }
+    folder = Path(config.out or (subject.run.folder.evaluation if subject.run else OUT))
+    path = evaluation_report.write(folder, report, sheet.picture())
+    if subject.run is not None and config.out is None:
+        evaluation_report.write_curves(subject.run.folder, report["protocol"])
+    return "\n".join(
+        [evaluation_report.text(report), f"{subject.title}; written to {path.with_suffix('.*')}"]
+    )
+
+
+def measured(columns, generate, batches, subject, config, limit, title) -> dict:
+    """{column: {figure: value}} of some columns over some batches."""
+    from tqdm import tqdm
+
+    from training import evaluation
+
+    named = {str(index): column for index, column in enumerate(columns)}
+    engine = evaluation.Evaluation(named, num_images=limit, batch_size=config.batch_size)
+    found = engine.measure(generate, tqdm(batches, title, disable=None), subject.data.finish)
+    figures = {}
+    for key, value in found.items():
+        column, _, name = key.removeprefix("eval/").partition("/")
+        figures.setdefault(column, {})[name] = value
+    return figures
 
 
 if __name__ == "__main__":

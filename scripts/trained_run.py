@@ -1,5 +1,6 @@
 """A finished or stopped run, opened for use: its config, its data, its networks."""
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ class TrainedRun:
     data: Any
     task: Any
     step: int
+    averaged: bool
     label_names: tuple[str, ...]  # classes of images by id
     generate: Callable  # task.generate, compiled once however often it is called
 
@@ -33,6 +35,7 @@ def open_run(
     step: int | None = None,
     data_root: str | None = None,
     device: str = "auto",
+    averaged: bool = True,
 ) -> TrainedRun:
     """Builds what the run's config names and restores the weights that generate.
 
@@ -41,6 +44,7 @@ def open_run(
         step: checkpoint; None = the newest.
         data_root: where the data set lies now, if it has moved; where a network has classes of
             images, those of the data are compared with those of the run.
+        averaged: whether to use the averaged weights, where the run has them, or the raw ones.
         device: "auto", "cpu" or "gpu"; a run can be used elsewhere than it was trained.
 
     Returns:
@@ -54,7 +58,7 @@ def open_run(
     import keras
     import tensorflow as tf
 
-    from training import checkpoint, devices, run_folder
+    from training import devices, run_folder
     from training import task as steps
 
     folder = run_folder.RunFolder(path, must_exist=True)
@@ -63,6 +67,8 @@ def open_run(
         OmegaConf.update(config, "data.root", data_root)
     keras.backend.clear_session()
     _without_terms(config.task)
+    if not averaged:
+        config.task.averaging = None
     devices.make_strategy("single", device=device)
     devices.set_precision(config.devices.precision)
     data = hydra.utils.instantiate(config.data, _convert_="all")
@@ -73,11 +79,29 @@ def open_run(
     task.build(steps.spec_after(data.finish, data.spec(labelled=bool(names))))
     if data_root is not None and classes.networks_with_classes(config):
         classes.check(folder, data.label_names)
-    store = checkpoint.CheckpointStore(folder.checkpoints)
-    restored = store.restore(task.generation_state(), step, subset=True)
+    restored = checkpoint_store(folder).restore(task.generation_state(), step, subset=True)
     log.info("%s, step %d", folder.path, restored)
     generate = tf.function(task.generate, reduce_retracing=True)
-    return TrainedRun(folder, config, data, task, restored, tuple(names), generate)
+    averaged = config.task.averaging is not None
+    return TrainedRun(folder, config, data, task, restored, averaged, tuple(names), generate)
+
+
+def steps(run: TrainedRun) -> list[int]:
+    """Steps of the checkpoints of a run, oldest first."""
+    return checkpoint_store(run.folder).steps()
+
+
+def at_step(run: TrainedRun, step: int) -> TrainedRun:
+    """The run with the weights of another of its checkpoints, in the same variables."""
+    checkpoint_store(run.folder).restore(run.task.generation_state(), step, subset=True)
+    return dataclasses.replace(run, step=step)
+
+
+def checkpoint_store(folder):
+    """The checkpoints of a run's folder."""
+    from training import checkpoint
+
+    return checkpoint.CheckpointStore(folder.checkpoints)
 
 
 def _without_terms(task):

@@ -1,0 +1,92 @@
+"""Trained runs that judge images: a segmenter their label maps, a classifier their classes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scripts import classes, evaluation_report, trained_run
+
+TARGETS = {"segmenter": "label_map", "classifier": "label"}
+EXPERIMENTS = {"segmenter": "segment_synthetic", "classifier": "classify_synthetic"}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A run whose network predicts what images show.
+
+    Attributes:
+        run: TrainedRun.
+        subject: what it judges.
+        facts: for the passport.
+    """
+
+    run: Any
+    subject: Any
+    facts: dict
+
+    def scores(self):
+        """A new metric of its predictions."""
+        return scores(self.subject)
+
+    def of_generated(self, batch, generated):
+        return {"prediction": self.predictions(generated["image"])}
+
+    def of_real(self, batch, generated):
+        return {"prediction": self.predictions(batch["image"])}
+
+    def predictions(self, images):
+        """Of images in [-1, 1], rounded to 8 bits as they would be saved."""
+        import tensorflow as tf
+
+        from training import contact_sheet
+
+        saved = contact_sheet.to_uint8(images).astype(np.float32) / 127.5 - 1.0
+        made = self.run.generate({"image": tf.constant(saved)}, tf.zeros([len(saved)], tf.int32))
+        return made["prediction"].numpy()
+
+
+def open_judge(kind: str, path, subject, config) -> Judge:
+    """Opens the run of a judge and compares it with what it is to judge.
+
+    Args:
+        kind: "segmenter" or "classifier".
+        path: folder of the run.
+        subject: Subject.
+        config: settings of configs/evaluate.yaml.
+
+    Raises:
+        ValueError: a run of another kind, of another image size or of other classes.
+    """
+    run = trained_run.open_run(path, device=config.device)
+    if getattr(run.task, "target", None) != TARGETS[kind]:
+        raise ValueError(
+            f"Expected the run of a {kind}. Received: {kind}={path} of {type(run.task).__name__}. "
+            f"Train one on the same data, such as python train.py experiment={EXPERIMENTS[kind]}"
+        )
+    wanted, size = tuple(subject.data.image_size), tuple(run.data.image_size)
+    if wanted != size:
+        raise ValueError(
+            f"Expected a {kind} of images of the size that the run generates. Received: "
+            f"{subject.name} of {wanted} (height, width), {path} of {size}. Train a {kind} with "
+            f"data.image_size={list(wanted)}."
+        )
+    names = run.label_names if kind == "classifier" else run.data.labels.class_names
+    if tuple(names) != subject.class_names:
+        raise ValueError(
+            f"Expected a {kind} of the classes of the run, in their order. Received: "
+            f"{subject.name} with {classes.first(subject.class_names)}; {path} with "
+            f"{classes.first(names)}. Train a {kind} on the data of the run."
+        )
+    facts = {"step": run.step, "weights_sha256": evaluation_report.weights_hash(run)}
+    return Judge(run, subject, facts)
+
+
+def scores(subject):
+    """A new metric of predicted label maps or classes."""
+    from metrics import accuracy, segmentation
+
+    names = subject.class_names
+    if subject.kind in ("semantic", "segmenter"):
+        return segmentation.SegmentationScores(len(names), class_names=names)
+    return accuracy.ClassAccuracy(len(names), class_names=names)
