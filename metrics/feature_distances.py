@@ -93,7 +93,7 @@ class FeatureDistances:
         if name == "intra_fid":
             if not (self.by_class and "label" in real and "label" in made):
                 return "images that were asked for by class"
-            if not _shared_classes(real["label"], made["label"]):
+            if not _share_a_class(real["label"], made["label"]):
                 return "a class with two real and two generated images"
         if name in ("precision_recall", "density_coverage") and fewest <= NEIGHBOURS:
             return f"more than {NEIGHBOURS} images on either side, not {fewest}"
@@ -145,7 +145,7 @@ def seen(network, image, batch):
     return {**network(np.asarray(image)), **labels}
 
 
-def _shared_classes(real, made):
+def _share_a_class(real, made):
     count = 1 + max(real.max(), made.max())
     fewest = np.minimum(np.bincount(real, minlength=count), np.bincount(made, minlength=count))
-    return np.flatnonzero(fewest >= 2)
+    return bool(np.any(fewest >= 2))

@@ -75,14 +75,14 @@ def check(config) -> None:
             "Expected run=RUN, or two folders of images, real=FOLDER fake=FOLDER. Received: "
             f"run={config.run}, real={config.real}, fake={config.fake}."
         )
-    of_runs = ("step", "data_root", "segmenter", "classifier", "lpips")
-    unread = [n for n in of_runs if config.run is None and config[n] is not None]
-    unread += [n for n in ("image_size",) if config.run is not None and config[n] is not None]
+    of_runs = ("step", "data_root", "judge", "lpips")
+    of_others = of_runs if config.run is None else ("image_size",)
+    unread = [n for n in of_others if config[n] is not None]
     if unread:
         what = "two folders" if config.run is None else "a run"
         raise ValueError(
             f"Expected settings that the evaluation of {what} reads. Received: "
-            f"{unread[0]}={config[unread[0]]}. Leave it out."
+            f"{unread[0]}=..., which it does not. Leave it out."
         )
 
 

@@ -7,8 +7,11 @@ import numpy as np
 
 from scripts import classes, evaluation_report, trained_run
 
-TARGETS = {"segmenter": "label_map", "classifier": "label"}
-EXPERIMENTS = {"segmenter": "segment_synthetic", "classifier": "classify_synthetic"}
+# Kind of subject -> the judge of its images, what that predicts, and how to get one.
+JUDGES = {
+    "semantic": ("segmenter", "label_map", "segment_synthetic"),
+    "class-conditional": ("classifier", "label", "classify_synthetic"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,23 +49,24 @@ class Judge:
         return made["prediction"].numpy()
 
 
-def open_judge(kind: str, path, subject, config) -> Judge:
+def open_judge(path, subject, device) -> Judge:
     """Opens the run of a judge and compares it with what it is to judge.
 
     Args:
-        kind: "segmenter" or "classifier".
         path: folder of the run.
-        subject: Subject.
-        config: settings of configs/evaluate.yaml.
+        subject: Subject of one of the kinds of JUDGES.
+        device: "auto", "cpu" or "gpu".
 
     Raises:
         ValueError: a run of another kind, of another image size or of other classes.
     """
-    run = trained_run.open_run(path, device=config.device)
-    if getattr(run.task, "target", None) != TARGETS[kind]:
+    kind, target, experiment = JUDGES[subject.kind]
+    run = trained_run.open_run(path, device=device)
+    if getattr(run.task, "target", None) != target:
         raise ValueError(
-            f"Expected the run of a {kind}. Received: {kind}={path} of {type(run.task).__name__}. "
-            f"Train one on the same data, such as python train.py experiment={EXPERIMENTS[kind]}"
+            f"Expected the run of a {kind}, which judges {subject.described} Received: "
+            f"judge={path} of {type(run.task).__name__}. Train one on the same data, such as "
+            f"python train.py experiment={experiment}"
         )
     wanted, size = tuple(subject.data.image_size), tuple(run.data.image_size)
     if wanted != size:
@@ -78,7 +82,7 @@ def open_judge(kind: str, path, subject, config) -> Judge:
             f"{subject.name} with {classes.first(subject.class_names)}; {path} with "
             f"{classes.first(names)}. Train a {kind} on the data of the run."
         )
-    facts = {"step": run.step, "weights_sha256": evaluation_report.weights_hash(run)}
+    facts = {"kind": kind, "step": run.step, "weights_sha256": evaluation_report.weights_hash(run)}
     return Judge(run, subject, facts)
 
 

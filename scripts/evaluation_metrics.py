@@ -28,8 +28,8 @@ METRICS = {
     "intra_fid": Spec(("class-conditional",), *FEATURES),
     "precision_recall": Spec(IMAGES, *FEATURES),
     "density_coverage": Spec(IMAGES, *FEATURES),
-    "miou": Spec(("semantic", "segmenter"), "segmenter", "segmenter=RUN"),
-    "class_accuracy": Spec(("class-conditional", "classifier"), "classifier", "classifier=RUN"),
+    "miou": Spec(("semantic", "segmenter"), "judge", "judge=SEGMENTATION_RUN"),
+    "class_accuracy": Spec(("class-conditional", "classifier"), "judge", "judge=CLASSIFIER_RUN"),
     "image_quality": Spec(("inpainting",)),
     "hole_area_bins": Spec(("inpainting",)),
     "lpips": Spec(("inpainting",), "lpips", "lpips=alex lpips_backbone=FILE lpips_heads=FILE"),
@@ -129,7 +129,7 @@ class Plan:
         self.distances = None if config.metrics is None else [
             n for n in names if METRICS[n].setting == "features"
         ]  # fmt: skip
-        self.facts = {"metrics": names}
+        self.facts = {}
         if any(METRICS[n].setting == "features" for n in names):
             self.network = hydra.utils.instantiate(config.features, _convert_="all")
             self.facts["features"] = {
@@ -143,10 +143,9 @@ class Plan:
                 "network": self.lpips.network,
                 "weights_sha256": list(self.lpips.weights_hashes),
             }
-        for name, kind in (("miou", "segmenter"), ("class_accuracy", "classifier")):
-            if name in names and subject.makes_images:
-                self.judge = evaluation_judges.open_judge(kind, config[kind], subject, config)
-                self.facts[kind] = self.judge.facts
+        if any(METRICS[n].setting == "judge" for n in names) and subject.makes_images:
+            self.judge = evaluation_judges.open_judge(config.judge, subject, config.device)
+            self.facts["judge"] = self.judge.facts
 
     def generated(self, real_features) -> list[Column]:
         """Columns of what the subject makes.

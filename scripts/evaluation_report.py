@@ -46,11 +46,6 @@ def over_repeats(measured: list[dict]) -> tuple[dict, dict]:
     return means, deviations
 
 
-def write_json(path: Path, report: dict) -> None:
-    """Writes a report, whole or not at all; NaN, which JSON does not have, becomes null."""
-    _write(path, json.dumps(plain(report), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-
-
 def plain(value):
     """The value with NumPy's types as Python's, NaN as None."""
     if isinstance(value, dict):
@@ -110,17 +105,35 @@ def markdown(report: dict, sheet: str | None) -> str:
 def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
     """Writes JSON, page and sheet of a report; returns the path of the JSON file.
 
-    Another protocol is another file; the same one measured again takes the place of the first.
+    Another protocol is another file. What was measured before by the same one, of the same weights,
+    stays beside what is new.
     """
     from training import contact_sheet
 
     path = folder / f"{report['name']}_{report['protocol']}.json"
+    report = _with_earlier(path, plain(report))
     picture = path.with_suffix(".png")
     if sheet is not None:
         contact_sheet.write_png(picture, sheet)
     _write(path.with_suffix(".md"), markdown(report, None if sheet is None else picture.name))
-    write_json(path, report)
+    _write(path, json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     return path
+
+
+def _with_earlier(path, report):
+    """The report with the figures of an earlier one that has its passport."""
+    try:
+        earlier = json.loads(path.read_text())
+        if earlier["passport"] != report["passport"]:
+            return report
+        for part in ("figures", "std"):
+            columns = earlier[part] | report[part]
+            report[part] = {name: earlier[part].get(name, {}) | columns[name] for name in columns}
+        report["confusion"] = earlier["confusion"] | report["confusion"]
+        report["notes"] = list(dict.fromkeys(report["notes"] + earlier["notes"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not one of ours
+        return report
+    return report
 
 
 def write_curves(run_folder, protocol: str) -> None:

@@ -48,6 +48,4 @@ class Sheet:
 
 
 def _joined(batches):
-    return {
-        key: np.concatenate([batch[key] for batch in batches])[:ROWS] for key in batches[0]
-    }
+    return {key: np.concatenate([batch[key] for batch in batches])[:ROWS] for key in batches[0]}
