@@ -123,8 +123,8 @@ def test_a_generator_is_judged_by_the_pixels_of_its_pictures(gan, classifier, ru
 def test_repeats_have_seeds_of_their_own(gan, classifier, tmp_path):
     def figures(*settings):
         report, text = evaluated.evaluated(
-            tmp_path / settings[0].replace("=", "_"), f"run={gan}", f"judge={classifier}", "num_images=20",
-            *settings,
+            tmp_path / settings[0].replace("=", "_"), f"run={gan}", f"judge={classifier}",
+            "num_images=20", *settings,
         )  # fmt: skip
         return report["figures"]["generated"], report["std"], text
 
