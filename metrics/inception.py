@@ -1,9 +1,11 @@
-"""The Inception graph of 2015 that published FID, KID and IS are of, from a local file."""
+"""The Inception graph of 2015 that published FID, KID and IS are of."""
+
+import re
 
 import tensorflow as tf
 from google.protobuf import message
 
-from metrics import feature_network
+from metrics import feature_network, inception_download
 
 IMAGE, RESIZED, POOL, PRODUCT = (
     "ExpandDims",
@@ -16,7 +18,12 @@ EXPECTED = (
     "the frozen graph classify_image_graph_def.pb of inception-2015-12-05.tgz, with the tensors "
     f"{IMAGE}:0, {RESIZED}:0, {POOL}:0 and the operation {PRODUCT}"
 )
-OTHER_NAMES = {"FID": "Frechet distance", "KID": "Kernel distance", "IS": "Classifier score"}
+OTHER_NAMES = {
+    "fid": "frechet_distance",
+    "intra_fid": "intra_frechet_distance",
+    "kid": "kernel_distance",
+    "inception_score": "classifier_score",
+}
 
 
 class Inception2015:
@@ -29,27 +36,39 @@ class Inception2015:
     Inception score has them.
 
     Args:
-        graph_path: local file, see `EXPECTED`.
+        graph_path: local file, see `EXPECTED`. Default None.
+        download: whether to fetch the graph, once, if no file is given; see
+            `inception_download.fetched_graph`. Default False: nothing is downloaded.
+        folder: where a fetched graph is kept. Default None: datasets/.cache/inception.
 
     Attributes:
+        graph_path: str, the file that was read.
         name: "Inception-2015".
         weights_hash: SHA-256 of the file, to be kept with each number.
         resize: how images are resized, in words.
 
     Call arguments:
-        image: float [B, H, W, 3] in [-1, 1], rounded to 8 bits first; any H and W.
+        image: float [B, H, W, 3] in [-1, 1], rounded to 8 bits first, or uint8; any H and W.
 
     Returns: dict "features" float32 [B, 2048], "logits" float32 [B, 1008].
 
     Raises:
-        FileNotFoundError: no such file. ValueError: another graph, naming what it lacks; images of
-            another shape or not finite.
+        FileNotFoundError: no such file. ValueError: neither a file nor `download`; another graph,
+            naming what it lacks; images of another shape or not finite. ConnectionError: the graph
+            cannot be fetched.
 
     Source: openai/improved-gan inception_score/model.py (tensor names, no bias);
         bioinf-jku/TTUR fid.py; openai/guided-diffusion evaluations/evaluator.py.
     """
 
-    def __init__(self, graph_path):
+    def __init__(self, graph_path=None, *, download=False, folder=None):
+        if graph_path is None and not download:
+            raise ValueError(
+                f"Expected {EXPECTED}. Received: graph_path=None, download=False. Give the file "
+                "(feature_weights=FILE), or have it fetched (features.download=true)."
+            )
+        if graph_path is None:
+            graph_path = inception_download.fetched_graph(folder)
         self.graph_path = str(graph_path)
         self.name = "Inception-2015"
         self.weights_hash = feature_network.weights_hash(self.graph_path)
@@ -69,14 +88,14 @@ class Inception2015:
 
 
 def metric_name(metric, network):
-    """What a number may be called: "FID" is of the 2015 graph alone.
+    """The key of a number in files, TensorBoard and tables: "fid" is of the 2015 graph alone.
 
     Args:
-        metric: "FID", "KID" or "IS".
+        metric: "fid", "intra_fid", "kid" or "inception_score".
         network: what made the features, with `name`.
 
-    Returns: the metric for an `Inception2015`, else for example "Frechet distance (Keras
-        InceptionV3)".
+    Returns: the metric for an `Inception2015`, else for example
+        "frechet_distance_keras_inceptionv3".
 
     Raises:
         ValueError: another metric.
@@ -85,7 +104,8 @@ def metric_name(metric, network):
         raise ValueError(f"Expected one of {list(OTHER_NAMES)}. Received: metric={metric!r}")
     if isinstance(network, Inception2015):
         return metric
-    return f"{OTHER_NAMES[metric]} ({network.name})"
+    slug = re.sub("[^a-z0-9]+", "_", network.name.lower()).strip("_")
+    return f"{OTHER_NAMES[metric]}_{slug}"
 
 
 def _read(path):

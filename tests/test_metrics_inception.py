@@ -72,18 +72,26 @@ def test_what_it_is_is_on_record(network, graph_file):
 
 
 def test_only_this_graph_gives_an_fid(network):
-    other = SimpleNamespace(name="Inception-2015 look-alike")
-    assert [inception.metric_name(m, network) for m in ("FID", "KID", "IS")] == ["FID", "KID", "IS"]
-    assert inception.metric_name("FID", other) == "Frechet distance (Inception-2015 look-alike)"
-    assert inception.metric_name("KID", other).startswith("Kernel distance (")
-    assert inception.metric_name("IS", other).startswith("Classifier score (")
-    with pytest.raises(ValueError, match="'IS'\\]. Received: metric='LPIPS'"):
-        inception.metric_name("LPIPS", network)
+    metrics = ["fid", "intra_fid", "kid", "inception_score"]
+    assert [inception.metric_name(metric, network) for metric in metrics] == metrics
+    other = SimpleNamespace(name="SqueezeNet v1.1")
+    assert [inception.metric_name(metric, other) for metric in metrics] == [
+        "frechet_distance_squeezenet_v1_1",
+        "intra_frechet_distance_squeezenet_v1_1",
+        "kernel_distance_squeezenet_v1_1",
+        "classifier_score_squeezenet_v1_1",
+    ]
+    other.name = "Inception-2015 (look--alike)"
+    assert inception.metric_name("fid", other) == "frechet_distance_inception_2015_look_alike"
+    with pytest.raises(ValueError, match="'inception_score'\\]. Received: metric='FID'"):
+        inception.metric_name("FID", network)
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(FileNotFoundError, match="'nowhere.pb', where there is nothing"):
         inception.Inception2015("nowhere.pb")
+    with pytest.raises(ValueError, match="graph_path=None, download=False. Give the file"):
+        inception.Inception2015()
 
 
 def test_other_files_are_refused(tmp_path):
