@@ -135,8 +135,7 @@ def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) 
     """
     out = Path(out).absolute()
     check_output(out, Path(source.root), overwrite=overwrite)
-    table = np.array(label_maps.voc_colors(256), np.uint8)
-    table[: len(colours or ())] = colours or np.zeros((0, 3))
+    palette = palette_of(colours)
     pairs = [
         (record, Path(split, source.splits_by.inner_path(record.name)))
         for split in source.splits
@@ -149,7 +148,7 @@ def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) 
                 (work / kind / folder).mkdir(parents=True, exist_ok=True)
 
         def one(pair):
-            return _convert_pair(*pair, work, encoding, size, table.tobytes())
+            return _convert_pair(*pair, work, encoding, size, palette)
 
         with futures.ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
             results = tqdm(pool.map(one, pairs), "Converting", len(pairs), disable=None)
@@ -167,6 +166,20 @@ def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) 
         shutil.rmtree(work, ignore_errors=True)
     counts = {split: source.count(split) for split in source.splits}
     return Conversion(counts, pixels[:IGNORE_ID], int(pixels[IGNORE_ID]))
+
+
+def palette_of(colours) -> bytes:
+    """256 colours for `write_label_map`: [(r, g, b)] by id, then those of PASCAL VOC."""
+    table = np.array(label_maps.voc_colors(256), np.uint8)
+    table[: len(colours or ())] = colours or np.zeros((0, 3))
+    return table.tobytes()
+
+
+def write_label_map(path, ids: np.ndarray, palette: bytes) -> None:
+    """Writes class ids, uint8 [H, W], as the indices of an 8-bit BMP."""
+    image = Image.fromarray(ids)
+    image.putpalette(palette)
+    image.save(path, format="BMP")
 
 
 def _convert_pair(record, place: Path, work: Path, encoding, size, palette: bytes) -> np.ndarray:
@@ -202,6 +215,6 @@ def _convert_pair(record, place: Path, work: Path, encoding, size, palette: byte
     label_image = Image.fromarray(ids)
     if target is not None:
         label_image = label_image.resize(target, Image.Resampling.NEAREST)
-    label_image.putpalette(palette)
-    label_image.save(f"{work / 'labels' / place}.bmp")
-    return np.bincount(np.asarray(label_image).ravel(), minlength=256)
+    ids = np.asarray(label_image)
+    write_label_map(f"{work / 'labels' / place}.bmp", ids, palette)
+    return np.bincount(ids.ravel(), minlength=256)

@@ -38,7 +38,10 @@ class Resize:
 
     def photo(self, image, size):
         """uint8 [h, w, 3] -> uint8 [*size, 3]."""
-        image = self._cut(image, size)
+        return self.whole_photo(self._cut(image, size), size)
+
+    def whole_photo(self, image, size):
+        """As `photo`, with nothing cut off."""
 
         def resized(antialias):
             scaled = tf.image.resize(image, size, self.photo_filter, antialias=antialias)
@@ -54,6 +57,22 @@ class Resize:
             default=lambda: resized(True),
         )
         return tf.ensure_shape(image, [*size, 3])
+
+    def whole_size(self, found, size, multiple):
+        """The size at which a whole photograph is seen at the scale of `photo`.
+
+        Args:
+            found: (height, width) of the photograph.
+            size: (height, width) that `photo` brings it to, or its largest centred window.
+            multiple: int, to whose nearest multiples the sides are rounded.
+
+        Returns:
+            (height, width), at least `multiple` each.
+        """
+        if self.keep_aspect_ratio:
+            scale = max(wanted / side for wanted, side in zip(size, found, strict=True))
+            size = [side * scale for side in found]
+        return tuple(max(1, round(side / multiple)) * multiple for side in size)
 
     def label_map(self, label_map, size):
         """uint8 [h, w] -> uint8 [*size]: pixel centres pick the nearest id, never a mixture."""

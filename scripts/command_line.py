@@ -91,6 +91,16 @@ def with_command(arguments: list[str], commands: tuple[str, ...], example: str) 
     )
 
 
+def quoted(path) -> str:
+    """A path as the value of an override, in quotes where Hydra would read it otherwise."""
+    text = str(path)
+    if re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text):
+        return text
+    # Backslashes count as two before a quote, and as one elsewhere.
+    text = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", r"\'"), text)
+    return f"'{text}'"
+
+
 def task_overrides() -> list[str]:
     """The overrides of this command line that do not concern Hydra itself."""
     return list(HydraConfig.get().overrides.task)

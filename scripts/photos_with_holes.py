@@ -195,11 +195,16 @@ def checked(files: dict[str, tuple[Path, ...]], hole_of) -> tuple[list[Photograp
             continue
         photographs.append(Photograph(name, image.shape[:2], read, paths, profile))
         areas.append(hole.mean())
-    wrong = list(dict.fromkeys(wrong))  # a mask of all images is wrong once
+    refuse_wrong(wrong)
+    return photographs, areas
+
+
+def refuse_wrong(complaints) -> None:
+    """Raises ValueError with the first of the complaints about files, if there are any."""
+    wrong = list(dict.fromkeys(complaints))  # a mask of all images is wrong once
     if wrong:
         more = [f"and {len(wrong) - MAX_NAMED} more"] if len(wrong) > MAX_NAMED else []
         raise ValueError("\n".join(wrong[:MAX_NAMED] + more))
-    return photographs, areas
 
 
 def warn_of_white(areas, invert: bool) -> None:

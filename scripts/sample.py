@@ -1,4 +1,4 @@
-"""Samples images from a run: label maps, classes or holes in, PNGs and a contact sheet out."""
+"""Samples a run: label maps, classes, holes or photographs in, pictures and a contact sheet out."""
 
 from pathlib import Path
 
@@ -11,14 +11,16 @@ from scripts import (
     sample_classes,
     sample_inpainting,
     sample_label_maps,
+    sample_segmentation,
     trained_run,
 )
 
-# What a generator reads decides what it is sampled from.
+# What a network reads decides what it is sampled from.
 SAMPLERS = {
     "mask": sample_label_maps,
     "label": sample_classes,
     "masked_image": sample_inpainting,
+    "image": sample_segmentation,
 }
 
 
@@ -36,20 +38,8 @@ def sample(config: DictConfig) -> str:
     run = trained_run.open_run(
         config.run, step=config.step, data_root=config.data_root, device=config.device
     )
-    if not hasattr(run.task, "generator"):
-        raise ValueError(
-            "Expected a run of a generator, which makes images. Received: "
-            f"run={config.run} of {type(run.task).__name__}. What a classifier is worth: "
-            f"python scripts/evaluate.py run={config.run}"
-        )
-    keys = [key for key in SAMPLERS if key in run.task.generator.input_keys]
-    if not keys:
-        raise ValueError(
-            f"Expected a run whose generator reads one of {tuple(SAMPLERS)}. Received: "
-            f"{type(run.task.generator).__name__}, which reads {run.task.generator.input_keys}."
-        )
-    sampler = SAMPLERS[keys[0]]
-    refuse_settings_of_others(config, sampler, keys[0])
+    sampler, key = sampler_of(run)
+    refuse_settings_of_others(config, sampler, key)
     out = Path(config.out) if config.out else run_folder.new_run_folder(
         run.folder.samples, command_line.now()
     )  # fmt: skip
@@ -58,7 +48,32 @@ def sample(config: DictConfig) -> str:
     finally:
         if not config.out and not any(out.iterdir()):
             out.rmdir()  # Nothing was made: settings or files were refused.
+    if sampler is sample_segmentation:
+        return sample_segmentation.sentence(run, config, out, count)
     return f"{count} images of step {run.step} in {out}, sheet {out}/sheet.png"
+
+
+def sampler_of(run):
+    """(module that samples the run's network, entry of the batch that the choice rests on).
+
+    Raises:
+        ValueError: a classifier, or a generator that reads something else.
+    """
+    segments = getattr(run.task, "target", None) == "label_map"
+    if not hasattr(run.task, "generator") and not segments:
+        raise ValueError(
+            "Expected a run of a generator, which makes images. Received: "
+            f"run={run.folder.path} of {type(run.task).__name__}. What a classifier is worth: "
+            f"python scripts/evaluate.py run={run.folder.path}"
+        )
+    network = run.task.network if segments else run.task.generator
+    keys = [key for key in SAMPLERS if key in network.input_keys]
+    if not keys:
+        raise ValueError(
+            f"Expected a run whose network reads one of {tuple(SAMPLERS)}. Received: "
+            f"{type(network).__name__}, which reads {network.input_keys}."
+        )
+    return SAMPLERS[keys[0]], keys[0]
 
 
 def check_numbers(config) -> None:
@@ -81,7 +96,7 @@ def refuse_settings_of_others(config, sampler, key) -> None:
         for name in other.SETTINGS:
             if name not in sampler.SETTINGS and config[name] != defaults[name]:
                 raise ValueError(
-                    f"The generator of this run is sampled by {key!r}, with the settings "
+                    f"The network of this run is sampled by {key!r}, with the settings "
                     f"{', '.join(sampler.SETTINGS)}. Received: {name}={config[name]}. Leave it out."
                 )
 

@@ -113,7 +113,7 @@ def painted(run, photographs, config):
         size = working_size(photograph.size, run.data.image_size, config.resize)
         by_size.setdefault(padded_size(size), []).append(photograph)
     for size, members in by_size.items():
-        generate, count = None, items_at_once(config.batch_size, size, run.data.image_size)
+        generate, count = None, sampling.items_at_once(config.batch_size, size, run.data.image_size)
         for first in range(0, len(members), count):
             part = members[first : first + count]
             pairs = [photograph.read() for photograph in part]
@@ -177,11 +177,6 @@ def at_full_size(picture, size, image):
 def padded_size(size):
     """The next multiples of 8."""
     return tuple(-(-side // MULTIPLE) * MULTIPLE for side in size)
-
-
-def items_at_once(batch_size: int, size, run_size) -> int:
-    """How many photographs have no more pixels than a batch of the run's size; at least one."""
-    return max(1, min(batch_size, batch_size * int(np.prod(run_size)) // int(np.prod(size))))
 
 
 def network_inputs(run, pairs, size) -> dict:

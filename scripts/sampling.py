@@ -70,6 +70,11 @@ def compiled_for(run, inputs):
     return tf.function(run.task.generate).get_concrete_function(spec, seeds)
 
 
+def items_at_once(batch_size: int, size, run_size) -> int:
+    """How many photographs have no more pixels than a batch of the run's size; at least one."""
+    return max(1, min(batch_size, batch_size * int(np.prod(run_size)) // int(np.prod(size))))
+
+
 def batches(run, inputs, seeds, batch_size: int, *, title=""):
     """Yields (slice of the items, what the run's task makes of them); arguments as `generate`."""
     import tensorflow as tf

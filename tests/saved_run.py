@@ -44,4 +44,5 @@ def centre(task, data):
     _, items = data.examples("train")
     (network,) = task.generation_state().values()
     logits = network(items, training=False)["logits"]
-    network.linear.bias.assign(-tf.reduce_mean(logits, axis=0))
+    head = network.classes if hasattr(network, "classes") else network.linear
+    head.bias.assign_sub(tf.reduce_mean(logits, axis=list(range(len(logits.shape) - 1))))

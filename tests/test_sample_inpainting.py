@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from scripts import photos_with_holes, sample, sample_inpainting, trained_run
+from scripts import photos_with_holes, sample, sample_inpainting, sampling, trained_run
 from tests import tiny
 from training import contact_sheet
 
@@ -359,14 +359,14 @@ def test_many_sizes_draw_no_warning(opened, tmp_path, caplog):
 
 
 def test_large_photographs_go_in_smaller_batches(opened, folders, tmp_path, monkeypatch):
-    assert sample_inpainting.items_at_once(8, (32, 32), (64, 64)) == 8
-    assert sample_inpainting.items_at_once(8, (128, 128), (64, 64)) == 2
-    assert sample_inpainting.items_at_once(8, (1024, 768), (64, 64)) == 1
+    assert sampling.items_at_once(8, (32, 32), (64, 64)) == 8
+    assert sampling.items_at_once(8, (128, 128), (64, 64)) == 2
+    assert sampling.items_at_once(8, (1024, 768), (64, 64)) == 1
 
     def exhausted(inputs, seeds):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-    monkeypatch.setattr(sample_inpainting.sampling, "compiled_for", lambda *_: exhausted)
+    monkeypatch.setattr(sampling, "compiled_for", lambda *_: exhausted)
     images, masks = folders
     with pytest.raises(ValueError, match="hold 1 of 40x56 pixels.*batch_size=2, rgb. Use batch"):
         repaired(opened, tmp_path, images=images / "rgb.jpg", masks=masks, batch_size=2)
