@@ -35,7 +35,7 @@ class FeatureDistances:
         batch: "label" int [B] if there are any; without `real` also "image".
     `result()`: {key: float}. Only the graph of 2015 gives "fid", "kid" and "inception_score"; of
         other networks the keys carry the name, see `inception.metric_name`. "_std" is over the
-        subsets of KID, the splits of the score.
+        subsets of KID (where they differ), and over the splits of the score.
     `reset_state()`: forgets all but `real`.
 
     Raises:
@@ -106,7 +106,11 @@ class FeatureDistances:
 
     def _kid(self, real, made):
         found = kernel_distance.kernel_distance(real["features"], made["features"], seed=self.seed)
-        return {self._key("kid"): found["mean"], f"{self._key('kid')}_std": found["std"]}
+        values = {self._key("kid"): found["mean"]}
+        # Subsets that hold all images of both are one and the same.
+        if found["subset_size"] < max(len(real["features"]), len(made["features"])):
+            values[f"{self._key('kid')}_std"] = found["std"]
+        return values
 
     def _fid(self, real, made):
         value = frechet.frechet_distance_of_features(real["features"], made["features"])

@@ -129,7 +129,8 @@ def of_folders(config) -> Subject:
     Raises:
         FileNotFoundError, ValueError: a folder is missing or has no images; sizes that differ.
     """
-    size = config.image_size or evaluation_data.common_size(config.real, config.fake)
+    size = config.image_size and list(config.image_size)
+    size = size or evaluation_data.common_size(config.real, config.fake)
     real, fake = (evaluation_data.of_folder(folder, size) for folder in (config.real, config.fake))
     facts = real_images.facts(fake, evaluation_data.ALL, config.batch_size)
     return Subject(

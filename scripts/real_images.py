@@ -10,6 +10,7 @@ import numpy as np
 log = logging.getLogger(__name__)
 
 SEEN = ("image", "label")  # what features are kept of
+CACHE_VERSION = 1  # another one where the same network would give other features
 CONTENT = (*SEEN, "label_map", "hole")
 
 
@@ -94,7 +95,7 @@ def _cache_path(data, known, network):
     """None where the data keep no cache."""
     if data.cache.kind == "none":
         return None
-    facts = [known["seen_sha256"], network.name, network.weights_hash, network.resize]
+    facts = [CACHE_VERSION, known["seen_sha256"], network.name, network.weights_hash, network.resize]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]
     return data.cache.resolved_folder(data.root) / f"features-{key}.npz"
 
