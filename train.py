@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import classes, command_line, run_config
+from scripts import class_weights, classes, command_line, run_config
 
 command_line.register_resolvers()
 
@@ -66,10 +66,11 @@ def train(config: DictConfig, run) -> int:
 
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    data.check()
+    report = data.check()
     keep_classes = classes.keep if writes else classes.check
     keep_classes(run, data.label_names)
     classes.fill_counts(config, data.label_names)
+    class_weights.fill(config, data, report)
     spec = steps.spec_after(data.finish, data.element_spec)
     batch.check_batch(spec)
     _, preview_batch = data.examples("validation", config.summaries.rows)

@@ -9,7 +9,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import classes, command_line
+from scripts import class_weights, classes, command_line
 
 BEST = "best"
 
@@ -67,6 +67,7 @@ def open_run(
         OmegaConf.update(config, "data.root", data_root)
     keras.backend.clear_session()
     _without_terms(config.task)
+    class_weights.leave_out(config)
     devices.make_strategy("single", device=device)
     devices.set_precision(config.devices.precision)
     data = hydra.utils.instantiate(config.data, _convert_="all")

@@ -76,13 +76,14 @@ def test_a_segmenter_trains(experiment, setting, data_root, tmp_path):
     np.testing.assert_array_equal(confusion[:, :100], expected[:, :100])  # the names of the rows
 
 
-def test_a_segmenter_resumes_exactly(data_root, tmp_path):
+def test_a_segmenter_with_weights_of_rare_classes_resumes_exactly(data_root, tmp_path):
     def variables(name, *all_steps):
         for steps in all_steps:
             folder = run(
                 tmp_path / name, "experiment=segment_synthetic", *SMALL,
                 *tiny.data_overrides(data_root), f"trainer.steps={steps}",
-                "task.optimizer.learning_rate.decay_steps=4",
+                "task.optimizer.learning_rate.decay_steps=4", "data.labels.check=all",
+                "task.loss.class_weights=inverse_frequency",
             )  # fmt: skip
         with np.load(folder.checkpoints / "step_00000004" / "variables.npz") as file:
             return {name: file[name].tobytes() for name in file.files}
