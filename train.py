@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import classes, command_line, run_config
+from scripts import class_weights, classes, command_line, run_config
 
 command_line.register_resolvers()
 
@@ -48,7 +48,6 @@ def train(config: DictConfig, run) -> int:
         The signal that stopped it, 0 when it reached the last step.
     """
     import keras
-    import tensorflow as tf
 
     from data import batch
     from training import checkpoint, devices, summaries
@@ -67,10 +66,11 @@ def train(config: DictConfig, run) -> int:
 
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
-    data.check()
+    report = data.check()
     keep_classes = classes.keep if writes else classes.check
     keep_classes(run, data.label_names)
     classes.fill_counts(config, data.label_names)
+    class_weights.fill(config, data, report)
     spec = steps.spec_after(data.finish, data.element_spec)
     batch.check_batch(spec)
     _, preview_batch = data.examples("validation", config.summaries.rows)
@@ -86,13 +86,7 @@ def train(config: DictConfig, run) -> int:
                 "replicas. Choose a multiple."
             )
         task.build(spec)
-        evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
-
-        generate = tf.function(task.generate)  # compiled once, however often it is measured
-
-        def evaluate():
-            validation = data.evaluation_dataset("validation", evaluation.batch_size)
-            return evaluation.measure(generate, validation, data.finish)
+        evaluate, best = measuring(config, run, task, data)
 
         # 4. The loop.
         return trainer.fit(
@@ -112,12 +106,53 @@ def train(config: DictConfig, run) -> int:
                 histograms=config.summaries.histograms,
             ),
             preview_batch=preview_batch,
-            evaluate=evaluate if evaluation.metrics else None,
+            evaluate=evaluate,
+            best=best,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
             finish=data.finish,
             writes=writes,
             config_text=OmegaConf.to_yaml(config, resolve=True),
         )
+
+
+def measuring(config: DictConfig, run, task, data):
+    """What `fit` measures, and what keeps the best state by it.
+
+    Returns:
+        (function that measures the task as it is, BestCheckpoint); None for what is not asked for.
+
+    Raises:
+        ValueError: `checkpoints.best_metric` is no figure of the evaluation, as far as that can be
+            known before the first one.
+    """
+    import tensorflow as tf
+
+    from training import best
+
+    evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
+    kept = None
+    if config.checkpoints.best_metric is not None:
+        kept = best.BestCheckpoint(
+            run.best, config.checkpoints.best_metric, best_is=config.checkpoints.best_is
+        )
+    if evaluation is None or not evaluation.metrics:
+        if kept is not None:
+            raise ValueError(
+                "checkpoints.best_metric is a figure of the evaluation, and this run measures "
+                f"none. Received: best_metric={kept.metric}, no evaluation.metrics. Set it to "
+                "null, or add metrics such as those of configs/experiment/inpaint_synthetic.yaml."
+            )
+        return None, None
+    if kept is not None and (names := evaluation.names()) is not None:
+        kept.check(names)
+    generate = tf.function(task.generate)  # compiled once, however often it is measured
+
+    def evaluate():
+        validation = data.evaluation_dataset("validation", evaluation.batch_size)
+        values = evaluation.measure(generate, validation, data.finish)
+        return values, evaluation.confusions()
+
+    return evaluate, kept
 
 
 if __name__ == "__main__":

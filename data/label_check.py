@@ -18,7 +18,8 @@ MAX_NAMED = 5
 class LabelReport:
     """What the check saw: pixels per class, pixels ignored, files read, classes that never occur.
 
-    `values` counts the raw file values before any mapping.
+    `values` counts the raw file values before any mapping; `pixels_by_split` is `pixels` of each
+    split alone.
     """
 
     class_names: tuple[str, ...]
@@ -26,6 +27,7 @@ class LabelReport:
     ignored: int
     files: int
     values: dict[int, int] = field(default_factory=dict)
+    pixels_by_split: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def absent(self):
@@ -62,12 +64,13 @@ def check_source(source, encoding, cache_folder, *, progress=True):
             and settings.
     """
     items = "pairs" if encoding.has_maps else "photographs"
-    records = []
+    records, of_split = [], {}
     for split in source.splits:
         members = source.records(split)
         if not len(members):
             raise ValueError(f"Split '{split}' is empty. Received: 0 {items}.")
-        records += [item_for(r, encoding) for r in sample(members, encoding.sample_size)]
+        of_split[split] = [item_for(r, encoding) for r in sample(members, encoding.sample_size)]
+        records += of_split[split]
     facts = file_facts.gather(
         records,
         lambda record: inspect(record, encoding.colour_palette),
@@ -83,6 +86,10 @@ def check_source(source, encoding, cache_folder, *, progress=True):
             + "\n".join(f"- {complaint}" for complaint in complaints)
         )
     _warn(facts, encoding, report)
+    report.pixels_by_split = {
+        split: summarize((facts[record] for record in members), encoding).pixels
+        for split, members in of_split.items()
+    }
     return report
 
 

@@ -7,10 +7,13 @@ from omegaconf import DictConfig, OmegaConf
 from scripts import run_config
 
 MAX_NAMED = 12
+ACCURACY = "metrics.accuracy.ClassAccuracy"
 
 
 def fill_counts(config, label_names) -> None:
     """Sets `num_classes: null` of the networks in a config to the number of classes of the data.
+
+    Metrics of these classes that leave out `class_names` get their names.
 
     Args:
         config: a training config, changed in place.
@@ -37,6 +40,11 @@ def fill_counts(config, label_names) -> None:
                 f"{network}.num_classes={count}. Set it to null, which takes that of the data."
             )
         config[network].num_classes = len(label_names)
+    metrics = OmegaConf.select(config, "evaluation.metrics") or {}
+    for metric in metrics.values():
+        if metric and metric.get("_target_") == ACCURACY and metric.get("class_names") is None:
+            names = [str(name) for name in label_names]
+            OmegaConf.update(metric, "class_names", names, force_add=True)
 
 
 def check_label_maps(config) -> None:

@@ -25,6 +25,8 @@ RESUMABLE = (
     "output_root",
     "perceptual_weights",
     "checkpoints.keep",
+    "checkpoints.best_metric",
+    "checkpoints.best_is",
     "summaries.histograms",
     "trainer.steps",
     "trainer.steps_per_call",
@@ -94,7 +96,7 @@ def check_keys(config, config_name: str) -> None:
     for key in root:  # settings that belong to no class
         node = root._get_node(key)
         if isinstance(node, DictConfig) and key in config:
-            _check_known(f"{key}.", config[key], set(node))
+            _check_settings(key, config[key], node)
     for network in NETWORKS:
         node = config._get_node(network) if network in config else None
         if isinstance(node, DictConfig) and not node._is_none() and "_target_" not in node:
@@ -111,6 +113,17 @@ def check_keys(config, config_name: str) -> None:
         _check_known(f"{path}.", own, known)
         for key, value in own.items():
             _check_type(f"{path}.{key}", value, known[key])
+
+
+def _check_settings(key, settings, known):
+    """Null stands for a part that is left out: there are such parts, those with a `_target_`."""
+    if settings is None and "_target_" in known:
+        return
+    if not isinstance(settings, DictConfig):
+        raise ValueError(
+            f"Expected settings below {key}: {', '.join(known)}. Received: {key}={settings}"
+        )
+    _check_known(f"{key}.", settings, set(known))
 
 
 def _check_known(prefix, node, known):

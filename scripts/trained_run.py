@@ -10,7 +10,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import classes, command_line
+from scripts import class_weights, classes, command_line
+
+BEST = "best"
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class TrainedRun:
 def open_run(
     path: str | Path,
     *,
-    step: int | None = None,
+    step: int | str | None = None,
     data_root: str | None = None,
     device: str = "auto",
     averaged: bool = True,
@@ -41,7 +43,7 @@ def open_run(
 
     Args:
         path: folder of the run.
-        step: checkpoint; None = the newest.
+        step: checkpoint; None = the newest, "best" = that of the best evaluation.
         data_root: where the data set lies now, if it has moved; where a network has classes of
             images, those of the data are compared with those of the run.
         averaged: whether to use the averaged weights, where the run has them, or the raw ones.
@@ -52,8 +54,9 @@ def open_run(
 
     Raises:
         FileNotFoundError: the folder is no run.
-        CheckpointError: it has no checkpoint, or not that of the step.
-        ValueError: its config names code from elsewhere, or its classes are not those of the data.
+        CheckpointError: it has no checkpoint, or not that of the step, or no best one.
+        ValueError: its config names code from elsewhere, its classes are not those of the data, or
+            a step that cannot be.
     """
     import keras
     import tensorflow as tf
@@ -61,12 +64,14 @@ def open_run(
     from training import devices, run_folder
     from training import task as steps
 
+    check_step(step)
     folder = run_folder.RunFolder(path, must_exist=True)
     config, _ = command_line.load_run(folder)
     if data_root is not None:
         OmegaConf.update(config, "data.root", data_root)
     keras.backend.clear_session()
     _without_terms(config.task)
+    class_weights.leave_out(config)
     if not averaged:
         config.task.averaging = None
     devices.make_strategy("single", device=device)
@@ -79,7 +84,8 @@ def open_run(
     task.build(steps.spec_after(data.finish, data.spec(labelled=bool(names))))
     if data_root is not None and classes.networks_with_classes(config):
         classes.check(folder, data.label_names)
-    restored = checkpoint_store(folder).restore(task.generation_state(), step, subset=True)
+    store, step = _checkpoint(folder, config, step)
+    restored = store.restore(task.generation_state(), step, subset=True)
     log.info("%s, step %d", folder.path, restored)
     generate = tf.function(task.generate, reduce_retracing=True)
     averaged = config.task.averaging is not None
@@ -102,6 +108,34 @@ def checkpoint_store(folder):
     from training import checkpoint
 
     return checkpoint.CheckpointStore(folder.checkpoints)
+
+
+def check_step(step) -> None:
+    """Raises ValueError for a step that cannot be."""
+    if step not in (None, BEST) and (not isinstance(step, int) or isinstance(step, bool)):
+        raise ValueError(
+            f"step must be a number, null for the newest, or {BEST}. Received: step={step}"
+        )
+
+
+def _checkpoint(folder, config, step):
+    """(store, step in it) of the checkpoint that `step` means."""
+    from training import best, checkpoint
+
+    if step != BEST:
+        return checkpoint_store(folder), step
+    kept = best.BestCheckpoint(
+        folder.best,
+        config.checkpoints.get("best_metric"),
+        best_is=config.checkpoints.get("best_is", best.HIGHEST),
+    )
+    if kept.step() is None:
+        raise checkpoint.CheckpointError(
+            f"Expected a run that keeps its best checkpoint. Received: step={BEST} of {folder.path}"
+            " without one. Train or resume it with checkpoints.best_metric=NAME, a figure of its "
+            "evaluation such as eval/mean_iou; step=null takes the newest checkpoint."
+        )
+    return kept.store, kept.step()
 
 
 def _without_terms(task):

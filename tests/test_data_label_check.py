@@ -36,6 +36,14 @@ def test_histogram_counts_every_pixel(root):
     assert len(lines) == CLASSES + 1 and f"{expected[1]:,}" in lines[2]
 
 
+def test_pixels_are_counted_by_split(root):
+    by_split = check(root, ignore_index=3).pixels_by_split
+    for split in ("train", "validation"):
+        paths = list((root / "labels" / split).glob("*.bmp"))
+        values = np.concatenate([np.asarray(Image.open(path)).ravel() for path in paths])
+        assert by_split[split].tolist() == [int((values == k).sum()) for k in range(3)] + [0]
+
+
 def test_ignored_and_mapped_pixels(root, caplog):
     counts = check(root).pixels
     report = check(root, id_map={0: 1, 1: 1, 2: 0}, ignore_index=3)

@@ -49,6 +49,39 @@ def test_batches_are_finished_for_the_task_and_for_the_metrics():
     assert collector.seen == [(1, 10), (2, 21)]
 
 
+class Counts(Collector):
+    """A metric of two classes; `update_state` is Collector's."""
+
+    class_names = ("cat", "dog")
+
+    def confusion(self):
+        return np.diag([len(self.seen), 0])
+
+
+class NeedsItems(Collector):
+    def result(self):
+        if not self.seen:
+            raise ValueError("no items")
+        return super().result()
+
+
+def test_names_are_known_before_a_measurement_unless_a_metric_needs_items():
+    assert evaluation.Evaluation({"items": Collector()}).names() == ["eval/count"]
+    assert evaluation.Evaluation({"a": Collector(), "b": NeedsItems()}).names() is None
+    assert evaluation.Evaluation({}).names() == []
+
+
+def test_confusions_are_named_by_their_metric_where_there_are_several():
+    measured = evaluation.Evaluation({"items": Collector(), "one": Counts()})
+    measured.measure(generate, dataset(3, 8))
+    ((name, (counts, class_names)),) = measured.confusions().items()
+    assert name == "eval/confusion" and counts.tolist() == [[3, 0], [0, 0]]
+    assert class_names == ("cat", "dog")
+    both = evaluation.Evaluation({"one": Counts(), "two": Counts()})
+    both.measure(generate, dataset(3, 8))
+    assert set(both.confusions()) == {"eval/confusion_one", "eval/confusion_two"}
+
+
 def test_numbers_below_one_are_refused():
     for settings in ({"num_images": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match="must be at least 1. Received"):

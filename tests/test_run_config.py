@@ -8,7 +8,10 @@ from scripts import run_config
 TRAINER = {"_target_": "training.trainer.Trainer", "steps": 5, "batch_size": 2}
 
 
-ROOT = OmegaConf.create({key: {} for key in ("devices", "checkpoints", "summaries")})
+ROOT = OmegaConf.create(
+    {key: {} for key in ("devices", "checkpoints", "summaries")}
+    | {"evaluation": {"_target_": "training.evaluation.Evaluation", "metrics": {}}}
+)
 
 
 def check(config):
@@ -37,6 +40,15 @@ def test_known_keys_pass():
 def test_unknown_keys_and_wrong_types_are_named(config, message):
     with pytest.raises(ValueError, match=message):
         check(config)
+
+
+def test_the_evaluation_may_be_left_out_and_settings_may_not():
+    check({"evaluation": None})
+    for value in (None, 5):
+        with pytest.raises(ValueError, match=f"below checkpoints: keep.*checkpoints={value}"):
+            check({"checkpoints": value})
+    with pytest.raises(ValueError, match="below evaluation: .*metrics.*Received: evaluation=5"):
+        check({"evaluation": 5})
 
 
 def test_keys_of_base_classes_count_where_a_class_passes_them_on():
@@ -98,6 +110,7 @@ def test_a_saved_config_is_checked_when_it_is_read(tmp_path):
 SAVED = OmegaConf.create(
     {
         "trainer": {"steps": 5, "batch_size": 2},
+        "checkpoints": {"keep": 3, "best_metric": None, "best_is": "highest"},
         "generator": {"width": 8},
         "schedule": {"end_step": "${trainer.steps}"},
         "labels": {"id_map": {0: 0, 1: 2}},
@@ -120,6 +133,12 @@ def test_a_resumed_run_may_change_steps_and_repeat_what_it_says():
     assert config.trainer.steps == 9 and config.generator.width == 8
     assert config.schedule.end_step == 5
     assert SAVED.trainer.steps == 5
+
+
+def test_a_resumed_run_may_choose_another_best_metric():
+    """The figures of the best checkpoint lie beside it, so that any of them can be compared."""
+    config = resumed("checkpoints.best_metric=eval/fid", "checkpoints.best_is=lowest")
+    assert config.checkpoints == {"keep": 3, "best_metric": "eval/fid", "best_is": "lowest"}
 
 
 @pytest.mark.parametrize(

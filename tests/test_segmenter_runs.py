@@ -10,7 +10,7 @@ from PIL import Image
 import train
 from scripts import classes, run_config
 from tests import tiny
-from training import run_folder
+from training import confusion_picture, run_folder
 
 EXPERIMENTS = ("segment_synthetic", "segment_facades")
 SMALL = [
@@ -62,20 +62,28 @@ def test_a_segmenter_trains(experiment, setting, data_root, tmp_path):
     if experiment == "segment_synthetic":
         data = tiny.data_overrides(data_root)
     folder = run(tmp_path / "run", f"experiment={experiment}", *SMALL, *data, setting)
-    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
-    assert len(lines) == 2 and all(np.isfinite(list(line.values())).all() for line in lines)
-    assert {"loss/total", "accuracy", "learning_rate/network"} < set(lines[-1])
+    *steps, measured = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    assert len(steps) == 2
+    assert all(np.isfinite(list(line.values())).all() for line in [*steps, measured])
+    assert {"loss/total", "accuracy", "learning_rate/network"} < set(steps[-1])
+    assert {"eval/mean_iou", "eval/pixel_accuracy", "eval/iou/facade"} < set(measured)
     sheet = np.asarray(Image.open(folder.samples / "step_00000002.png"))
-    assert sheet.shape[1] == 3 * tiny.SIZE + 2 * 2 and sheet.std() > 10  # map, real, wrong
+    assert sheet.shape[1] == 4 * tiny.SIZE + 3 * 2 and sheet.std() > 10
+    confusion = np.asarray(Image.open(folder.samples / "step_00000002_confusion.png"))
+    names = compose(f"experiment={experiment}").data.labels.class_names
+    expected = confusion_picture.draw(np.eye(12, dtype=int), names)
+    assert confusion.shape == expected.shape
+    np.testing.assert_array_equal(confusion[:, :100], expected[:, :100])  # the names of the rows
 
 
-def test_a_segmenter_resumes_exactly(data_root, tmp_path):
+def test_a_segmenter_with_weights_of_rare_classes_resumes_exactly(data_root, tmp_path):
     def variables(name, *all_steps):
         for steps in all_steps:
             folder = run(
                 tmp_path / name, "experiment=segment_synthetic", *SMALL,
                 *tiny.data_overrides(data_root), f"trainer.steps={steps}",
-                "task.optimizer.learning_rate.decay_steps=4",
+                "task.optimizer.learning_rate.decay_steps=4", "data.labels.check=all",
+                "task.loss.class_weights=inverse_frequency",
             )  # fmt: skip
         with np.load(folder.checkpoints / "step_00000004" / "variables.npz") as file:
             return {name: file[name].tobytes() for name in file.files}

@@ -85,6 +85,30 @@ def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
     assert logged.step == 7
 
 
+def test_previews_of_class_ids_are_coloured(run):
+    summary = summaries.Summaries(run, colorize=ENCODING.colors_of)
+    summary.start(0)
+    ids = tf.constant(np.arange(1200).reshape(2, 20, 30) % 2, tf.int32)
+    path = summary.sheet(7, {"image": np.zeros([2, 20, 30, 3], np.float32)}, {"predicted": ids})
+    summary.close()
+    left, top = contact_sheet.tile_corner(1, 1, 20, 30)
+    tile = np.asarray(Image.open(path))[top : top + 20, left : left + 30]
+    np.testing.assert_array_equal(tile, np.array(COLORS)[ids[1]])
+
+
+def test_a_picture_is_named_by_its_tag(run):
+    summary = summaries.Summaries(run)
+    summary.start(0)
+    picture = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    path = summary.picture(7, "eval/confusion", picture)
+    summary.close()
+    assert path == run.samples / "step_00000007_confusion.png"
+    np.testing.assert_array_equal(Image.open(path), picture)
+    (logged,) = events(run).Tensors("eval/confusion")
+    png = tf.make_ndarray(logged.tensor_proto)[2]
+    np.testing.assert_array_equal(tf.io.decode_png(png), picture)
+
+
 def test_rows_of_class_data_have_titles_and_masks_a_sheet_of_their_own(run):
     summary = summaries.Summaries(run, colorize=ENCODING.colors_of, label_names=("cat", "dog"))
     summary.start(0)

@@ -65,7 +65,7 @@ def make_dataset(first_batch, context):
     )
 
 
-def fit(folder, task, steps=12, evaluate=None, **settings):
+def fit(folder, task, steps=12, evaluate=None, best=None, **settings):
     folder.mkdir(exist_ok=True)
     run = run_folder.RunFolder(folder)
     defaults = {
@@ -82,6 +82,7 @@ def fit(folder, task, steps=12, evaluate=None, **settings):
         summary=summaries.Summaries(run),
         preview_batch={"image": tf.zeros([2, 8, 8, 3])},
         evaluate=evaluate,
+        best=best,
         batch_names=lambda number: [f"photo_{number}_{i}" for i in range(BATCH_SIZE)],
         config_text="name: test",
     )
@@ -247,9 +248,25 @@ def test_evaluation_is_written_at_its_interval_and_at_the_end(tmp_path):
     _, run, _ = fit(
         tmp_path / "run",
         task,
-        evaluate=lambda: {"eval/steps": float(task.variables[1].numpy())},
+        evaluate=lambda: ({"eval/steps": float(task.variables[1].numpy())}, {}),
         evaluate_every_steps=5,
     )
     written = {line["step"]: line["eval/steps"] for line in lines(run) if "eval/steps" in line}
     assert written == {5: 5.0, 10: 10.0, 12: 12.0}
     assert len(task.prepared) == 4  # once a step, for evaluation, sheets and checkpoints alike
+
+
+def test_what_an_evaluation_leaves(tmp_path, caplog):
+    """NaN nowhere, the figures of single classes in the curves alone, the confusion as a PNG."""
+    values = {"eval/mean_iou": 0.25, "eval/iou/door": 0.5, "eval/iou/sky": np.nan}
+    with caplog.at_level("INFO"):
+        _, run, _ = fit(
+            tmp_path / "run",
+            FiveLineTask(),
+            steps=2,
+            evaluate=lambda: (values, {"eval/confusion": (np.eye(2, dtype=int), ("a", "b"))}),
+        )
+    (line,) = (line for line in lines(run) if "eval/mean_iou" in line)
+    assert line == {"step": 2, "eval/mean_iou": 0.25, "eval/iou/door": 0.5}
+    assert "step 2: eval/mean_iou 0.25" in caplog.messages
+    assert (run.samples / "step_00000002_confusion.png").is_file()

@@ -1,12 +1,13 @@
 """Checkpoints: explicit variables by owner, whole or not at all, compared before they are restored.
 
 A checkpoint is a folder `step_00001200` with `variables.npz` (arrays named "owner/index") and
-`manifest.json` (step, shapes and names). Explicit lists are kept because object-graph
-checkpoints lose layers held in Python lists without a word.
+`manifest.json` (step, shapes and names, figures if any). Explicit lists are kept because
+object-graph checkpoints lose layers held in Python lists without a word.
 """
 
 import json
 import logging
+import math
 import os
 import shutil
 import zipfile
@@ -60,8 +61,13 @@ class CheckpointStore:
         """The folder of a step's checkpoint."""
         return self.folder / f"{PREFIX}{step:08d}"
 
-    def save(self, step: int, owners: dict[str, Any]) -> Path:
+    def save(self, step: int, owners: dict[str, Any], *, figures: dict | None = None) -> Path:
         """Writes a checkpoint and drops those beyond `keep`.
+
+        Args:
+            step: the training step.
+            owners: owner name -> object with `.variables`.
+            figures: name -> float, kept with the checkpoint; those that are NaN are left out.
 
         Raises:
             CheckpointError: a value is not finite, or the disk refuses; earlier checkpoints stay.
@@ -76,7 +82,7 @@ class CheckpointStore:
         try:
             self._discard_partials()
             partial.mkdir(parents=True)
-            self._write(partial, step, arrays, names)
+            self._write(partial, step, arrays, names, figures)
             _replace_folder(partial, self.path(step))
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
@@ -89,8 +95,19 @@ class CheckpointStore:
             ) from error
         for old in self.steps()[: -self.keep]:
             if old != step:
-                shutil.rmtree(self.path(old), ignore_errors=True)
+                self.drop(old)
         return self.path(step)
+
+    def drop(self, step: int) -> None:
+        """Removes a checkpoint."""
+        shutil.rmtree(self.path(step), ignore_errors=True)
+
+    def figures(self, step: int) -> dict[str, float]:
+        """The figures kept with a checkpoint; none where it cannot be read."""
+        try:
+            return json.loads((self.path(step) / MANIFEST).read_text()).get("figures", {})
+        except (OSError, ValueError):
+            return {}
 
     def restore(self, owners: dict[str, Any], step: int | None = None, *, subset=False) -> int:
         """Assigns the values of a checkpoint after comparing every owner, count and shape.
@@ -139,7 +156,7 @@ class CheckpointStore:
         for step in damaged:
             _replace_folder(self.path(step), self.folder / f"damaged_{self.path(step).name}")
 
-    def _write(self, folder, step, arrays, names):
+    def _write(self, folder, step, arrays, names, figures):
         flat = {
             f"{name}/{index:05d}": value
             for name, values in arrays.items()
@@ -159,6 +176,9 @@ class CheckpointStore:
                 for name, values in arrays.items()
             },
         }
+        if figures is not None:
+            numbers = {name: float(value) for name, value in figures.items()}
+            manifest["figures"] = {n: v for n, v in numbers.items() if not math.isnan(v)}
         with open(folder / MANIFEST, "w") as file:
             json.dump(manifest, file, indent=1)
             _flush_to_disk(file)

@@ -38,11 +38,11 @@ def contact_sheet(columns: dict[str, np.ndarray], row_titles=()) -> np.ndarray:
     for row, title in enumerate(row_titles):
         _, top = tile_corner(row, 0, height, width, margin)
         middle = top + height // 2
-        text = _fit(title, margin - 6, font)
+        text = fit(title, margin - 6, font)
         draw.text((margin - 4, middle), text, fill="black", font=font, anchor="rm")
     for column, (title, images) in enumerate(columns.items()):
         left, _ = tile_corner(0, column, height, width, margin)
-        draw.text((left + 2, 1), _fit(title, width - 4, font), fill="black", font=font)
+        draw.text((left + 2, 1), fit(title, width - 4, font), fill="black", font=font)
         for row, image in enumerate(images):
             sheet.paste(Image.fromarray(image), tile_corner(row, column, height, width, margin))
     return np.asarray(sheet)
@@ -61,7 +61,8 @@ def write_png(path: Path, image: np.ndarray, profile: bytes | None = None) -> No
     partial.replace(path)
 
 
-def _fit(title, width, font):
+def fit(title: str, width: int, font) -> str:
+    """As much of a title as goes into a width, pixels."""
     while len(title) > 1 and font.getlength(title) > width:
         title = title[:-1]
     return title

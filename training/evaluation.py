@@ -9,7 +9,8 @@ class Evaluation:
 
     Args:
         metrics: {name: metric}; a metric has `reset_state()`, `update_state(batch, generated)` of
-            dicts of arrays, and `result()` -> {name: float}.
+            dicts of arrays, and `result()` -> {name: float}; those of classes may have
+            `confusion()` -> int64 [K, K], row = true class, with `class_names`.
         num_images: int, items at most; None = the whole split. Default None.
         batch_size: int, items at a time; results do not depend on it. Default 8.
 
@@ -27,8 +28,19 @@ class Evaluation:
         self.num_images = num_images
         self.batch_size = batch_size
 
+    def names(self) -> list[str] | None:
+        """Names of what `measure` gives; None where a metric knows its own only with items."""
+        names = []
+        for metric in self.metrics.values():
+            metric.reset_state()
+            try:
+                names += metric.result()
+            except ValueError:
+                return None
+        return [f"eval/{name}" for name in names]
+
     def measure(self, generate, dataset, finish=lambda batch: batch) -> dict[str, float]:
-        """Results of all metrics, by "eval/<name>".
+        """Results of all metrics, by "eval/<name>"; NaN where there is nothing to measure.
 
         Args:
             generate: (batch, seeds int32 [B]) -> dict, such as a compiled `task.generate`.
@@ -54,6 +66,18 @@ class Evaluation:
             f"eval/{name}": value
             for metric in self.metrics.values()
             for name, value in metric.result().items()
+        }
+
+    def confusions(self) -> dict:
+        """Of the metrics that have one: {"eval/confusion": (counts, class names)}, as of the last
+        `measure`; "eval/confusion_<name of the metric>" where there are several."""
+        found = {name: m for name, m in self.metrics.items() if hasattr(m, "confusion")}
+        return {
+            f"eval/confusion_{name}" if len(found) > 1 else "eval/confusion": (
+                metric.confusion(),
+                metric.class_names,
+            )
+            for name, metric in found.items()
         }
 
 

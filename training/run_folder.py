@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def best(self) -> Path:
+        """The best checkpoint by a figure of the evaluation, where the run keeps one."""
+        return self.checkpoints / "best"
+
+    @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 

@@ -1,9 +1,12 @@
 """One process's part in a run: the task with its data, devices and files."""
 
 import logging
+import math
 
 import numpy as np
 import tensorflow as tf
+
+from training import confusion_picture
 
 log = logging.getLogger(__name__)
 
@@ -125,13 +128,21 @@ class Session:
             self.summary.weights(step, self.task.state())
             log.info("step %d: sample sheet %s", step, path)
 
-    def evaluate(self, step, measure):
-        """Writes down what a measurement of the averaged weights gives."""
+    def evaluate(self, step, measure, best=None):
+        """Writes down what a measurement of the averaged weights gives; keeps the best state."""
         self.prepare(step)
-        if self.writes:
-            values = measure()
-            self.summary.scalars(step, values)
-            log.info("step %d: %s", step, "  ".join(f"{n} {v:.4g}" for n, v in values.items()))
+        if not self.writes:
+            return
+        values, confusions = measure()
+        self.summary.scalars(step, {n: v for n, v in values.items() if not math.isnan(v)})
+        for name, (counts, class_names) in confusions.items():
+            self.summary.picture(step, name, confusion_picture.draw(counts, class_names))
+        # "eval/iou/window" and its like, one for each class, are curves alone.
+        shown = [f"{name} {value:.4g}" for name, value in values.items() if name.count("/") < 2]
+        log.info("step %d: %s", step, "  ".join(shown))
+        if best is not None and best.offer(step, values, self.task.state()):
+            log.info("step %d: the best %s so far, kept in %s", step, best.metric,
+                     best.store.path(step))  # fmt: skip
 
     def save(self, step):
         """A checkpoint, with averaged weights that are ready for use."""

@@ -62,8 +62,8 @@ class Summaries:
         Args:
             step: the training step.
             batch: label_map, label, image and masked_image of the items, where the data have them.
-            previews: column title -> float32 [B,H,W,3] in [-1, 1]; those named "sheet/title" make
-                a sheet of their own, of another size of image if need be.
+            previews: column title -> float32 [B,H,W,3] in [-1, 1], or class ids int [B,H,W]; those
+                named "sheet/title" make a sheet of their own, of another size if need be.
 
         Returns:
             Path of the PNG, `samples/step_00001200.png`; others are `step_00001200_<sheet>.png`.
@@ -72,21 +72,27 @@ class Summaries:
         sheets = {"samples": columns}
         for name, image in previews.items():
             sheet, slash, title = name.rpartition("/")
-            sheets.setdefault(sheet if slash else "samples", {})[title] = contact_sheet.to_uint8(
-                image
-            )
+            of_ids = len(image.shape) == 3
+            image = self.colorize(image) if of_ids else contact_sheet.to_uint8(image)
+            sheets.setdefault(sheet if slash else "samples", {})[title] = image
         for name, columns in sheets.items():
-            self._sheet(step, name, contact_sheet.contact_sheet(columns, rows))
-        return self._sheet_path(step, "samples")
+            self.picture(step, name, contact_sheet.contact_sheet(columns, rows))
+        return self._path(step, "samples")
 
-    def _sheet(self, step, name, sheet):
+    def picture(self, step: int, name: str, image: np.ndarray) -> Path:
+        """One picture, uint8 [H,W,3], in TensorBoard and as a PNG; returns the path of that.
+
+        It is `samples/step_00001200_<name>.png`; of "group/name", the last part is in the path.
+        """
         with self._writer.as_default(step=step):
-            tf.summary.image(name, sheet[np.newaxis])
+            tf.summary.image(name, image[np.newaxis])
         self._writer.flush()
-        contact_sheet.write_png(self._sheet_path(step, name), sheet)
+        path = self._path(step, name)
+        contact_sheet.write_png(path, image)
+        return path
 
-    def _sheet_path(self, step, name):
-        suffix = "" if name == "samples" else f"_{name}"
+    def _path(self, step, name):
+        suffix = "" if name == "samples" else f"_{name.rpartition('/')[2]}"
         return self.run.samples / f"step_{step:08d}{suffix}.png"
 
     def weights(self, step: int, owners: dict) -> None:

@@ -148,13 +148,15 @@ class SupervisedTask:
         return {"logits": logits, "prediction": predicted(logits)}
 
     def previews(self, batch: steps.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The image with what is predicted wrongly, all of it or pixel by pixel, tinted red."""
+        """ "wrong": the image with what is predicted wrongly, all of it or pixel by pixel, in red;
+        where pixels have classes also "predicted", their ids."""
         prediction, target = self.generate(batch, seeds)["prediction"], batch[self.target]
         wrong = tf.logical_and(self._counted(target), ~_equal(target, prediction))
         tint = 0.5 * tf.cast(wrong, tf.float32)
         while len(tint.shape) < 4:
             tint = tint[..., None]
-        return {"wrong": (1.0 - tint) * batch["image"] + tint * tf.constant(WRONG)}
+        columns = {"predicted": prediction} if len(prediction.shape) == 3 else {}
+        return columns | {"wrong": (1.0 - tint) * batch["image"] + tint * tf.constant(WRONG)}
 
 
 def predicted(logits: tf.Tensor) -> tf.Tensor:

@@ -55,7 +55,8 @@ class Task(Protocol):
         """
 
     def previews(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Images worth a look, by column title: float32 [B,H,W,3] in [-1, 1].
+        """Worth a look, by column title: images float32 [B,H,W,3] in [-1, 1], or class ids
+        int [B,H,W].
 
         Columns named "sheet/title" make a sheet of their own.
         """

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from training import best as best_checkpoint
 from training import checkpoint, console, failures, session, signals, summaries
 from training import task as tasks
 
@@ -88,7 +89,8 @@ class Trainer:
         store: checkpoint.CheckpointStore,
         summary: summaries.Summaries,
         preview_batch: dict | None = None,
-        evaluate: Callable[[], dict[str, float]] | None = None,
+        evaluate: Callable[[], tuple[dict[str, float], dict]] | None = None,
+        best: best_checkpoint.BestCheckpoint | None = None,
         batch_names: Callable[[int], list[str]] | None = None,
         finish: Callable[[dict], dict] = lambda batch: batch,
         config_text: str = "",
@@ -102,7 +104,9 @@ class Trainer:
             store: where checkpoints go.
             summary: where scalars and sheets go.
             preview_batch: fixed items that every sheet shows.
-            evaluate: a measurement of the task as it is, name -> value.
+            evaluate: a measurement of the task as it is: (name -> value, name -> (confusion matrix
+                [K, K], class names)).
+            best: what keeps the state of the best evaluation, or None.
             batch_names: number of a batch -> names of its files, for the log.
             finish: last op on a batch, run inside the compiled step.
             config_text: the config, for TensorBoard.
@@ -154,7 +158,7 @@ class Trainer:
                     if writes:
                         summary.scalars(step, means)
                 if evaluate is not None and self._due(step, self.evaluate_every_steps):
-                    live.evaluate(step, evaluate)
+                    live.evaluate(step, evaluate, best)
                 if preview_batch is not None and self._due(step, self.preview_every_steps):
                     live.preview(step, preview_batch)
                 if stopping or self._due(step, self.checkpoint_every_steps):
