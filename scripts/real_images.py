@@ -95,7 +95,13 @@ def _cache_path(data, known, network):
     """None where the data keep no cache."""
     if data.cache.kind == "none":
         return None
-    facts = [CACHE_VERSION, known["seen_sha256"], network.name, network.weights_hash, network.resize]
+    facts = [
+        CACHE_VERSION,
+        known["seen_sha256"],
+        network.name,
+        network.weights_hash,
+        network.resize,
+    ]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]
     return data.cache.resolved_folder(data.root) / f"features-{key}.npz"
 

@@ -24,6 +24,7 @@ RESUMABLE = (
     "resume",
     "output_root",
     "perceptual_weights",
+    "feature_weights",
     "checkpoints.keep",
     "checkpoints.best_metric",
     "checkpoints.best_is",

@@ -34,6 +34,14 @@ INPAINTING_OVERRIDES = [
 ]
 CLASSIFIER_OVERRIDES = [f"data.image_size=[{SIZE},{SIZE}]", "image_classifier.channels=[4,8]"]
 
+SEGMENTER_OVERRIDES = [
+    "experiment=segment_synthetic",
+    f"data.image_size=[{SIZE},{SIZE}]",
+    "segmenter.channels=[4,4,6,6]",
+    "segmenter.blocks=1",
+    "segmenter.pyramid_filters=4",
+]
+
 
 def write_data(root):
     """24 training and 6 validation pairs of 32 px; returns the folder."""
