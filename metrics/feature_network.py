@@ -1,8 +1,8 @@
 """Networks whose features the metrics compare: a saved one, one of Keras, or any function.
 
 Each carries what a number needs to be repeated: `name`, `weights_hash` and `resize`, and is called
-with images [B, H, W, 3] in [-1, 1]. These are first rounded to 8 bits, as they would be saved, so
-that a number from memory is the number from files. Nothing is downloaded.
+with images [B, H, W, 3]: floats in [-1, 1], or uint8. Floats are first rounded to 8 bits, as they
+would be saved, so that a number from memory is the number from files. Nothing is downloaded.
 """
 
 import hashlib
@@ -23,27 +23,29 @@ class FeatureFunction:
             [B, h, w, C] whose mean over the image is taken, or a list of these, put side by side,
             or a dict with such "features" and perhaps "logits" [B, K].
         name: what to call it in results.
-        weights_hash: SHA-256 of its weights, see `weights_hash`.
-        resize: how the function resizes, in words. Default "none".
+        weights_hash: SHA-256 of its weights, see `weights_hash`. Default None: of the file or
+            folder `function.weights_path`.
+        size, antialias: what to resize images to first, see `SavedFeatures`. Default None, True.
 
     Call arguments:
-        image: float [B, H, W, 3] in [-1, 1]; values outside are clipped.
+        image: float [B, H, W, 3] in [-1, 1], values outside are clipped; or uint8.
 
     Returns: dict "features" float32 [B, D], and "logits" float32 [B, K] if there are any.
 
     Raises:
-        ValueError: images of another shape or not finite, or the function returns none of the
-            above.
+        ValueError: neither a hash nor weights to compute it of; images of another shape, type or
+            not finite; or the function returns none of the above.
     """
 
-    def __init__(self, function, *, name, weights_hash, resize="none"):
-        self.function = function
-        self.name = name
-        self.weights_hash = weights_hash
-        self.resize = resize
+    def __init__(self, function, *, name, weights_hash=None, size=None, antialias=True):
+        self.function, self.name = function, name
+        self.size, self.antialias = size, antialias
+        self.weights_hash = weights_hash or _hash_of_weights(function)
+        self.resize = _resize_in_words(size, antialias)
 
     def __call__(self, image):
-        return as_outputs(self.function(saved_pixels(image) / np.float32(127.5) - 1.0))
+        pixels = _resized(saved_pixels(image), self.size, self.antialias)
+        return as_outputs(self.function(pixels / np.float32(127.5) - 1.0))
 
 
 class SavedFeatures:
@@ -115,7 +117,7 @@ def weights_hash(path):
     if not path.exists():
         raise FileNotFoundError(
             f"Expected the weights of a network. Received: {str(path)!r}, where there is nothing. "
-            "Nothing is downloaded: fetch them yourself and give their path."
+            "Nothing is downloaded: fetch them yourself and give their path (feature_weights=FILE)."
         )
     for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
         if path.is_dir():
@@ -126,9 +128,24 @@ def weights_hash(path):
     return digest.hexdigest()
 
 
+def _hash_of_weights(function):
+    path = getattr(function, "weights_path", None)
+    if path is None:
+        raise ValueError(
+            "Expected weights_hash, or a function with a weights_path. Received: "
+            f"weights_hash=None, function={function!r}. Numbers must say which weights they are of."
+        )
+    return weights_hash(path)
+
+
 def saved_pixels(image):
-    """float32 0..255, whole numbers, of images [B, H, W, 3] in [-1, 1]."""
-    pixels = image_quality.as_saved(image)
+    """float32 0..255, whole numbers, of images [B, H, W, 3] in [-1, 1], or in uint8."""
+    image = np.asarray(image)
+    if image.dtype != np.uint8 and np.issubdtype(image.dtype, np.integer):
+        raise ValueError(
+            f"Expected floats in [-1, 1], or uint8. Received: images of {image.dtype}."
+        )
+    pixels = image if image.dtype == np.uint8 else image_quality.as_saved(image)
     if pixels.ndim != 4 or pixels.shape[-1] != 3:
         raise ValueError(f"Expected images [B, H, W, 3]. Received: shape {pixels.shape}.")
     if not np.all(np.isfinite(pixels)):

@@ -4,7 +4,6 @@ import hashlib
 import os
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,23 +11,10 @@ import tensorflow as tf
 
 from losses import perceptual
 from models import feature_networks
+from tests import feature_files
 
 SQUEEZENET_SHA256 = "17154246284f555591549ac2c83e127abfbf4307dc4b0060fdaa2931d0fa38da"
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (2, 48, 40, 3)).astype(np.float32)
-
-
-def write_legacy_file(path, layers, root=None):
-    """The HDF5 layout of Keras 1 and 2: one group a layer, its weights named in an attribute."""
-    with h5py.File(path, "w") as file:
-        top = file.create_group(root) if root else file
-        top.attrs["layer_names"] = [name.encode() for name in layers]
-        for name, values in layers.items():
-            group = top.create_group(name)
-            names = [f"{name}_{i}" for i in range(len(values))]
-            group.attrs["weight_names"] = [n.encode() for n in names]
-            for key, value in zip(names, values, strict=True):
-                group[key] = value
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -41,29 +27,14 @@ def vgg():
 def vgg_file(vgg, tmp_path_factory):
     layers = {layer.name: layer.get_weights() for layer in vgg.layers}
     layers["predictions"] = [np.zeros((4, 10), np.float32), np.zeros(10, np.float32)]
-    return write_legacy_file(tmp_path_factory.mktemp("vgg") / "vgg19.h5", layers)
-
-
-def squeezenet_layers():
-    rng = np.random.default_rng(5)
-
-    def weights(size, c_in, c_out):
-        scale = np.sqrt(2 / (size * size * c_in))
-        kernel = rng.normal(0, scale, (size, size, c_in, c_out))
-        return [kernel.astype(np.float32), rng.normal(0, 0.1, c_out).astype(np.float32)]
-
-    layers, channels = {"conv1": weights(3, 3, 64)}, 64
-    for fire, s in zip(range(2, 10), (16, 16, 32, 32, 48, 48, 64, 64), strict=True):
-        layers[f"fire{fire}/squeeze1x1"] = weights(1, channels, s)
-        layers[f"fire{fire}/expand1x1"] = weights(1, s, 4 * s)
-        layers[f"fire{fire}/expand3x3"] = weights(3, s, 4 * s)
-        channels = 8 * s
-    return layers
+    return feature_files.write_legacy_file(tmp_path_factory.mktemp("vgg") / "vgg19.h5", layers)
 
 
 @pytest.fixture(scope="module")
 def squeezenet_file(tmp_path_factory):
-    return write_legacy_file(tmp_path_factory.mktemp("squeeze") / "sq.h5", squeezenet_layers())
+    return feature_files.write_legacy_file(
+        tmp_path_factory.mktemp("squeeze") / "sq.h5", feature_files.squeezenet_layers()
+    )
 
 
 def test_vgg19_is_that_of_keras_applications(vgg, vgg_file):
@@ -82,7 +53,7 @@ def test_vgg19_is_that_of_keras_applications(vgg, vgg_file):
 
 
 def test_squeezenet_against_direct_convolutions(squeezenet_file):
-    weights = squeezenet_layers()
+    weights = feature_files.squeezenet_layers()
 
     def relu_conv(x, name, stride=1, padding="SAME"):
         kernel, bias = weights[name]
@@ -143,7 +114,9 @@ def test_one_layer_of_a_network_is_one_map(squeezenet_file):
 
 
 def test_a_whole_model_file_is_read(tmp_path):
-    path = write_legacy_file(tmp_path / "whole.h5", squeezenet_layers(), root="model_weights")
+    path = feature_files.write_legacy_file(
+        tmp_path / "whole.h5", feature_files.squeezenet_layers(), root="model_weights"
+    )
     assert len(feature_networks.SqueezeNetFeatures(path)(IMAGE)) == 5
 
 
@@ -159,9 +132,9 @@ def test_wrong_files(tmp_path, squeezenet_file):
     text.write_text("not HDF5")
     with pytest.raises(ValueError, match="Expected SqueezeNet v1.1.*which does not fit"):
         feature_networks.SqueezeNetFeatures(text)
-    layers = squeezenet_layers()
+    layers = feature_files.squeezenet_layers()
     layers["fire2/expand3x3"][0] = np.zeros((3, 3, 8, 64), np.float32)
-    path = write_legacy_file(tmp_path / "shape.h5", layers)
+    path = feature_files.write_legacy_file(tmp_path / "shape.h5", layers)
     with pytest.raises(ValueError, match=r"'fire2/expand3x3' has shapes .*instead of"):
         feature_networks.SqueezeNetFeatures(path)
 

@@ -45,6 +45,41 @@ def test_maps_are_averaged_and_lists_put_side_by_side():
     assert (network.name, network.weights_hash, network.resize) == ("both", "ab", "none")
 
 
+def test_a_function_sees_images_of_its_size_and_its_weights_are_hashed(tmp_path):
+    """Halved with half-pixel centres and the widened kernel: weights 3, 3, 1 of a row of four."""
+    seen, path = [], tmp_path / "weights"
+    path.write_bytes(b"weights")
+
+    def function(image):
+        seen.append(np.asarray(image))
+        return image
+
+    function.weights_path = path
+    network = feature_network.FeatureFunction(function, name="n", size=(4, 2))
+    network(SCALED)
+    rows = IMAGES.astype(float)
+    left = (rows[:, :, 0] * 3 + rows[:, :, 1] * 3 + rows[:, :, 2]) / 7
+    right = (rows[:, :, 1] + rows[:, :, 2] * 3 + rows[:, :, 3] * 3) / 7
+    expected = np.stack([left, right], axis=2) / 127.5 - 1.0
+    np.testing.assert_allclose(seen[0], expected, atol=1e-5)
+    assert network.resize == "bilinear to 4x2, half-pixel centres, antialiased"
+    assert network.weights_hash == hashlib.sha256(b"weights").hexdigest()
+    with pytest.raises(
+        ValueError, match="Expected weights_hash, or a function with a weights_path"
+    ):
+        feature_network.FeatureFunction(lambda x: x, name="n")
+
+
+def test_pixels_of_a_file_are_those_of_the_floats_they_became():
+    levels = np.arange(256 * 3).reshape(1, 16, 16, 3).astype(np.uint8)
+    np.testing.assert_array_equal(feature_network.saved_pixels(levels), levels)
+    floats = levels.astype(np.float32) / 127.5 - 1.0
+    np.testing.assert_array_equal(feature_network.saved_pixels(floats), levels)
+    assert feature_network.saved_pixels(tf.constant(levels)).dtype == np.float32
+    with pytest.raises(ValueError, match="floats in .*, or uint8. Received: images of int64"):
+        feature_network.saved_pixels(levels.astype(np.int64))
+
+
 def test_a_function_sees_what_would_be_saved():
     seen = []
     network = feature_network.FeatureFunction(
