@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, errors
 
 from metrics import inception
 from models import feature_networks
@@ -97,5 +97,5 @@ def test_saved(tmp_path):
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
     name = inception.metric_name("inception_score", network)
     assert name == "classifier_score_my_network"
-    with pytest.raises(hydra.errors.HydraException, match="name"):
+    with pytest.raises(errors.MissingMandatoryValue, match="features.name"):
         called("saved", tmp_path / "network.keras")
