@@ -68,16 +68,7 @@ class Summaries:
         Returns:
             Path of the PNG, `samples/step_00001200.png`; others are `step_00001200_<sheet>.png`.
         """
-        columns, rows = {}, ()
-        if "label_map" in batch:
-            columns["label map"] = self.colorize(batch["label_map"])
-        elif "label" in batch and self.label_names:
-            rows = [str(self.label_names[label]) for label in np.ravel(batch["label"])]
-        if "image" in batch:
-            title = "original" if "masked_image" in batch else "real"
-            columns[title] = contact_sheet.to_uint8(batch["image"])
-        if "masked_image" in batch:
-            columns["masked"] = contact_sheet.to_uint8(batch["masked_image"])
+        columns, rows = contact_sheet.conditions(batch, self.colorize, self.label_names)
         sheets = {"samples": columns}
         for name, image in previews.items():
             sheet, slash, title = name.rpartition("/")
