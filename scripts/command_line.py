@@ -91,6 +91,29 @@ def with_command(arguments: list[str], commands: tuple[str, ...], example: str) 
     )
 
 
+def with_paths(arguments: list[str], key: str) -> list[str]:
+    """Turns words such as `outputs/a outputs/b` into the override `key=[outputs/a,outputs/b]`.
+
+    Words are what stands before the first flag, has no "=" (or is a folder), and is no override
+    that deletes.
+
+    Raises:
+        ValueError: there are words and the override as well.
+    """
+    flags = [index for index, text in enumerate(arguments) if text.startswith("-")]
+    first = arguments[: flags[0]] if flags else arguments
+    words = [t for t in first if Path(t).is_dir() or ("=" not in t and not t.startswith("~"))]
+    if not words:
+        return arguments
+    if any(text.startswith(f"{key}=") for text in arguments):
+        raise ValueError(
+            f"Expected either paths as words or {key}=[A,B]. Received: both, {words[0]!r} and "
+            f"{key}=. Write all of them in one of the two ways."
+        )
+    rest = [text for text in first if text not in words] + arguments[len(first) :]
+    return [f"{key}=[{','.join(quoted(word) for word in words)}]", *rest]
+
+
 def quoted(path) -> str:
     """A path as the value of an override, in quotes where Hydra would read it otherwise."""
     text = str(path)

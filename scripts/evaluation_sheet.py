@@ -29,14 +29,14 @@ class Sheet:
 
     def picture(self) -> np.ndarray | None:
         """uint8 [height, width, 3]; None where nothing was made."""
-        from training import contact_sheet, summaries
+        from training import contact_sheet
 
         given, made = (_joined(parts) for parts in zip(*self._kept, strict=True))
         colorize = self.subject.data.labels.colors_of
         names = self.subject.class_names
         if self.subject.kind == "folders":
             given = {}
-        columns, rows = summaries.condition_columns(given, colorize, names)
+        columns, rows = contact_sheet.conditions(given, colorize, names)
         if "image" in made:
             columns["generated"] = contact_sheet.to_uint8(made["image"])
         elif self.subject.kind == "segmenter":

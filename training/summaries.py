@@ -68,7 +68,7 @@ class Summaries:
         Returns:
             Path of the PNG, `samples/step_00001200.png`; others are `step_00001200_<sheet>.png`.
         """
-        columns, rows = condition_columns(batch, self.colorize, self.label_names)
+        columns, rows = contact_sheet.conditions(batch, self.colorize, self.label_names)
         sheets = {"samples": columns}
         for name, image in previews.items():
             sheet, slash, title = name.rpartition("/")
@@ -109,27 +109,6 @@ class Summaries:
         """Ends the files."""
         if self._writer is not None:
             self._writer.close()
-
-
-def condition_columns(batch: dict, colorize, label_names) -> tuple[dict, tuple]:
-    """What stands on the left of a sheet: ({title: uint8 [B, H, W, 3]}, titles of the rows).
-
-    Args:
-        batch: label_map, label, image and masked_image of the items, where the data have them.
-        colorize: class ids [..., H, W] -> uint8 [..., H, W, 3], for label maps.
-        label_names: names of the labels; titles of the rows where there are no label maps.
-    """
-    columns, rows = {}, ()
-    if "label_map" in batch:
-        columns["label map"] = colorize(batch["label_map"])
-    elif "label" in batch and label_names:
-        rows = tuple(str(label_names[label]) for label in np.ravel(batch["label"]))
-    if "image" in batch:
-        title = "original" if "masked_image" in batch else "real"
-        columns[title] = contact_sheet.to_uint8(batch["image"])
-    if "masked_image" in batch:
-        columns["masked"] = contact_sheet.to_uint8(batch["masked_image"])
-    return columns, rows
 
 
 def _mark_start(folder: Path, first_step: int) -> None:

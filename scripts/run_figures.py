@@ -1,0 +1,144 @@
+"""Reports of scripts/evaluate.py: side by side where they measure the same, apart where not."""
+
+import json
+import re
+
+ABSENT = "-"
+HASH = re.compile(r"[0-9a-f]{40,}")
+HASH_SHOWN = 12
+
+
+def collected(folders: dict) -> dict:
+    """The newest report of each run and protocol.
+
+    Args:
+        folders: name of run -> RunFolder.
+
+    Returns:
+        {"together": [{"protocol", "reports": {name: report}}] of protocols that several runs have,
+        "apart": [{"run", "protocol", "report", "nearest": {"run", "protocol"} or None, "differs":
+        {key: [here, there]}}] of the others, "unread": complaints about files}.
+    """
+    by_protocol, unread = {}, []
+    for name, folder in folders.items():
+        for path in sorted(folder.evaluation.glob("*.json")):
+            report = _read(path)
+            if report is None:
+                unread.append(f"{path} is no report with a protocol: measure the run again.")
+                continue
+            of_runs = by_protocol.setdefault(report["protocol"], {})
+            if name not in of_runs or report["step"] >= of_runs[name]["step"]:
+                of_runs[name] = report
+    together = [
+        {"protocol": protocol, "reports": reports}
+        for protocol, reports in by_protocol.items()
+        if len(reports) > 1
+    ]
+    apart = [
+        {"run": name, "protocol": protocol, "report": report, **_nearest(name, report, by_protocol)}
+        for protocol, reports in by_protocol.items()
+        for name, report in reports.items()
+        if len(reports) == 1
+    ]
+    return {"together": together, "apart": apart, "unread": unread}
+
+
+def _read(path):
+    """The report, or None where the file is none."""
+    try:
+        report = json.loads(path.read_text())
+        whole = isinstance(report["protocol"], str) and isinstance(report["step"], int)
+        rows = [dict(row) for row in report["figures"].values()]
+        return report if whole and rows else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _nearest(name, report, by_protocol) -> dict:
+    """The report of another run that was measured most like this one, and in what they differ."""
+    others = [
+        (other, protocol, differences(report, found))
+        for protocol, reports in by_protocol.items()
+        for other, found in reports.items()
+        if other != name
+    ]
+    if not others:
+        return {"nearest": None, "differs": {}}
+    other, protocol, differs = min(others, key=lambda entry: len(entry[2]))
+    return {"nearest": {"run": other, "protocol": protocol}, "differs": differs}
+
+
+def differences(report, other) -> dict:
+    """{key: [here, there]}: in what two reports were not measured alike, by their passports."""
+    here, there = (
+        dict(_leaves(found.get("passport", {}).get("protocol", {}))) for found in (report, other)
+    )
+    keys = dict.fromkeys([*here, *there])
+    return {
+        key: [here.get(key, ABSENT), there.get(key, ABSENT)]
+        for key in keys
+        if here.get(key, ABSENT) != there.get(key, ABSENT)
+    }
+
+
+def _leaves(node, prefix=""):
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def blocks(figures: dict) -> list:
+    """Sentences and tables of `collected`."""
+    shown = []
+    for entry in figures["together"]:
+        shown += [
+            f"Measured the same way (protocol {entry['protocol']}):",
+            _table(entry["reports"]),
+        ]
+    for entry in figures["apart"]:
+        shown += [_why_apart(entry), _table({entry["run"]: entry["report"]})]
+    if not shown:
+        shown.append("There are no figures to compare: python scripts/evaluate.py run=RUN")
+    return shown + figures["unread"]
+
+
+def _why_apart(entry) -> str:
+    run, protocol, nearest = entry["run"], entry["protocol"], entry["nearest"]
+    if nearest is None:
+        return f"{run} (protocol {protocol}): no other run has figures."
+    differs = "; ".join(
+        f"{key} {_short(here)} / {_short(there)}" for key, (here, there) in entry["differs"].items()
+    )
+    return (
+        f"{run} (protocol {protocol}) cannot be compared: no other run was measured this way. The "
+        f"nearest is {nearest['run']} (protocol {nearest['protocol']}); they differ in: "
+        f"{differs or 'what their passports do not say'}."
+    )
+
+
+def _short(value) -> str:
+    return str(value)[:HASH_SHOWN] if HASH.fullmatch(str(value)) else str(value)
+
+
+def _table(reports: dict) -> list:
+    """Rows of a table: a line a figure, a column a run."""
+    keys = dict.fromkeys(
+        (row, name)
+        for report in reports.values()
+        for row, figures in report["figures"].items()
+        for name in figures
+    )
+    lines = [["step", *(str(report["step"]) for report in reports.values())]]
+    for row, name in keys:
+        lines.append([f"{row}: {name}", *(_figure(r, row, name) for r in reports.values())])
+    return [["", *reports], *lines]
+
+
+def _figure(report, row, name) -> str:
+    value = report["figures"].get(row, {}).get(name)
+    if value is None:
+        return ABSENT
+    std = report.get("std", {}).get(row, {}).get(name)
+    return f"{value:.5g}" + ("" if std is None else f" ± {std:.2g}")
