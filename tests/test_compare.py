@@ -228,7 +228,9 @@ def test_classes_are_taken_in_turn(data, tmp_path):
 def test_holes_are_those_of_the_first_run(data, tmp_path):
     tiny_run = ["experiment=inpaint_synthetic", *data, *tiny.INPAINTING_OVERRIDES]
     run = saved_run.saved(tmp_path / "a", *tiny_run)
-    other = saved_run.saved(tmp_path / "b", *tiny_run, "holes=center", "name=other")
+    other = saved_run.saved(
+        tmp_path / "b", *tiny_run, "holes=center", "name=other", "generator.width=4"
+    )
     _, found = compared(tmp_path / "out", run, other, count=2)
     assert found["pictures"] == {"shown": ["inpaint_synthetic", "other"], "left_out": {}}
     sheet = np.asarray(Image.open(tmp_path / "out/sheet.png"))
