@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from omegaconf import OmegaConf
 from PIL import Image
 
+import train
 from metrics import frechet, kernel_distance
-from scripts import evaluation_subject, trained_run
+from scripts import evaluation_subject, run_config, trained_run
 from tests import evaluated, saved_run, tiny
-from training import contact_sheet
+from training import contact_sheet, run_folder
 
 K = 12
 DISTANCE, KERNEL = "frechet_distance_tiny", "kernel_distance_tiny"
@@ -214,3 +216,34 @@ def test_json_has_no_word_of_python(painter, network, tmp_path):
     evaluated.evaluated(tmp_path, f"run={painter}", *settings)
     text = next(tmp_path.glob("*.json")).read_text()
     assert "NaN" not in text and json.loads(text)["name"] == "step_00000002"
+
+
+def test_training_measures_the_same_and_keeps_the_best(data, network, tmp_path):
+    settings, features = network
+    config = saved_run.compose(
+        "train", *data, *tiny.OVERRIDES, *settings, "debug=few_steps", "trainer.steps=2",
+        "evaluation.num_images=4", "evaluation.batch_size=4",
+        f"checkpoints.best_metric=eval/{DISTANCE}", "checkpoints.best_is=lowest",
+        "task.averaging.calibration_batches=1",
+    )  # fmt: skip
+    run = run_folder.RunFolder(tmp_path / "run")
+    run.config.parent.mkdir(parents=True)
+    OmegaConf.save(config, run.config)
+    (run.config.parent / "hydra.yaml").write_text("hydra: {runtime: {choices: {}}}")
+    run_config.check_keys(config, "train")
+    assert train.train(config, run) == 0
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    (logged,) = [line for line in lines if f"eval/{DISTANCE}" in line]
+    assert logged["step"] == 2
+    report, _ = evaluated.evaluated(
+        tmp_path / "out", f"run={run.path}", "step=best", "num_images=4", *settings
+    )
+    assert report["step"] == 2
+    opened = trained_run.open_run(run.path)
+    _, items = opened.data.examples("validation", 6)
+    made = opened.task.generate(items, tf.range(6))["image"]
+    first = [features(contact_sheet.to_uint8(images)[:4]) for images in (items["image"], made)]
+    # Training compares with the four real images it is given, the command with all of the split.
+    expected = frechet.frechet_distance_of_features(*first)
+    assert logged[f"eval/{DISTANCE}"] == pytest.approx(expected, rel=1e-3)
+    assert report["figures"]["generated"][DISTANCE] != pytest.approx(expected, rel=1e-3)
