@@ -146,10 +146,15 @@ def test_a_classifier_trains(experiment, data_root, tmp_path):
     data = CLASSIFIER_DATA[experiment](data_root)
     folder = run(tmp_path, f"experiment={experiment}", *tiny.CLASSIFIER_OVERRIDES, *data, *STEPS)
     assert_trained(folder)
-    last = json.loads(folder.metrics.read_text().splitlines()[-1])
+    *_, last, measured = map(json.loads, folder.metrics.read_text().splitlines())
     assert {"loss/total", "accuracy", "learning_rate/network"} < set(last)
     assert not any(name.startswith(("g/", "d/")) for name in last)
-    assert len(json.loads(folder.class_names.read_text())) == (2 if "cifar" in experiment else 5)
+    names = json.loads(folder.class_names.read_text())
+    assert len(names) == (2 if "cifar" in experiment else 5)
+    assert {"eval/class_accuracy", *(f"eval/class_accuracy/{name}" for name in names)} < set(
+        measured
+    )
+    assert (folder.samples / "step_00000002_confusion.png").is_file()
 
 
 @pytest.mark.parametrize(
@@ -249,7 +254,8 @@ def test_the_augmentation_goes_with_the_gradient_penalty(data_root, tmp_path):
 
 def assert_trained(folder):
     assert len(list(folder.checkpoints.glob("step_*"))) == 1
-    assert len(folder.metrics.read_text().splitlines()) == 2
+    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    assert [line["step"] for line in lines if not any("eval/" in name for name in line)] == [1, 2]
     assert list(folder.tensorboard.glob("events*"))
     sheet = np.asarray(Image.open(folder.samples / "step_00000002.png"))
     assert sheet.std() > 10

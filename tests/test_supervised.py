@@ -207,10 +207,12 @@ def test_previews_tint_what_is_wrong_and_not_what_is_ignored():
     label_map = np.ones([1, SIZE, SIZE], np.uint8)
     label_map[0, 0, 0], label_map[0, 0, 1] = 2, 255
     batch = {"image": tf.constant(image), "label_map": tf.constant(label_map)}
-    (shown,) = task.previews(batch, tf.zeros([1], tf.int32)).values()
+    shown = task.previews(batch, tf.zeros([1], tf.int32))
     expected = image.copy()
     expected[0, 0, 0] = [0.25, -0.25, -0.75]
-    np.testing.assert_allclose(shown, expected)
+    assert list(shown) == ["predicted", "wrong"]
+    np.testing.assert_allclose(shown["wrong"], expected)
+    np.testing.assert_array_equal(shown["predicted"], np.ones([1, SIZE, SIZE], np.int32))
 
 
 def test_previews_tint_the_whole_of_an_image():
