@@ -133,17 +133,18 @@ def as_text(sections) -> str:
     """Titles, sentences and tables for a terminal."""
     parts = []
     for title, blocks in sections:
-        shown = [
-            block if isinstance(block, str) else tables.table([[*map(cut, row)] for row in block])
-            for block in blocks
-        ]
+        shown = [block if isinstance(block, str) else text_table(block) for block in blocks]
         parts.append("\n\n".join([f"{title}\n{'=' * len(title)}", *shown]))
     return "\n\n".join(parts)
 
 
-def cut(cell: str) -> str:
-    """A cell that fits into a terminal; the files have it whole."""
-    return cell if len(cell) <= CELL_LENGTH else f"{cell[: CELL_LENGTH - 1]}…"
+def text_table(rows) -> str:
+    """The rows, their values cut to what fits into a terminal; the files have them whole."""
+
+    def cut(cell):
+        return cell if len(cell) <= CELL_LENGTH else f"{cell[: CELL_LENGTH - 1]}…"
+
+    return tables.table([[title, *map(cut, cells)] for title, *cells in rows])
 
 
 def as_markdown(sections) -> str:
