@@ -1,5 +1,6 @@
 """Which metrics there are, what each needs, and what it looks at."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -141,7 +142,7 @@ class Plan:
             self.lpips = hydra.utils.instantiate(config.lpips, _convert_="all")
             self.facts["lpips"] = {
                 "network": self.lpips.network,
-                "weights_sha256": list(self.lpips.weights_hashes),
+                "weights_sha256": self.lpips.weights_hashes,
             }
         if any(METRICS[n].setting == "judge" for n in names) and subject.makes_images:
             self.judge = evaluation_judges.open_judge(config.judge, subject, config.device)
@@ -198,6 +199,11 @@ class Plan:
                     "the Frechet distance is far too high with so few, and compares with that of "
                     "equal counts only. Prefer the kernel distance, which does not depend on them."
                 )
+        if _is_other_graph(self.network):
+            said.append(
+                "The graph has the tensors of Inception-2015, but not the known hash of its file: "
+                "these figures compare with published ones only if you know that it is the same."
+            )
         if self.judge is not None and self.subject.kind == "semantic":
             said.append("Generated figures are worth what those of the real images are.")
         if "class_accuracy" in self.names:
@@ -216,8 +222,16 @@ class Plan:
         if "hole_area_bins" in self.names:
             made.append(hole_area_bins.HoleAreaBins())
         if "lpips" in self.names:
-            made.append(self.lpips.copy())
+            made.append(copy.copy(self.lpips))  # sums of its own, one set of weights
         return made
+
+
+def _is_other_graph(network):
+    """Whether figures are called "fid" of a file that is not the published one, bit by bit."""
+    from metrics import inception, inception_download
+
+    ours = isinstance(network, inception.Inception2015)
+    return ours and network.weights_hash != inception_download.SHA256
 
 
 def confusions(columns) -> dict:

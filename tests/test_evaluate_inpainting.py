@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from metrics import fills
+from metrics import fills, lpips
 from scripts import evaluate, evaluation_data, evaluation_report, trained_run
-from tests import evaluated, saved_run, tiny
+from tests import evaluated, numpy_lpips, saved_run, tiny, torch_file_writer
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +84,23 @@ def test_kinds_of_holes_are_named_by_what_draws_them():
 def test_settings_that_it_does_not_read_are_refused(inpainter, tmp_path):
     with pytest.raises(ValueError, match="inpainting run, read, here image_quality.*judge="):
         evaluated.evaluated(tmp_path, f"run={inpainter}", "judge=other")
+
+
+def test_lpips_where_its_weights_are_given(inpainter, tmp_path):
+    state, head_state = numpy_lpips.random_weights("squeeze", [4] + [2, 3] * 4)
+    backbone = torch_file_writer.write(tmp_path / "backbone.pth", state)
+    heads = torch_file_writer.write(tmp_path / "heads.pth", head_state)
+    report, _ = evaluated.evaluated(
+        tmp_path / "out", f"run={inpainter}", "metrics=[lpips]", "num_images=3",
+        "lpips=squeeze", f"lpips_backbone={backbone}", f"lpips_heads={heads}",
+    )  # fmt: skip
+    run = trained_run.open_run(inpainter)
+    _, items = run.data.examples("validation", 3)
+    judge = lpips.LPIPS(backbone, heads, network="squeeze")
+    made = run.task.generate(items, tf.range(3))["image"].numpy()
+    real, hole, known = (items[key].numpy() for key in ("image", "hole", "masked_image"))
+    for column, fake in (("generated", made), ("mean colour", fills.mean_colour(known, hole))):
+        expected = judge(real, fake).mean()
+        assert report["figures"][column] == {"lpips_squeeze": pytest.approx(expected, rel=1e-3)}
+    hashes = report["passport"]["protocol"]["lpips"]["weights_sha256"]
+    assert set(hashes) == {"backbone", "heads"}
