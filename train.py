@@ -130,11 +130,9 @@ def measuring(config: DictConfig, run, task, data):
     from training import best
 
     evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
-    kept = None
-    if config.checkpoints.best_metric is not None:
-        kept = best.BestCheckpoint(
-            run.best, config.checkpoints.best_metric, best_is=config.checkpoints.best_is
-        )
+    kept, settings = None, config.checkpoints
+    if settings.get("best_metric") is not None:  # runs started before there was one lack the key
+        kept = best.BestCheckpoint(run.best, settings.best_metric, best_is=settings.best_is)
     if evaluation is None or not evaluation.metrics:
         if kept is not None:
             raise ValueError(
