@@ -7,7 +7,9 @@ from omegaconf import DictConfig, OmegaConf
 ABSENT = "-"
 # Where files go and how long they stay; no number of a run depends on them.
 NOISE = ("name", "output_root", "resume", "checkpoints", "data.cache")
-GROUPS = ("d/", "g/", "loss/", "eval/", "speed/")  # of metrics.jsonl, in this order
+# Of metrics.jsonl, in this order, before names without a group; learning rates are settings, and
+# shares of entities are too many to read.
+GROUPS = ("d/", "g/", "loss/", "eval/", "speed/")
 
 
 # --- Configs ----------------------------------------------------------------------------------
@@ -104,10 +106,11 @@ def state_blocks(states: dict[str, dict]) -> list:
     names = list(states)
     rows = [["", *names]]
     for title, key in (("newest checkpoint", "checkpoint"), ("newest logged step", "step")):
-        shown = [states[name][key] for name in names]
-        rows.append([title, *(ABSENT if step is None else str(step) for step in shown)])
+        steps = [states[name][key] for name in names]
+        rows.append([title, *(ABSENT if step is None else str(step) for step in steps)])
     found = dict.fromkeys(key for name in names for key in states[name]["values"])
-    for key in sorted(found, key=_rank):
+    shown = [key for key in found if "/" not in key or key.startswith(GROUPS)]
+    for key in sorted(shown, key=_rank):
         rows.append([key, *(_logged(states[name], key) for name in names)])
     if len({states[name]["step"] for name in names}) == 1:
         return [rows]
@@ -115,7 +118,7 @@ def state_blocks(states: dict[str, dict]) -> list:
 
 
 def _rank(key):
-    """Place of a name's group; what belongs to none comes last."""
+    """Place of a name's group; a name without one comes last."""
     return next((n for n, group in enumerate(GROUPS) if key.startswith(group)), len(GROUPS))
 
 
