@@ -40,15 +40,14 @@ def common_size(*folders) -> tuple[int, int]:
     """(height, width) of all images below some folders.
 
     Raises:
-        FileNotFoundError, ValueError: as `of_folder`, or images of several sizes.
+        FileNotFoundError, ValueError: as `of_folder`, damaged images, or images of several sizes.
     """
-    from PIL import Image
+    from data import photos
 
     first = None
     for folder in folders:
         for record in of_folder(folder, (1, 1)).source.records(ALL):
-            with Image.open(record.photo) as image:
-                size = image.size[::-1]
+            size = photos.stored_size(record.photo)
             first = first or (size, record.photo)
             if size != first[0]:
                 raise ValueError(
