@@ -87,7 +87,10 @@ def of_run(run, config) -> Subject:
         names = run.label_names
     else:
         names = getattr(data.labels, "class_names", ())
-    facts = {"holes": evaluation_data.facts_of_holes(data_config)} if kind == "inpainting" else {}
+    # Raw weights, where asked for, are another subject: their figures replace no averaged ones.
+    facts = {} if config.averaged else {"averaged": False}
+    if kind == "inpainting":
+        facts["holes"] = evaluation_data.facts_of_holes(data_config)
     inputs = data.evaluation_dataset
     if kind == "class-conditional":
         inputs = BalancedClasses(config.num_images or NUM_CLASS_IMAGES, names).batches

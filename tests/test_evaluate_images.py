@@ -194,7 +194,7 @@ def test_metrics_ask_for_what_they_need(painter, segmenter, network, tmp_path):
         )
     with pytest.raises(ValueError, match="inception_score needs a network with logits"):
         evaluated.evaluated(tmp_path, f"run={painter}", "metrics=[inception_score]", *settings)
-    with pytest.raises(ValueError, match="run of a segmenter, which judges .*painter"):
+    with pytest.raises(ValueError, match="run of a segmenter to judge .*painter.*with. Received"):
         evaluated.evaluated(tmp_path, f"run={painter}", f"judge={painter}")
 
 
