@@ -82,19 +82,6 @@ def inspect_photo(path):
     return size
 
 
-def stored_size(path):
-    """(height, width) of an image file as stored, by its header alone.
-
-    Raises:
-        ValueError: missing, or no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(_complaint(path, error)) from None
-
-
 def inspect_contents(data, name):
     """Reads the bytes of a photograph to the last one.
 

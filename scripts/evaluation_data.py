@@ -29,25 +29,27 @@ def kind_of_holes(settings) -> str:
 
 
 def of_folder(folder, image_size):
-    """Pipeline of all images of a folder, as its split ALL."""
-    from data import photo_folder, pipeline, splits
+    """Pipeline of all images of a folder, as its split ALL; its check reads every file."""
+    from data import no_label_maps, photo_folder, pipeline, splits
 
     source = photo_folder.PhotoFolder(folder, splits=splits.NoSplits())
-    return pipeline.ImagePipeline(source, image_size)
+    labels = no_label_maps.NoLabelMaps(check="all")
+    return pipeline.ImagePipeline(source, image_size, labels=labels)
 
 
 def common_size(*folders) -> tuple[int, int]:
     """(height, width) of all images below some folders.
 
     Raises:
-        FileNotFoundError, ValueError: as `of_folder`, damaged images, or images of several sizes.
+        FileNotFoundError, ValueError: as `of_folder`, or images of several sizes.
     """
-    from data import photos
+    from PIL import Image
 
     first = None
     for folder in folders:
         for record in of_folder(folder, (1, 1)).source.records(ALL):
-            size = photos.stored_size(record.photo)
+            with Image.open(record.photo) as image:
+                size = image.size[::-1]
             first = first or (size, record.photo)
             if size != first[0]:
                 raise ValueError(

@@ -130,8 +130,11 @@ def of_folders(config) -> Subject:
     """The images of one folder, to be measured against those of another.
 
     Raises:
-        FileNotFoundError, ValueError: a folder is missing or has no images; sizes that differ.
+        FileNotFoundError, ValueError: a folder is missing or has no images; damaged files; sizes
+            that differ.
     """
+    for folder in (config.real, config.fake):
+        evaluation_data.of_folder(folder, (1, 1)).check()
     size = config.image_size and list(config.image_size)
     size = size or evaluation_data.common_size(config.real, config.fake)
     real, fake = (evaluation_data.of_folder(folder, size) for folder in (config.real, config.fake))
