@@ -132,7 +132,9 @@ def measuring(config: DictConfig, run, task, data):
     evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
     kept, settings = None, config.checkpoints
     if settings.get("best_metric") is not None:  # runs started before there was one lack the key
-        kept = best.BestCheckpoint(run.best, settings.best_metric, best_is=settings.best_is)
+        kept = best.BestCheckpoint(
+            run.best, settings.best_metric, best_is=settings.get("best_is", best.HIGHEST)
+        )
     if evaluation is None or not evaluation.metrics:
         if kept is not None:
             raise ValueError(
@@ -154,4 +156,6 @@ def measuring(config: DictConfig, run, task, data):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(
+        main, interrupted="Interrupted before the first step; there is nothing to resume."
+    )

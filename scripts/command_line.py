@@ -20,8 +20,13 @@ RESUMED, EFFECTIVE = "resumed_", "effective.yaml"
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
-def run(main) -> None:
-    """Calls a Hydra main; errors of the user end in one message, no traceback."""
+def run(main, *, interrupted: str = "Interrupted.") -> None:
+    """Calls a Hydra main; errors of the user end in one message, no traceback.
+
+    Args:
+        main: function without arguments.
+        interrupted: what Ctrl-C ends in.
+    """
     if _WANTS_TRACEBACK:
         main()
         return
@@ -29,7 +34,7 @@ def run(main) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        print("\nInterrupted before the first step; there is nothing to resume.", file=sys.stderr)
+        print(f"\n{interrupted}", file=sys.stderr)
         sys.exit(130)
     except (ValueError, KeyError, OSError, hydra.errors.HydraException,
             OmegaConfBaseException) as error:  # fmt: skip
@@ -191,15 +196,19 @@ def now() -> str:
 
 
 def _report(error) -> str:
-    """The innermost reason of an error, with the config key it arose at."""
-    where, reason = "", error
-    while True:
-        found = re.search(r"full_key: (\S+)", str(reason))
+    """The innermost reason of an error, with the config key it arose at.
+
+    Of ours, which say what to do next, the innermost is taken, whatever it came from.
+    """
+    where, causes = "", []
+    while error is not None:
+        found = re.search(r"full_key: (\S+)", str(error))
         if found and found.group(1) not in ("None", ""):
             where = found.group(1)
-        if reason.__cause__ is None:
-            break
-        reason = reason.__cause__
+        causes.append(error)
+        error = error.__cause__
+    error = causes[0]
+    reason = next((e for e in reversed(causes) if "Received:" in str(e)), causes[-1])
     missing = "is not in struct" in str(reason) or "Could not delete" in str(error)
     unknown = re.search(r"Could not (?:override|append to|delete)[^']*'([^']+)'", str(error))
     if missing and unknown:

@@ -1,9 +1,10 @@
 """Measures a run, or a folder of images: figures with a passport of what they were measured on."""
 
+import os
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from scripts import (
     command_line,
@@ -44,11 +45,8 @@ def evaluate(config: DictConfig) -> str:
         )  # fmt: skip
         subject = evaluation_subject.of_run(run, config)
     names = evaluation_metrics.chosen(subject, config)
-    if config.repeats > 1 and not subject.random:
-        raise ValueError(
-            f"Expected repeats=1: {subject.described} gives the same figures with every seed. "
-            f"Received: repeats={config.repeats}. Leave it out."
-        )
+    check_subject(subject, config)
+    make_folder(folder_of(subject, config))
     plan = evaluation_metrics.Plan(subject, names, config)
     reference = Reference(subject, plan, config)
     if config.step != "all":
@@ -83,6 +81,43 @@ def check(config) -> None:
         raise ValueError(
             f"Expected settings that the evaluation of {what} reads. Received: "
             f"{unread[0]}=..., which it does not. Leave it out."
+        )
+
+
+def check_subject(subject, config) -> None:
+    """Raises ValueError for settings that do nothing for this subject."""
+    if config.repeats > 1 and not subject.random:
+        raise ValueError(
+            f"Expected repeats=1: {subject.described} gives the same figures with every seed. "
+            f"Received: repeats={config.repeats}. Leave it out."
+        )
+    if subject.kind != "inpainting" and OmegaConf.select(config, "data.holes") is not None:
+        raise ValueError(
+            "Expected holes= for an inpainting run only. Received: holes=... for "
+            f"{subject.described.rstrip(',')}. Leave it out."
+        )
+
+
+def folder_of(subject, config) -> Path:
+    """Where the reports go."""
+    return Path(config.out or (subject.run.folder.evaluation if subject.run else OUT))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder of the reports before hours are spent on them.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(folder, os.W_OK | os.X_OK) else "it is read-only"
+    except OSError as error:
+        reason = error.strerror
+    if reason is not None:
+        raise ValueError(
+            f"Expected a folder that reports can be written to. Received: {folder}, {reason}. "
+            "Choose another: out=DIR"
         )
 
 
@@ -147,8 +182,7 @@ def measure(subject, plan, reference, config) -> str:
             "versions": evaluation_report.versions(),
         },
     }
-    folder = Path(config.out or (subject.run.folder.evaluation if subject.run else OUT))
-    path = evaluation_report.write(folder, report, sheet.picture())
+    path = evaluation_report.write(folder_of(subject, config), report, sheet.picture())
     if subject.run is not None and config.out is None:
         evaluation_report.write_curves(subject.run.folder, report["protocol"])
     return "\n".join(

@@ -29,11 +29,12 @@ def kind_of_holes(settings) -> str:
 
 
 def of_folder(folder, image_size):
-    """Pipeline of all images of a folder, as its split ALL."""
-    from data import photo_folder, pipeline, splits
+    """Pipeline of all images of a folder, as its split ALL; its check reads every file."""
+    from data import no_label_maps, photo_folder, pipeline, splits
 
     source = photo_folder.PhotoFolder(folder, splits=splits.NoSplits())
-    return pipeline.ImagePipeline(source, image_size)
+    labels = no_label_maps.NoLabelMaps(check="all")
+    return pipeline.ImagePipeline(source, image_size, labels=labels)
 
 
 def common_size(*folders) -> tuple[int, int]:

@@ -64,7 +64,7 @@ def open_judge(path, subject, device) -> Judge:
     run = trained_run.open_run(path, device=device)
     if getattr(run.task, "target", None) != target:
         raise ValueError(
-            f"Expected the run of a {kind}, which judges {subject.described} Received: "
+            f"Expected the run of a {kind} to judge {subject.described} with. Received: "
             f"judge={path} of {type(run.task).__name__}. Train one on the same data, such as "
             f"python train.py experiment={experiment}"
         )

@@ -71,7 +71,14 @@ def chosen(subject, config) -> list[str]:
             none at all; a setting that none of them reads.
     """
     known = [name for name, spec in METRICS.items() if subject.kind in spec.kinds]
-    asked = None if config.metrics is None else list(config.metrics)
+    asked = config.metrics
+    if asked is not None and (isinstance(asked, str) or not asked):
+        raise ValueError(
+            f"Expected a list of metrics, out of {', '.join(known)}. Received: metrics={asked}. "
+            "For example: metrics=[kid,fid]; without metrics= all are measured that the settings "
+            "allow."
+        )
+    asked = None if asked is None else list(asked)
     for name in asked or ():
         if name not in known:
             raise ValueError(

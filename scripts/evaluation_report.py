@@ -144,14 +144,25 @@ def write_curves(run_folder, protocol: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     writer = tf.summary.create_file_writer(str(folder))
     for path in sorted(run_folder.evaluation.glob(f"step_*_{protocol}.json")):
-        report = json.loads(path.read_text())
-        for column, figures in report["figures"].items():
-            for name, value in figures.items():
-                if value is not None:
-                    tag = f"evaluation_{column.replace(' ', '_')}/{name}"
-                    with writer.as_default(step=report["step"]):
-                        tf.summary.scalar(tag, value)
+        step, figures = _points(path)
+        with writer.as_default(step=step):
+            for tag, value in figures.items():
+                tf.summary.scalar(tag, value)
     writer.close()
+
+
+def _points(path):
+    """(step, {tag: figure}) of a report; none of a damaged one."""
+    try:
+        report = json.loads(path.read_text())
+        return int(report["step"]), {
+            f"evaluation_{column.replace(' ', '_')}/{name}": float(value)
+            for column, figures in report["figures"].items()
+            for name, value in figures.items()
+            if value is not None
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0, {}
 
 
 def _write(path, text):

@@ -87,7 +87,10 @@ def of_run(run, config) -> Subject:
         names = run.label_names
     else:
         names = getattr(data.labels, "class_names", ())
-    facts = {"holes": evaluation_data.facts_of_holes(data_config)} if kind == "inpainting" else {}
+    # Raw weights, where asked for, are another subject: their figures replace no averaged ones.
+    facts = {} if config.averaged else {"averaged": False}
+    if kind == "inpainting":
+        facts["holes"] = evaluation_data.facts_of_holes(data_config)
     inputs = data.evaluation_dataset
     if kind == "class-conditional":
         inputs = BalancedClasses(config.num_images or NUM_CLASS_IMAGES, names).batches
@@ -127,8 +130,11 @@ def of_folders(config) -> Subject:
     """The images of one folder, to be measured against those of another.
 
     Raises:
-        FileNotFoundError, ValueError: a folder is missing or has no images; sizes that differ.
+        FileNotFoundError, ValueError: a folder is missing or has no images; damaged files; sizes
+            that differ.
     """
+    for folder in (config.real, config.fake):
+        evaluation_data.of_folder(folder, (1, 1)).check()
     size = config.image_size and list(config.image_size)
     size = size or evaluation_data.common_size(config.real, config.fake)
     real, fake = (evaluation_data.of_folder(folder, size) for folder in (config.real, config.fake))

@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import logging
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -74,7 +76,7 @@ def features(data, known: dict, network, batch_size) -> dict:
     from metrics import feature_distances, feature_store
 
     path = _cache_path(data, known, network)
-    kept = _load(path)
+    kept = _load(path, known["n_real"])
     if kept is not None:
         log.info("Features of the %d real images: kept in %s", known["n_real"], path)
         return kept
@@ -98,6 +100,7 @@ def _cache_path(data, known, network):
     facts = [
         CACHE_VERSION,
         known["seen_sha256"],
+        known["image_size"],  # the same bytes in another shape are other images
         network.name,
         network.weights_hash,
         network.resize,
@@ -106,12 +109,17 @@ def _cache_path(data, known, network):
     return data.cache.resolved_folder(data.root) / f"features-{key}.npz"
 
 
-def _load(path):
-    try:
-        with np.load(path) as file:
-            return dict(file)
-    except (OSError, TypeError, ValueError, EOFError):  # none, or damaged: they are made again
+def _load(path, count):
+    """The features of so many images; None where there are none, or a damaged file."""
+    if path is None:
         return None
+    try:
+        # The bytes first: NumPy leaves damaged files open.
+        with np.load(io.BytesIO(path.read_bytes())) as file:
+            kept = dict(file)
+    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+    return kept if len(kept.get("features", ())) == count else None
 
 
 def _store(path, arrays):

@@ -1,5 +1,6 @@
 """The train command as a user meets it: help, typos, wrong folders."""
 
+import hydra
 import pytest
 import tensorflow as tf
 
@@ -64,6 +65,39 @@ def test_an_error_inside_the_compiled_step_is_one_message(monkeypatch):
 
     with pytest.raises(SystemExit, match="^Error: Expected a hole. Received: hole=None. Use "):
         command_line.run(step)
+
+
+def test_what_to_do_next_is_not_lost_to_what_it_came_from(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def fetch():
+        try:
+            raise OSError("no such host")
+        except OSError as error:
+            ours = ConnectionError("Expected the archive. Received: no such host. Fetch it.")
+            raise ours from error
+
+    def build():
+        try:
+            fetch()
+        except OSError as error:
+            text = "Error in call to target:\nReceived: ...\nfull_key: features"
+            raise hydra.errors.InstantiationException(text) from error
+
+    with pytest.raises(SystemExit, match="^Error: features: Expected the arch.* host. Fetch it.\n"):
+        command_line.run(build)
+
+
+def test_an_interruption_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    for settings, said in (({}, "Interrupted."), ({"interrupted": "Nothing."}, "Nothing.")):
+        with pytest.raises(SystemExit, match="130"):
+            command_line.run(interrupted, **settings)
+        assert capsys.readouterr().err == f"\n{said}\n"
 
 
 def test_a_missing_gpu_is_said(tmp_path):

@@ -91,7 +91,7 @@ def test_a_classifier_by_itself(classifier, runs, tmp_path, split):
         "predicted": f"{figures['class_accuracy']:.4g}"
     }
     assert "Chance: 0.200." in text
-    assert (tmp_path / "step_00000002_").parent.glob("*.png")
+    assert len(list(tmp_path.glob("step_00000002_*.png"))) == 1
 
 
 def test_a_generator_is_judged_by_the_pixels_of_its_pictures(gan, classifier, runs, tmp_path):
@@ -180,13 +180,24 @@ def test_the_report_lies_beside_the_run_with_its_curves(gan, classifier):
 
 
 def test_raw_weights_where_asked_for(classifier, tmp_path):
-    reports = [
-        evaluated.evaluated(tmp_path / str(averaged), f"run={classifier}", f"averaged={averaged}")
-        for averaged in (True, False)
-    ]
-    subjects = [report["passport"]["subject"] for report, _ in reports]
-    assert [subject["averaged"] for subject in subjects] == [True, False]
+    for averaged in (True, False):
+        evaluate.evaluate(
+            saved_run.compose("evaluate", f"run={classifier}", f"averaged={averaged}",
+                              f"out={tmp_path}")
+        )  # fmt: skip
+    # Of one step, but neither replaces the other.
+    reports = [json.loads(path.read_text()) for path in tmp_path.glob("step_00000002_*.json")]
+    subjects = [report["passport"]["subject"] for report in reports]
+    assert sorted(subject["averaged"] for subject in subjects) == [False, True]
     assert len({subject["weights_sha256"] for subject in subjects}) == 2
+    assert len({report["protocol"] for report in reports}) == 2
+
+
+def test_a_place_without_room_for_reports_is_said_before_the_measurement(classifier, tmp_path):
+    (tmp_path / "file").touch()
+    message = "reports can be written to. Received: .*file, File exists. Choose another: out=DIR"
+    with pytest.raises(ValueError, match=message):
+        evaluated.evaluated(tmp_path / "file", f"run={classifier}")
 
 
 # --- What does not go together ----------------------------------------------------------------
@@ -213,7 +224,9 @@ def test_runs_that_do_not_go_together_are_both_named(gan, classifier, tmp_path):
         evaluated.evaluated(tmp_path, f"run={gan}", f"judge={other}")
     with pytest.raises(ValueError, match="order: timber, stucco.*data with 5: brick"):
         evaluated.evaluated(tmp_path, f"run={other}")
-    with pytest.raises(ValueError, match="run of a classifier.*judge=.*gan.*of GANTask. Train"):
+    with pytest.raises(
+        ValueError, match="run of a classifier to judge.*judge=.*gan.*of GANTask. Train"
+    ):
         evaluated.evaluated(tmp_path, f"run={gan}", f"judge={gan}")
 
 
@@ -234,6 +247,9 @@ def test_runs_that_do_not_go_together_are_both_named(gan, classifier, tmp_path):
         (["image_size=[8,8]"], ValueError, "evaluation of a run reads.*Received: image_size="),
         (["metrics=[fid]"], ValueError, "classifier run, are class_accuracy. Received.*\\[fid\\]"),
         (["metrics=[class_acuracy]"], ValueError, "Did you mean 'class_accuracy'"),
+        (["metrics=class_accuracy"], ValueError, "a list of metrics, out of class_accuracy. Rec"),
+        (["metrics=[]"], ValueError, "a list of metrics.*Received: metrics=\\[\\]. For example"),
+        (["holes=center"], ValueError, "inpainting run only. Received.*classifier run. Leave it"),
         (["judge=other"], ValueError, "here class_accuracy. Received: judge=..., which none"),
     ],
 )  # fmt: skip

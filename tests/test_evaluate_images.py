@@ -182,6 +182,18 @@ def test_changed_images_are_measured_anew(painter, network, tmp_path):
     assert changed["figures"]["generated"][DISTANCE] != first["figures"]["generated"][DISTANCE]
 
 
+@pytest.mark.parametrize("size", ["null", "[16,16]"])
+def test_damaged_images_are_named(network, tmp_path, size):
+    settings, _ = network
+    for index in range(3):
+        contact_sheet.write_png(tmp_path / f"{index}.png", np.zeros([16, 16, 3], np.uint8))
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:50])
+    (tmp_path / "2.png").write_bytes(b"torn")
+    folders = ["run=null", f"real={tmp_path}", f"fake={tmp_path}", f"image_size={size}"]
+    with pytest.raises(ValueError, match="2 photographs cannot be read: .*1.png.* Replace or rem"):
+        evaluated.evaluated(tmp_path / "out", *folders, *settings)
+
+
 def test_metrics_ask_for_what_they_need(painter, segmenter, network, tmp_path):
     settings, _ = network
     with pytest.raises(ValueError, match="fid needs features=NAME feature_weights=FILE. Received"):
@@ -194,7 +206,7 @@ def test_metrics_ask_for_what_they_need(painter, segmenter, network, tmp_path):
         )
     with pytest.raises(ValueError, match="inception_score needs a network with logits"):
         evaluated.evaluated(tmp_path, f"run={painter}", "metrics=[inception_score]", *settings)
-    with pytest.raises(ValueError, match="run of a segmenter, which judges .*painter"):
+    with pytest.raises(ValueError, match="run of a segmenter to judge .*painter.*with. Received"):
         evaluated.evaluated(tmp_path, f"run={painter}", f"judge={painter}")
 
 

@@ -89,3 +89,20 @@ def test_the_table_has_a_line_for_each_figure():
         "miou              -     1",
         "Look twice.",
     ]
+
+
+def test_damaged_reports_of_other_steps_are_no_points_of_the_curves(tmp_path):
+    folder = types.SimpleNamespace(evaluation=tmp_path / "e", tensorboard=tmp_path / "t")
+    for step, figures in ((3, {"generated": {"fid": 0.5, "kid": None}}), (4, [1]), (5, None)):
+        name = f"step_{step:08d}"
+        path = evaluation_report.write(folder.evaluation, report(name=name, step=step), None)
+        path.write_text(json.dumps(report(step=step, figures=figures)))
+    (folder.evaluation / "step_00000006_0123abcd.json").write_text('{"figures": ')
+    evaluation_report.write_curves(folder, "0123abcd")
+    found = [
+        (event.step, value.tag)
+        for path in (folder.tensorboard / "evaluation_0123abcd").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+    assert found == [(3, "evaluation_generated/fid")]

@@ -1,5 +1,6 @@
 """What real images are known by, and that changed ones never meet the features of others."""
 
+import io
 import types
 
 import numpy as np
@@ -88,14 +89,31 @@ def test_features_are_kept_until_images_or_network_change(folder):
     assert seen == 5 and (changed[3] == 0).all()
 
 
+def test_the_same_bytes_in_another_shape_are_other_images(folder):
+    for path in folder.glob("*.png"):
+        Image.fromarray(np.zeros([6, 8, 3], np.uint8)).save(path)
+    names = set()
+    for size in ((6, 8), (8, 6), (12, 4)):
+        data = evaluation_data.of_folder(folder, size)
+        known = real_images.facts(data, evaluation_data.ALL, 2)
+        real_images.features(data, known, Mean(), 2)
+        names |= {path.name for path in (folder / ".cache").glob("features-*")}
+    assert len(names) == 3
+
+
 def test_a_damaged_or_forbidden_cache_costs_time_alone(folder):
     data, known = facts(folder)
     real_images.features(data, known, Mean(), 2)
     (path,) = (folder / ".cache").glob("features-*")
-    path.write_bytes(b"torn")
-    network = Mean()
-    real_images.features(data, known, network, 2)
-    assert network.seen == 5
+    whole, other = path.read_bytes(), io.BytesIO()
+    np.savez(other, features=np.zeros([4, 3], np.float32))
+    flipped = whole[:150] + bytes(20) + whole[170:]
+    for damaged in (b"torn", b"", whole[: len(whole) // 2], flipped, other.getvalue()):
+        path.write_bytes(damaged)
+        network = Mean()
+        real_images.features(data, known, network, 2)
+        assert network.seen == 5
+        assert path.read_bytes() == whole
     path.unlink()
     data.cache.kind = "none"
     real_images.features(data, known, Mean(), 2)
