@@ -10,6 +10,7 @@ from scripts import (
     command_line,
     evaluation_data,
     evaluation_metrics,
+    evaluation_plan,
     evaluation_report,
     evaluation_sheet,
     evaluation_subject,
@@ -47,7 +48,7 @@ def evaluate(config: DictConfig) -> str:
     names = evaluation_metrics.chosen(subject, config)
     check_subject(subject, config)
     make_folder(folder_of(subject, config))
-    plan = evaluation_metrics.Plan(subject, names, config)
+    plan = evaluation_plan.Plan(subject, names, config)
     reference = Reference(subject, plan, config)
     if config.step != "all":
         return measure(subject, plan, reference, config)
@@ -174,7 +175,7 @@ def measure(subject, plan, reference, config) -> str:
         "protocol": evaluation_report.protocol_hash(protocol),
         "figures": means | reference.figures,
         "std": deviations,
-        "confusion": evaluation_metrics.confusions(columns),
+        "confusion": evaluation_plan.confusions(columns),
         "notes": plan.notes(reference, sheet.count),
         "passport": {
             "subject": subject.passport(),
