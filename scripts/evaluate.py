@@ -60,13 +60,25 @@ def evaluate(config: DictConfig) -> str:
 
 
 def check(config) -> None:
-    """Raises ValueError for numbers that cannot be, and for neither a run nor two folders."""
+    """Raises ValueError for values that cannot be, and for neither a run nor two folders."""
     for name, least in (("num_images", 1), ("batch_size", 1), ("seed", 0), ("repeats", 1)):
         value = config[name]
         if value is None and name == "num_images":
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be an integer >= {least}. Received: {name}={value}")
+    if not isinstance(config.averaged, bool):
+        raise ValueError(f"averaged must be true or false. Received: averaged={config.averaged}")
+    size = config.image_size
+    if size is not None and (
+        not OmegaConf.is_list(size)
+        or len(size) != 2
+        or not all(isinstance(side, int) and side >= 1 for side in size)
+    ):
+        raise ValueError(
+            "image_size must be [height, width], integers >= 1. Received: "
+            f"image_size={size}. For example: image_size=[256,256]"
+        )
     folders = config.real is not None and config.fake is not None
     either = config.real is not None or config.fake is not None
     if (config.run is not None) == either or either != folders:
