@@ -31,6 +31,7 @@ METRICS = {
     "lpips": Spec(("inpainting",), "lpips", "lpips=alex lpips_backbone=FILE lpips_heads=FILE"),
 }
 PREDICTING = ("classifier", "segmenter")  # kinds that need no judge of what they predict
+FILES = {"features": ("feature_weights",), "lpips": ("lpips_backbone", "lpips_heads")}
 SETTINGS = sorted({spec.setting for spec in METRICS.values() if spec.setting})
 
 
@@ -76,7 +77,25 @@ def chosen(subject, config) -> list[str]:
                 f"{', '.join(names)}. Received: {setting}=..., which none of them does. Leave it "
                 "out."
             )
+    check_files(config)
     return names
+
+
+def check_files(config) -> None:
+    """Raises ValueError for a network without its weights, and for weights without a network."""
+    for setting, files in FILES.items():
+        for file in files:
+            if config[setting] is None and config[file] is not None:
+                raise ValueError(
+                    f"Expected {setting}=NAME, which reads {file}. Received: {file}="
+                    f"{config[file]} alone. Add it, or leave the file out."
+                )
+            fetched = config[setting] is not None and config[setting].get("download")
+            if config[setting] is not None and config[file] is None and not fetched:
+                raise ValueError(
+                    f"Expected a local file of weights. Received: {setting}=... without {file}. "
+                    f"Add {file}=FILE; which one: configs/{setting}/"
+                )
 
 
 def _is_given(name, subject, config):

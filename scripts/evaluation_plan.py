@@ -122,9 +122,14 @@ class Plan:
             fewest, wide = min(reference.facts["n_real"], n_fake), reference.features["features"]
             if fewest <= (dim := wide.shape[1]):
                 said.append(
-                    f"{fewest} images are fewer than the {dim} features of {self.network.name}: "
+                    f"{fewest} images are no more than the {dim} features of {self.network.name}: "
                     "the Frechet distance is far too high with so few, and compares with that of "
                     "equal counts only. Prefer the kernel distance, which does not depend on them."
+                )
+            if "intra_fid" in self.names and fewest // len(self.subject.class_names) <= dim:
+                said.append(
+                    f"Of a class there are about {fewest // len(self.subject.class_names)} images: "
+                    "its own Frechet distance says as much as the order of the classes, no more."
                 )
         if _is_other_graph(self.network):
             said.append(

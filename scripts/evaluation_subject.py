@@ -148,7 +148,7 @@ def of_folders(config) -> Subject:
         generate=lambda batch, seeds: {"image": batch["image"]},
         class_names=(),
         random=False,
-        facts={"resized": config.image_size is not None},
+        facts={},
     )
 
 

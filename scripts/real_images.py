@@ -40,7 +40,8 @@ def facts(data, split, batch_size) -> dict:
 
     Returns:
         {"split", "n_real", "content_sha256": hash of pixels, classes, label maps and holes as the
-        metrics meet them, "image_size": [height, width], "seen_sha256": the same of images and
+        metrics meet them, "image_size": [height, width], "resize": how files become images of
+        that size, "seen_sha256": the same of images and
         classes alone}.
     """
     digests, count = {}, 0
@@ -53,6 +54,7 @@ def facts(data, split, batch_size) -> dict:
         "split": split,
         "n_real": count,
         "image_size": list(data.image_size),
+        "resize": data.resize.settings() | {"load_size": list(data.load_size)},
         "content_sha256": _joined(digests, CONTENT),
         "seen_sha256": _joined(digests, SEEN),
     }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import transforms
 from scripts import evaluation_data, real_images
 
 
@@ -59,7 +60,8 @@ def test_label_maps_and_holes_belong_to_the_content_but_not_to_what_is_seen():
         valid = types.SimpleNamespace(numpy=lambda: np.array([True, True]))
         data = types.SimpleNamespace(
             evaluation_dataset=lambda split, batch_size: [tensors | {"valid": valid}],
-            finish=lambda batch: batch, image_size=(4, 4),
+            finish=lambda batch: batch, image_size=(4, 4), load_size=(4, 4),
+            resize=transforms.Resize(),
         )  # fmt: skip
         return real_images.facts(data, "any", 2)
 
