@@ -152,15 +152,8 @@ def as_markdown(sections) -> str:
     parts = ["# Comparison"]
     for title, blocks in sections:
         parts.append(f"## {title}")
-        parts += [b if isinstance(b, str) else markdown_table(b) for b in blocks]
+        parts += [b if isinstance(b, str) else tables.markdown(b) for b in blocks]
     return "\n\n".join(parts) + "\n"
-
-
-def markdown_table(rows) -> str:
-    """The rows, the first of them the header."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    lines.insert(1, "|" + " --- |" + " ---: |" * (len(rows[0]) - 1))
-    return "\n".join(lines)
 
 
 def start() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from scripts import tables
+
 PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
 
 
@@ -68,16 +70,7 @@ def rows(report: dict) -> list[list[str]]:
 
 def text(report: dict) -> str:
     """The report for a terminal."""
-    lines = rows(report)
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    table = [
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-    return "\n".join([*table, *report["notes"]])
+    return "\n".join([*tables.aligned(rows(report)), *report["notes"]])
 
 
 def _cell(report, column, name):
@@ -90,10 +83,7 @@ def _cell(report, column, name):
 
 def markdown(report: dict, sheet: str | None) -> str:
     """The report as a page."""
-    title, *lines = rows(report)
-    table = [title, ["---", *["---:"] * (len(title) - 1)], *lines]
-    page = [f"# {report['title']}", ""]
-    page += [f"| {' | '.join(line)} |" for line in table]
+    page = [f"# {report['title']}", "", tables.markdown(rows(report))]
     page += ["", *(f"{note}\n" for note in report["notes"])]
     if sheet is not None:
         page += [f"![What was measured]({sheet})", ""]

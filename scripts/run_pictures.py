@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts import classes, trained_run
+from scripts import classes, sampling, trained_run
 
 KINDS = ("mask", "label", "masked_image", "image")  # what networks read, the first that is there
 BATCH_SIZE = 8
@@ -125,15 +125,13 @@ def inputs_of(name: str, run, facts: dict, config) -> Inputs:
 
 def generated(run, inputs: Inputs) -> np.ndarray:
     """uint8 [N, H, W, 3], what a run makes of the inputs; class ids in their colours."""
-    import tensorflow as tf
-
     from training import contact_sheet
 
+    def batch(part):
+        return {key: value[part] for key, value in inputs.batch.items()}
+
     pictures = []
-    for first in range(0, len(inputs.seeds), BATCH_SIZE):
-        part = slice(first, first + BATCH_SIZE)
-        batch = {key: tf.constant(value[part]) for key, value in inputs.batch.items()}
-        out = run.generate(batch, tf.constant(inputs.seeds[part]))
+    for _, out in sampling.batches(run, batch, inputs.seeds, BATCH_SIZE, title="Pictures"):
         if "image" in out:
             pictures.append(contact_sheet.to_uint8(out["image"]))
         else:

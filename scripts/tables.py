@@ -4,14 +4,26 @@ import statistics
 
 
 def table(rows: list[list[str]]) -> str:
-    """Columns in line; the first to the left, the rest to the right."""
+    """Columns in line under a rule below the first row."""
+    lines = aligned(rows)
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(lines)
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """A line for each row, columns in line; the first to the left, the rest to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
+    return [
         "  ".join([row[0].ljust(widths[0])]
                   + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)])
         for row in rows
     ]  # fmt: skip
-    lines.insert(1, "-" * len(lines[0]))
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """The rows as Markdown, the first of them the header."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" + " ---: |" * (len(rows[0]) - 1))
     return "\n".join(lines)
 
 

@@ -15,11 +15,7 @@ from tests import saved_run, tiny
 
 RNG = np.random.default_rng(7)
 SIZE, CLASSES = tiny.SIZE, 12
-SEGMENTER = [
-    "experiment=segment_synthetic", f"data.image_size=[{SIZE},{SIZE}]",
-    "segmenter.channels=[4,4,6,6]", "segmenter.blocks=1", "segmenter.pyramid_filters=4",
-    "data.labels.ignore_index=255",
-]  # fmt: skip
+SEGMENTER = [*tiny.SEGMENTER_OVERRIDES, "data.labels.ignore_index=255"]
 SIZES = {"wide": (37, 90), "deep/square": (64, 64), "deep/tiny": (5, 3), "exact": (SIZE, SIZE)}
 
 
