@@ -3,22 +3,28 @@
 import contextlib
 import shlex
 import sys
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import class_weights, classes, command_line, run_config
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not another one
 
-command_line.register_resolvers()
+from scripts.command import errors
+from training.loop import tensorflow_import
+from training.runs import class_weights, classes, run_config, starting
+
+starting.register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> None:
     # It takes seconds to import; --help and shell completion do not wait for it.
-    command_line.load_tensorflow()
-    from training import devices, run_folder
+    tensorflow_import.load_tensorflow()
+    from training.loop import devices
+    from training.runs import run_folder
 
     run = run_folder.RunFolder(HydraConfig.get().runtime.output_dir)
     if config.resume and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -26,10 +32,10 @@ def main(config: DictConfig) -> None:
             f"A sweep cannot be resumed as a whole. Received: -m with resume={config.resume}. "
             "Resume its runs one by one: resume=outputs/<name>/<sweep>/<number>."
         )
-    if command_line.resumes():
-        saved, choices = command_line.load_run(run)
-        config = run_config.resumed(saved, choices, command_line.task_overrides())
-        command_line.save_effective(config)
+    if starting.resumes():
+        saved, choices = starting.load_run(run)
+        config = run_config.resumed(saved, choices, starting.task_overrides())
+        starting.save_effective(config)
     run_config.check_targets(config)
     run_config.check_keys(config, "train")
     chief = devices.is_chief(config.devices.strategy)
@@ -50,8 +56,10 @@ def train(config: DictConfig, run) -> int:
     import keras
 
     from data import batch
-    from training import checkpoint, devices, summaries
-    from training import task as steps
+    from training.loop import devices
+    from training.runs import checkpoint
+    from training.tasks import steps
+    from training.watch import summaries
 
     # 1. Devices, precision, seeds: before anything is built.
     keras.backend.clear_session()
@@ -68,10 +76,10 @@ def train(config: DictConfig, run) -> int:
     data = hydra.utils.instantiate(config.data, _convert_="all")
     report = data.check()
     keep_classes = classes.keep if writes else classes.check
-    keep_classes(run, data.label_names)
-    classes.fill_counts(config, data.label_names)
+    keep_classes(run, data.image_class_names)
+    classes.fill_counts(config, data.image_class_names)
     class_weights.fill(config, data, report)
-    spec = steps.spec_after(data.finish, data.element_spec)
+    spec = steps.spec_after(data.preprocess, data.element_spec)
     batch.check_batch(spec)
     _, preview_batch = data.examples("validation", config.summaries.rows)
 
@@ -101,15 +109,15 @@ def train(config: DictConfig, run) -> int:
             store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
             summary=summaries.Summaries(
                 run,
-                colorize=data.labels.colors_of,
-                label_names=data.label_names,
+                colorize=data.encoding.colors_of,
+                image_class_names=data.image_class_names,
                 histograms=config.summaries.histograms,
             ),
             preview_batch=preview_batch,
             evaluate=evaluate,
             best=best,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
-            finish=data.finish,
+            finish=data.preprocess,
             writes=writes,
             config_text=OmegaConf.to_yaml(config, resolve=True),
         )
@@ -127,7 +135,7 @@ def measuring(config: DictConfig, run, task, data):
     """
     import tensorflow as tf
 
-    from training import best
+    from training.runs import best
 
     evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
     kept, settings = None, config.checkpoints
@@ -149,13 +157,11 @@ def measuring(config: DictConfig, run, task, data):
 
     def evaluate():
         validation = data.evaluation_dataset("validation", evaluation.batch_size)
-        values = evaluation.measure(generate, validation, data.finish)
+        values = evaluation.measure(generate, validation, data.preprocess)
         return values, evaluation.confusions()
 
     return evaluate, kept
 
 
 if __name__ == "__main__":
-    command_line.run(
-        main, interrupted="Interrupted before the first step; there is nothing to resume."
-    )
+    errors.run(main, interrupted="Interrupted before the first step; there is nothing to resume.")

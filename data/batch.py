@@ -35,20 +35,20 @@ BATCH_KEYS = {
 }
 
 # Before the last ops (scaling, one-hot, masking) a batch is still what the files held.
-UNFINISHED_KEYS = {
+RAW_KEYS = {
     "image": KeyContract(("uint8",), 4, "[B,H,W,3] RGB in 0..255", 3),
     "hole": KeyContract(("uint8",), 4, "[B,H,W,1] 1 = missing, to be painted; 0 = known", 1),
 }
 
 
-def check_batch(batch, *, required=(), num_classes=None, finished=True):
+def check_batch(batch, *, required=(), num_classes=None, preprocessed=True):
     """Checks a batch, or the element_spec of a dataset, against the contract.
 
     Args:
         batch: dict of tensors, arrays or `tf.TensorSpec`. Values are looked at where there are any.
         required: keys that must be there.
         num_classes: int, K. When given, `mask` has K channels and `label_map` holds no other id.
-        finished: bool. False for a batch whose scaling and one-hot happen inside the train step:
+        preprocessed: bool. False for a batch that the train step scales and one-hot encodes:
             `image` and `hole` are uint8 then.
 
     Raises:
@@ -58,7 +58,7 @@ def check_batch(batch, *, required=(), num_classes=None, finished=True):
     for key in required:
         if key not in batch:
             raise KeyError(
-                f"The batch has no `{key}` ({_contract(key, finished).meaning}). "
+                f"The batch has no `{key}` ({_contract(key, preprocessed).meaning}). "
                 f"Received: keys={sorted(batch)}. Choose a data set that provides it, or a "
                 f"network that does not ask for it."
             )
@@ -71,7 +71,7 @@ def check_batch(batch, *, required=(), num_classes=None, finished=True):
                 f"`{key}` is not a key of the batch contract {sorted(BATCH_KEYS)}.{hint} "
                 f"Received: keys={sorted(batch)}."
             )
-        _check_type_and_shape(key, value, _contract(key, finished), num_classes)
+        _check_type_and_shape(key, value, _contract(key, preprocessed), num_classes)
         sizes.setdefault("batch size", {})[key] = value.shape[0]
         if BATCH_KEYS[key].spatial:
             sizes.setdefault("height and width", {})[key] = tuple(value.shape[1:3])
@@ -81,16 +81,16 @@ def check_batch(batch, *, required=(), num_classes=None, finished=True):
     _check_values(batch, num_classes)
 
 
-def specs(shapes, *, finished=True):
+def specs(shapes, *, preprocessed=True):
     """{key: TensorSpec} with an open batch dimension from {key: shape of one example}."""
     return {
-        key: tf.TensorSpec([None, *shape], _contract(key, finished).dtypes[0], name=key)
+        key: tf.TensorSpec([None, *shape], _contract(key, preprocessed).dtypes[0], name=key)
         for key, shape in shapes.items()
     }
 
 
-def _contract(key, finished):
-    return BATCH_KEYS[key] if finished else UNFINISHED_KEYS.get(key, BATCH_KEYS[key])
+def _contract(key, preprocessed):
+    return BATCH_KEYS[key] if preprocessed else RAW_KEYS.get(key, BATCH_KEYS[key])
 
 
 def _check_type_and_shape(key, value, contract, num_classes):

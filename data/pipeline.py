@@ -2,16 +2,9 @@
 
 import tensorflow as tf
 
-from data import (
-    decoded_cache,
-    decoding,
-    finishing,
-    label_check,
-    no_label_maps,
-    order,
-    single_files,
-    transforms,
-)
+from data import order, preprocessing, single_files, transforms
+from data.images import decoded_cache, decoding
+from data.labels import label_check, no_label_maps
 
 without_autograph = tf.autograph.experimental.do_not_convert
 
@@ -27,7 +20,7 @@ class ImagePipeline:
         source: where the items are, such as PairedFolders.
         image_size: [height, width] of the batches.
         root: folder of the data set, beside which caches are kept. Default: the source's.
-        labels: LabelEncoding, what the values in the label maps mean. Default NoLabelMaps():
+        encoding: LabelEncoding, what the values in the label maps mean. Default NoLabelMaps():
             batches hold the image and, where the source has classes, its label.
         resize: transforms.Resize. Default: stretch to image_size, photographs bicubic.
         augmentations: {name: augmentation}, applied to training examples in this order, after
@@ -42,13 +35,13 @@ class ImagePipeline:
     """
 
     def __init__(
-        self, source, image_size, *, labels=None, root=None, resize=None, augmentations=None,
+        self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
         cache=None, holes=None, seed=0,
     ):  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
         self.root = source.root if root is None else root
-        self.labels = labels or no_label_maps.NoLabelMaps()
+        self.encoding = encoding or no_label_maps.NoLabelMaps()
         self.resize = resize or transforms.Resize()
         self.augmentations = dict(augmentations or {})
         self.cache = cache or decoded_cache.CacheSettings()
@@ -65,37 +58,37 @@ class ImagePipeline:
 
     @property
     def num_classes(self):
-        return self.labels.num_classes
+        return self.encoding.num_classes
 
     @property
     def class_names(self):
-        return self.labels.class_names
+        return self.encoding.class_names
 
     @property
     def class_colors(self):
-        return self.labels.class_colors
+        return self.encoding.class_colors
 
     @property
-    def label_names(self):
+    def image_class_names(self):
         """Classes of whole images; empty when the source has none."""
-        return self.source.label_names
+        return self.source.image_class_names
 
     @property
     def element_spec(self):
         """{key: TensorSpec} of training batches, with an open batch dimension."""
-        return self.spec(labelled=bool(self.label_names))
+        return self.spec(labelled=bool(self.image_class_names))
 
     def spec(self, *, labelled):
         """`element_spec` of data with classes or without, known before a look at the files."""
-        return finishing.spec(
-            self.image_size, self.labels, labelled=labelled, with_holes=self.holes is not None
+        return preprocessing.spec(
+            self.image_size, self.encoding, labelled=labelled, with_holes=self.holes is not None
         )
 
     def num_examples(self, split):
         return self.source.count(split)
 
     def check(self):
-        """Checks the files of all splits as `labels.check` says; returns a LabelReport or None.
+        """Checks the files of all splits as `encoding.check` says; returns a LabelReport or None.
 
         Raises:
             FileNotFoundError, ValueError: what is wrong with which files and what helps.
@@ -104,10 +97,10 @@ class ImagePipeline:
             self.source.records(split)
         if self.holes is not None:
             self.holes.fixed(tf.constant(0, tf.int64), *self.image_size)
-        if self.labels.sample_size == 0:
+        if self.encoding.sample_size == 0:
             return None
         return label_check.check_source(
-            self.source, self.labels, self.cache.resolved_folder(self.root)
+            self.source, self.encoding, self.cache.resolved_folder(self.root)
         )
 
     def training_dataset(
@@ -176,7 +169,7 @@ class ImagePipeline:
             count: int, how many (at most all). Default all.
 
         Returns:
-            (names, finished batch of these items).
+            (names, complete batch of these items).
         """
         names = self.evaluation_names(split)
         count = len(names) if count is None else min(count, len(names))
@@ -186,11 +179,11 @@ class ImagePipeline:
         item = self._evaluation_item(split)
         items = [item(tf.constant(place, tf.int64)) for place in places]
         stacked = {key: tf.stack([item[key] for item in items]) for key in items[0]}
-        return [names[place] for place in places], self.finish(stacked)
+        return [names[place] for place in places], self.preprocess(stacked)
 
-    def finish(self, examples):
-        """As `finishing.finish`; with `labels.mask_in_step` the train step applies this."""
-        return finishing.finish(examples, self.num_classes)
+    def preprocess(self, examples):
+        """As `preprocessing.preprocess`; with `mask_in_step` the train step applies this."""
+        return preprocessing.preprocess(examples, self.num_classes)
 
     def batch_names(self, batch_index, global_batch_size):
         """Names of the items of a global training batch, in order."""
@@ -205,7 +198,7 @@ class ImagePipeline:
     def read_label_map(self, path):
         """Class ids of any label map file as evaluation sees them: uint8 [H, W]."""
         return single_files.read_label_map(
-            path, self.labels, self.resize, self.load_size, self.image_size
+            path, self.encoding, self.resize, self.load_size, self.image_size
         )
 
     def read_image(self, path):
@@ -235,9 +228,9 @@ class ImagePipeline:
 
     def _batches(self, dataset, batch_size):
         dataset = dataset.batch(batch_size, drop_remainder=True)
-        if not self.labels.mask_in_step:
+        if not self.encoding.mask_in_step:
             dataset = dataset.map(
-                without_autograph(self.finish),
+                without_autograph(self.preprocess),
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
@@ -250,7 +243,7 @@ class ImagePipeline:
         """The decoded examples of a split, filled at first use."""
         if split not in self._stores:
             decoder = decoding.Decoder(
-                self.source.records(split), self.labels, self.resize, self.load_size,
+                self.source.records(split), self.encoding, self.resize, self.load_size,
                 self.source.contents(split),
             )  # fmt: skip
             self._stores[split] = decoding.open_split(

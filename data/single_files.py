@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from data import photos, transforms
+from data import transforms
+from data.images import photos
 
 
 def read_label_map(path, labels, resize, load_size, image_size):

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from metrics import feature_network, torch_files
+from metrics.features import feature_network, torch_files
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)

@@ -2,19 +2,24 @@
 
 import statistics
 import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import (
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # this checkout, whatever is installed
+
+from scripts.benchmarking import (
     benchmark_attention,
     benchmark_data,
     benchmark_step,
     benchmark_worker,
-    command_line,
-    run_config,
-    tables,
 )
+from scripts.command import errors, overrides, tables
+from training.loop import tensorflow_import
+from training.runs import run_config, starting
 
 COMMANDS = ("step", "data", "attention")
 GIVEN = "as given"
@@ -42,7 +47,7 @@ def with_command(arguments: list[str]) -> list[str]:
     """The arguments as Hydra understands them: command as an override, variants quoted."""
     arguments = [quoted_compare(text) for text in arguments]
     example = "python scripts/benchmark.py step devices.precision=mixed_bfloat16"
-    return command_line.with_command(arguments, tuple(COMMANDS), example)
+    return overrides.with_command(arguments, tuple(COMMANDS), example)
 
 
 def quoted_compare(argument: str) -> str:
@@ -91,7 +96,7 @@ def check_settings(config) -> None:
         ValueError: a setting is named.
     """
     ours = run_config.root_keys("benchmark")
-    for text in command_line.task_overrides():
+    for text in starting.task_overrides():
         key = _key(text)
         foreign = key in ours or config.command != "step"
         if foreign and key not in SETTINGS[config.command]:
@@ -114,7 +119,7 @@ def check_settings(config) -> None:
 def step(config: DictConfig) -> None:
     """Times the step of the given config and of each variant, in turns, and prints the table."""
     ours = run_config.root_keys("benchmark")
-    given = [text for text in command_line.task_overrides() if _key(text) not in ours]
+    given = [text for text in starting.task_overrides() if _key(text) not in ours]
     variants = [benchmark_worker.Variant(GIVEN, composed(given))]
     for entry in OmegaConf.to_container(config.compare):
         changes = entry if isinstance(entry, list) else [entry]
@@ -203,7 +208,7 @@ def generator_passes(config) -> str:
 
 def data(config: DictConfig) -> None:
     """Times the pipeline and the way through Python, in turns, and prints the table."""
-    command_line.load_tensorflow()
+    tensorflow_import.load_tensorflow()
     speeds = benchmark_data.measure(config)
     reference = next(iter(speeds.values()))
     rows = [["way", "images/s", "speed"]]
@@ -245,4 +250,4 @@ def start() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(start)
+    errors.run(start)

@@ -9,13 +9,12 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from scripts import (
-    command_line,
-    run_differences,
-    run_figures,
-    run_pictures,
-    tables,
-)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, not another one
+
+from scripts.command import errors, overrides, tables
+from scripts.comparing import run_differences, run_figures, run_pictures
+from training.loop import tensorflow_import
+from training.runs import starting
 
 COMPARISONS = Path("outputs") / "comparisons"
 CELL_LENGTH = 44
@@ -32,7 +31,7 @@ class Run:
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="compare")
 def main(config: DictConfig) -> None:
-    command_line.load_tensorflow()
+    tensorflow_import.load_tensorflow()
     print(compare(config))
 
 
@@ -43,7 +42,8 @@ def compare(config: DictConfig) -> str:
         ValueError: settings that cannot be, fewer than two runs, or one of them twice.
         FileNotFoundError: a folder is no run.
     """
-    from training import contact_sheet, run_folder
+    from training.runs import run_folder
+    from training.watch import contact_sheet
 
     check_numbers(config)
     runs = opened(config.runs)
@@ -52,7 +52,7 @@ def compare(config: DictConfig) -> str:
     figures = run_figures.collected({run.name: run.folder for run in runs})
     pictures = run_pictures.made(runs, config) if config.count else None
     out = Path(config.out) if config.out else run_folder.new_run_folder(
-        COMPARISONS, command_line.now()
+        COMPARISONS, starting.now()
     )  # fmt: skip
     sections = [
         ("Runs", [[["run", "folder"], *([run.name, str(run.folder.path)] for run in runs)]]),
@@ -92,7 +92,7 @@ def check_numbers(config) -> None:
 
 def opened(paths) -> list[Run]:
     """The runs of these folders, under names of their own; their configs are checked."""
-    from training import run_folder
+    from training.runs import run_folder
 
     paths = [paths] if isinstance(paths, str) else [str(path) for path in paths or ()]
     if len(paths) < 2:
@@ -108,7 +108,7 @@ def opened(paths) -> list[Run]:
             f"Expected runs that are not the same. Received: {' and '.join(twice)}. Name each "
             "folder once."
         )
-    configs = [command_line.load_run(folder)[0] for folder in folders]
+    configs = [starting.load_run(folder)[0] for folder in folders]
     names = short_names(places, [str(config.get("name")) for config in configs])
     return [Run(*parts) for parts in zip(names, folders, configs, strict=True)]
 
@@ -157,9 +157,9 @@ def as_markdown(sections) -> str:
 
 
 def start() -> None:
-    sys.argv[1:] = command_line.with_paths(sys.argv[1:], "runs")
+    sys.argv[1:] = overrides.with_paths(sys.argv[1:], "runs")
     main()
 
 
 if __name__ == "__main__":
-    command_line.run(start)
+    errors.run(start)

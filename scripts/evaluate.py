@@ -1,13 +1,18 @@
 """Measures a run, or a folder of images: figures with a passport of what they were measured on."""
 
 import os
+import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import (
-    command_line,
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # this checkout, whatever is installed
+
+from scripts.command import errors
+from scripts.evaluating import (
     evaluation_data,
     evaluation_metrics,
     evaluation_plan,
@@ -15,15 +20,16 @@ from scripts import (
     evaluation_sheet,
     evaluation_subject,
     real_images,
-    trained_run,
 )
+from training.loop import tensorflow_import
+from training.runs import trained_run
 
 OUT = "outputs/evaluation"  # of folders of images
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate")
 def main(config: DictConfig) -> None:
-    command_line.load_tensorflow()
+    tensorflow_import.load_tensorflow()
     print(evaluate(config))
 
 
@@ -207,11 +213,11 @@ def measured(columns, generate, batches, subject, config, limit, title) -> dict:
     """{column: {figure: value}} of some columns over some batches."""
     from tqdm import tqdm
 
-    from training import evaluation
+    from training.watch import evaluation
 
     named = {str(index): column for index, column in enumerate(columns)}
     engine = evaluation.Evaluation(named, num_images=limit, batch_size=config.batch_size)
-    found = engine.measure(generate, tqdm(batches, title, disable=None), subject.data.finish)
+    found = engine.measure(generate, tqdm(batches, title, disable=None), subject.data.preprocess)
     figures = {}
     for key, value in found.items():
         column, _, name = key.removeprefix("eval/").partition("/")
@@ -220,4 +226,4 @@ def measured(columns, generate, batches, subject, config, limit, title) -> dict:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    errors.run(main)

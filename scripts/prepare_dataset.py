@@ -8,7 +8,13 @@ import hydra
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import command_line, preview_data
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # this checkout, whatever is installed
+
+from scripts.command import errors, overrides
+from scripts.preparing import preview_data
+from training.loop import tensorflow_import
 
 COMMANDS = ("convert", "check", "preview")
 CONFIG_FILE = "data_config.yaml"
@@ -19,7 +25,7 @@ PREVIEW_SIDE = 192
 def with_command(arguments: list[str]) -> list[str]:
     """The arguments as Hydra understands them: the command as an override."""
     example = "python scripts/prepare_dataset.py check root=datasets/mine"
-    return command_line.with_command(arguments, COMMANDS, example)
+    return overrides.with_command(arguments, COMMANDS, example)
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare_dataset")
@@ -30,7 +36,7 @@ def main(config: DictConfig) -> None:
         raise ValueError(
             f"Expected command={' or '.join(actions)}. Received: command={config['command']!r}"
         )
-    command_line.load_tensorflow()
+    tensorflow_import.load_tensorflow()
     try:
         actions[config["command"]](config)
     except ValueError as error:
@@ -42,12 +48,13 @@ def with_settings_of_this_command(message: str) -> str:
     renamed = {"splits.fractions": "validation_share", "splits.seed": "split_seed"}
     for name, here in renamed.items():
         message = message.replace(f"data.source.{name}", here)
-    return re.sub(r"data\.(labels|source)\.", "", message)
+    return re.sub(r"data\.(encoding|source)\.", "", message)
 
 
 def convert(config: dict) -> None:
     """Converts a folder, draws a preview and says how to train on the result."""
-    from data import conversion, sources
+    from data.labels import conversion
+    from data.sources import paired_folders
 
     source_root, out = required(config, "source"), Path(required(config, "out"))
     names, colours, encoding = read_encoding(config)
@@ -63,7 +70,7 @@ def convert(config: dict) -> None:
     found = int(max(result.pixels.nonzero()[0], default=0)) + 1
     count = config["num_classes"] or (len(names) if names else found)
     labels = label_settings(count, names, colours, 255 if result.ignored else None)
-    text = data_config(out.absolute(), labels, image_size(out), sources.PairedFolders(out))
+    text = data_config(out.absolute(), labels, image_size(out), paired_folders.PairedFolders(out))
     (out / CONFIG_FILE).write_text(text)
     pairs = ", ".join(f"{n} {split}" for split, n in result.counts.items())
     print(f"{out}: {pairs} pairs, {count} classes.")
@@ -75,14 +82,14 @@ def convert(config: dict) -> None:
 
 def check(config: dict) -> None:
     """Reads every pair of a data set and prints what it holds."""
-    from data import label_check, label_maps
+    from data.labels import label_check, label_maps
 
     root = required(config, "root")
     names, colours, encoding = read_encoding(config)
     source = open_source(root, config)
     saved = Path(root) / CONFIG_FILE
     if saved.is_file() and encoding.num_classes == label_maps.MAX_CLASSES:
-        labels = dict(OmegaConf.to_container(OmegaConf.load(saved)).get("labels") or {})
+        labels = dict(OmegaConf.to_container(OmegaConf.load(saved)).get("encoding") or {})
         labels.pop("_target_", None)
         encoding = label_maps.LabelEncoding(**labels)
         names = labels.get("class_names")
@@ -117,7 +124,7 @@ def checked_size(size) -> tuple[int, int]:
 
 def read_encoding(config: dict):
     """(class names or None, colours or None, LabelEncoding) of what the files hold."""
-    from data import conversion, label_maps
+    from data.labels import conversion, label_maps
 
     names, palette, colours = config["class_names"], None, None
     if config["palette"]:
@@ -136,7 +143,8 @@ def read_encoding(config: dict):
 
 
 def open_source(root, config: dict):
-    from data import conversion, sources
+    from data.labels import conversion
+    from data.sources import paired_folders
 
     folder = Path(root) / config["photos"]
     rule = None  # where a folder is missing, the source says so
@@ -145,17 +153,18 @@ def open_source(root, config: dict):
             folder, config["validation_share"], config["group_pattern"],
             config["group_modulo"], config["split_seed"],
         )  # fmt: skip
-    return sources.PairedFolders(
+    return paired_folders.PairedFolders(
         root, photos=config["photos"], labels=config["labels"], splits=rule
     )
 
 
 def image_size(root, config=None) -> list[int]:
     """Height and width of the first photograph."""
-    from data import photos, sources
+    from data.images import photos
+    from data.sources import folder_source
 
     folder = Path(root) / (config["photos"] if config else "photos")
-    files = sources.files_by_stem(folder, sources.PHOTO_SUFFIXES, "photographs")
+    files = folder_source.files_by_stem(folder, folder_source.PHOTO_SUFFIXES, "photographs")
     return list(photos.inspect_photo(next(iter(files.values()))))
 
 
@@ -171,9 +180,9 @@ def label_settings(count: int, names, colours, ignore_index) -> dict:
     return settings
 
 
-def data_config(root: Path, labels: dict, size: list[int], source) -> str:
+def data_config(root: Path, encoding: dict, size: list[int], source) -> str:
     """The file configs/data/<name>.yaml of a data set, over configs/data/paired_folders.yaml."""
-    from data import splits
+    from data.sources import splits
 
     folders = {k: getattr(source, k) for k in ("photos", "labels") if getattr(source, k) != k}
     rule = source.splits_by
@@ -191,7 +200,7 @@ def data_config(root: Path, labels: dict, size: list[int], source) -> str:
         "image_size": size,
         "resize": {"load_size": None},
         **({"source": folders} if folders else {}),
-        "labels": labels,
+        "encoding": encoding,
     }
     return yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100)
 
@@ -201,11 +210,13 @@ def draw_preview(out: Path, count: int, labels: dict) -> None:
     import numpy as np
     from PIL import Image
 
-    from data import label_check, label_maps, photos, sources
-    from training import contact_sheet
+    from data.images import photos
+    from data.labels import label_check, label_maps
+    from data.sources import paired_folders
+    from training.watch import contact_sheet
 
     encoding = label_maps.LabelEncoding(**labels)
-    source = sources.PairedFolders(out)
+    source = paired_folders.PairedFolders(out)
     records = [record for split in source.splits for record in source.records(split)]
     columns = {"photograph": [], "label map": [], "both": []}
     for record in label_check.sample(records, count):
@@ -232,4 +243,4 @@ def start() -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(start)
+    errors.run(start)

@@ -1,19 +1,24 @@
 """Samples a run: label maps, classes, holes or photographs in, pictures and a contact sheet out."""
 
+import sys
 from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts import (
-    command_line,
-    run_config,
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent.parent)
+)  # this checkout, whatever is installed
+
+from scripts.command import errors
+from scripts.sampling import (
     sample_classes,
     sample_inpainting,
     sample_label_maps,
     sample_segmentation,
-    trained_run,
 )
+from training.loop import tensorflow_import
+from training.runs import run_config, starting, trained_run
 
 # What a network reads decides what it is sampled from.
 SAMPLERS = {
@@ -26,13 +31,13 @@ SAMPLERS = {
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="sample")
 def main(config: DictConfig) -> None:
-    command_line.load_tensorflow()
+    tensorflow_import.load_tensorflow()
     print(sample(config))
 
 
 def sample(config: DictConfig) -> str:
     """Writes the images a config asks for; returns a sentence that says where."""
-    from training import run_folder
+    from training.runs import run_folder
 
     check_numbers(config)
     run = trained_run.open_run(
@@ -41,7 +46,7 @@ def sample(config: DictConfig) -> str:
     sampler, key = sampler_of(run)
     refuse_settings_of_others(config, sampler, key)
     out = Path(config.out) if config.out else run_folder.new_run_folder(
-        run.folder.samples, command_line.now()
+        run.folder.samples, starting.now()
     )  # fmt: skip
     try:
         count = sampler.sample(run, config, out)
@@ -102,4 +107,4 @@ def refuse_settings_of_others(config, sampler, key) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    errors.run(main)

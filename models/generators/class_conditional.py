@@ -3,12 +3,7 @@
 import keras
 from keras import ops
 
-from models.layers import (
-    batch_normalization,
-    block_attention,
-    residual,
-    spectral_normalization,
-)
+from models.layers import batch_normalization, block_attention, residual, spectral_normalization
 
 START_SIZE = 4
 

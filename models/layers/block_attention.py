@@ -2,12 +2,7 @@
 
 import keras
 
-from models.layers import (
-    attentive_normalization,
-    contextual_attention,
-    residual,
-    self_attention,
-)
+from models.layers import attentive_normalization, contextual_attention, residual, self_attention
 
 
 def layers_after(blocks, attentive_norm_block, self_attention_block, attentive_norm=None):

@@ -1,0 +1,1 @@
+"""Holes to be painted."""

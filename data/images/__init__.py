@@ -1,0 +1,1 @@
+"""Photographs: decoding, the decoded cache, facts of files."""

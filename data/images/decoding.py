@@ -1,0 +1,172 @@
+"""From files to decoded, resized uint8 examples: each file once, in parallel, errors in words."""
+
+import json
+import logging
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from data.images import decoded_cache, photos
+from data.labels import label_check, label_maps
+
+log = logging.getLogger(__name__)
+
+
+class FileContents:
+    """The op behind records that are files: index (int64 scalar) -> their bytes and names.
+
+    Returns {"photo", "photo_name"} and, with `label_maps`, {"label_map", "label_map_name"}: string
+    scalars. Contents of other kinds may add "label", an int32 scalar; `has_label` says so.
+    """
+
+    has_label = False
+
+    def __init__(self, records, label_maps=True):
+        paths = {"photo": [record.photo for record in records]}
+        if label_maps:
+            paths["label_map"] = [record.label_map for record in records]
+        with tf.device("CPU:0"):  # Strings exist in host memory only.
+            self._paths = {key: tf.constant(values) for key, values in paths.items()}
+
+    def __call__(self, index):
+        found = {}
+        for key, paths in self._paths.items():
+            found[f"{key}_name"] = tf.gather(paths, index)
+            found[key] = tf.io.read_file(found[f"{key}_name"])
+        return found
+
+
+class Decoder:
+    """Decodes the items of one split to {"image": uint8 [h, w, 3]} and what else there is.
+
+    With label maps there is "label_map", uint8 [h, w]; where the contents hold the class of the
+    image, "label", int32 scalar.
+
+    Args:
+        records: sequence of Record.
+        encoding: LabelEncoding or NoLabelMaps.
+        resize: transforms.Resize.
+        size: (h, w), the loaded size.
+        contents: op index -> bytes and names, as FileContents. Default: FileContents(records).
+
+    Raises:
+        ValueError: the records have no label maps and `encoding` asks for them.
+    """
+
+    def __init__(self, records, encoding, resize, size, contents=None):
+        self.records = records
+        self.encoding = encoding
+        self.resize = resize
+        self.size = size
+        label_check.item_for(records[0], encoding)
+        self.contents = contents or FileContents(records, encoding.has_maps)
+        self.layout = {"image": tf.TensorSpec([*size, 3], tf.uint8)}
+        if encoding.has_maps:
+            self.layout["label_map"] = tf.TensorSpec(size, tf.uint8)
+        if self.contents.has_label:
+            self.layout["label"] = tf.TensorSpec([], tf.int32)
+
+    @property
+    def bytes_of_all(self):
+        return decoded_cache.bytes_of(self.layout) * len(self.records)
+
+    def decode(self, index):
+        """The op: index of a record (int64 scalar) -> example."""
+        found = self.contents(index)
+        image = photos.decode_contents(found["photo"], found["photo_name"])
+        example = {}
+        if self.encoding.has_maps:
+            name = found["label_map_name"]
+            ids = label_maps.decode_contents(found["label_map"], name, self.encoding)
+            same_size = tf.reduce_all(tf.shape(image)[:2] == tf.shape(ids))
+            message = ": photograph and label map differ in size"
+            with tf.control_dependencies([tf.debugging.Assert(same_size, [name, message])]):
+                image = tf.identity(image)
+            example["label_map"] = self.resize.label_map(ids, self.size)
+        if self.contents.has_label:
+            example["label"] = found["label"]
+        return {"image": self.resize.photo(image, self.size), **example}
+
+    def examples(self, indices, title):
+        """Yields the examples at these indices as NumPy, in order, with a progress bar.
+
+        Raises:
+            ValueError: an item cannot be decoded; names the file and what is wrong with it.
+        """
+        indices = list(indices)
+        if not indices:
+            return
+        dataset = tf.data.Dataset.from_tensor_slices(tf.constant(indices, tf.int64))
+        decode = tf.autograph.experimental.do_not_convert(self.decode)
+        dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        done = 0
+        try:
+            for example in tqdm(dataset.as_numpy_iterator(), title, len(indices), disable=None):
+                yield example
+                done += 1
+        except tf.errors.OpError as error:
+            raise ValueError(self._why(indices[min(done, len(indices) - 1)], error)) from error
+
+    def file_keys(self):
+        """One key per record: another file, content or setting gives another key."""
+        settings = json.dumps(
+            [self.size, self.resize.settings(), self.encoding.settings()], sort_keys=True
+        )
+        return [
+            decoded_cache.content_key(label_check.item_for(record, self.encoding), settings)
+            for record in self.records
+        ]
+
+    def _why(self, index, error):
+        """Reads the item again the plain way, whose errors say what is wrong with which file."""
+        record = label_check.item_for(self.records[index], self.encoding)
+        try:
+            label_check.check_pair(record, self.encoding)
+        except ValueError as plain:
+            return str(plain)
+        names = " and ".join(name for name in (record.photo, record.label_map) if name)
+        return f"Decoding {names} failed: {error.message}"
+
+
+class LabelledStore:
+    """A store whose examples get the class of the image, from one vector, at every read."""
+
+    def __init__(self, store, labels):
+        self._store = store
+        with tf.device("CPU:0"):
+            self._labels = tf.constant(labels, tf.int32)
+
+    def read(self, index):
+        return self._store.read(index) | {"label": tf.gather(self._labels, index)}
+
+
+def open_split(source, split, decoder, cache, root):
+    """Decodes what is not yet kept and returns a store with `read(index)`, class included.
+
+    Raises:
+        ValueError: an item cannot be decoded.
+        OSError: files of the cache cannot be written.
+    """
+    store = open_store(decoder, cache, root, split)
+    if source.image_class_names and not decoder.contents.has_label:
+        return LabelledStore(store, [record.label for record in decoder.records])
+    return store
+
+
+def open_store(decoder, cache, root, split):
+    """Decodes what is not yet kept and returns a store with `read(index)`."""
+    count = len(decoder.records)
+    kind = cache.choose(decoder.bytes_of_all, root)
+    items = "pairs" if decoder.encoding.has_maps else "photographs"
+    log.info("Split '%s': %d %s, decoded images kept in: %s", split, count, items, kind)
+    title = f"Decoding {split}"
+    if kind == "memory":
+        examples = decoder.examples(range(count), title)
+        return decoded_cache.MemoryStore(decoder.layout, count, examples)
+    if kind == "file":
+        folder = cache.resolved_folder(root) / "decoded"
+        paths = [folder / key[:2] / f"{key}.uint8" for key in decoder.file_keys()]
+        return decoded_cache.FileStore(
+            decoder.layout, paths, lambda missing: decoder.examples(missing, title)
+        )
+    return decoded_cache.NoStore(decoder.decode)

@@ -1,0 +1,1 @@
+"""Label maps: reading, encoding, checking, converting."""

@@ -1,0 +1,222 @@
+"""Label maps of many formats made into 8-bit BMP maps, with their photographs, as one folder."""
+
+import json
+import os
+import shutil
+import uuid
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+from tqdm import tqdm
+
+from data.batch import IGNORE_ID
+from data.images import photos
+from data.labels import label_files, label_maps
+from data.sources import splits
+
+MARKER = "prepare_dataset.json"
+COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
+VALIDATION_FOLDERS = ("validation", "val", "valid")
+ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was converted: pairs per split, pixels per class id, whether pixels are ignored."""
+
+    counts: dict[str, int]
+    pixels: np.ndarray
+    ignored: int
+
+
+def load_palette(path):
+    """Reads a palette file: YAML or JSON, {name: [r, g, b]} or a list of [r, g, b].
+
+    The position of a colour is its class id. The name `ignore` is for pixels without a class: 255.
+    Colours may also be written "#rrggbb".
+
+    Returns:
+        (names or None, {"#rrggbb": id}, [(r, g, b)] by id).
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: it holds something else.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no palette file at this path. Received: palette={path}")
+    try:
+        content = yaml.safe_load(Path(path).read_text())  # JSON is YAML
+        named = isinstance(content, dict)
+        entries = list(content.items()) if named else list(enumerate(content))
+        entries = [(str(name), _hex(colour)) for name, colour in entries]
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError):
+        raise ValueError(
+            "Expected a palette file, YAML or JSON, of {name: [red, green, blue]} or a list of "
+            f"[red, green, blue], 0..255. Received: palette={path}"
+        ) from None
+    classes = [(n, c) for n, c in entries if n.lower() != "ignore"]
+    palette = {colour: index for index, (_, colour) in enumerate(classes)}
+    palette |= {colour: IGNORE_ID for name, colour in entries if name.lower() == "ignore"}
+    if len(palette) != len(entries) or not classes:
+        raise ValueError(
+            "Expected a palette of at least one class, each with a colour of its own. "
+            f"Received: palette={path} with {len(entries)} entries, {len(palette)} colours."
+        )
+    colours = [tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for _, colour in classes]
+    return [name for name, _ in classes] if named else None, palette, colours
+
+
+def _hex(colour) -> str:
+    if isinstance(colour, str):
+        int(colour.lstrip("#"), 16)
+        return f"#{colour.lstrip('#').lower():0>6}"
+    red, green, blue = (int(part) for part in colour)
+    if not all(0 <= part <= 255 for part in (red, green, blue)):
+        raise ValueError(f"Expected 0..255. Received: colour={colour}")
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def stored_colours(path):
+    """[(r, g, b)], the palette inside an indexed file; None where the file has none."""
+    with Image.open(path) as image:
+        if image.mode != "P":
+            return None
+        colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    return [tuple(colour) for colour in colours.tolist()]
+
+
+def choose_splits(folder, validation_share, group_pattern, group_modulo, seed):
+    """Splits by the folders there are; without any, or with a share given, by hashed groups."""
+    names = {entry.name for entry in Path(folder).iterdir() if entry.is_dir()}
+    if validation_share is None and "train" in names:
+        present = [name for name in VALIDATION_FOLDERS if name in names]
+        return splits.FolderSplits(validation=(present or VALIDATION_FOLDERS)[0])
+    share = 0.1 if validation_share is None else validation_share
+    return splits.HashedSplits(
+        {"validation": share}, group_pattern, group_modulo=group_modulo, seed=seed
+    )
+
+
+def check_output(out: Path, source: Path, *, overwrite: bool) -> None:
+    """Raises ValueError where writing to `out` would destroy something."""
+    out, source = out.resolve(), source.resolve()
+    if out == source or out in source.parents:
+        raise ValueError(
+            f"The result cannot replace its own source. Received: source={source}, out={out}"
+        )
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / MARKER).is_file():
+        raise ValueError(
+            f"The folder holds files that this command has not written. Received: out={out}. "
+            "Choose another folder, or remove it yourself."
+        )
+    if not overwrite:
+        raise ValueError(
+            f"There is a converted data set already. Received: out={out}. Choose another folder, "
+            "or replace it with overwrite=true"
+        )
+
+
+def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) -> Conversion:
+    """Writes photos/<split>/ and labels/<split>/ below `out`, all of it or nothing.
+
+    Args:
+        source: PairedFolders of the originals.
+        out: folder to be made.
+        encoding: LabelEncoding of the originals.
+        size: (height, width) to resize to: maps nearest, photographs antialiased. Default: as is.
+        colours: [(r, g, b)] by id for the palette of the BMP files. Default: PASCAL VOC's.
+        overwrite: replace the result of an earlier conversion.
+
+    Raises:
+        ValueError: `out` is taken; a file cannot be read; values without a class; unequal sizes.
+    """
+    out = Path(out).absolute()
+    check_output(out, Path(source.root), overwrite=overwrite)
+    palette = palette_of(colours)
+    pairs = [
+        (record, Path(split, source.splits_by.inner_path(record.name)))
+        for split in source.splits
+        for record in source.records(split)
+    ]
+    work = out.parent / f".{out.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+    try:
+        for folder in {place.parent for _, place in pairs}:
+            for kind in ("photos", "labels"):
+                (work / kind / folder).mkdir(parents=True, exist_ok=True)
+
+        def one(pair):
+            return _convert_pair(*pair, work, encoding, size, palette)
+
+        with futures.ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
+            results = tqdm(pool.map(one, pairs), "Converting", len(pairs), disable=None)
+            pixels = sum(results, np.zeros(256, np.int64))
+        settings = {"source": str(Path(source.root).absolute()), "size": size and list(size)}
+        (work / MARKER).write_text(json.dumps(settings) + "\n")
+        if out.exists():
+            replaced = work.with_name(work.name + ".replaced")
+            os.rename(out, replaced)
+            os.rename(work, out)
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            os.rename(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    counts = {split: source.count(split) for split in source.splits}
+    return Conversion(counts, pixels[:IGNORE_ID], int(pixels[IGNORE_ID]))
+
+
+def palette_of(colours) -> bytes:
+    """256 colours for `write_label_map`: [(r, g, b)] by id, then those of PASCAL VOC."""
+    table = np.array(label_maps.voc_colors(256), np.uint8)
+    table[: len(colours or ())] = colours or np.zeros((0, 3))
+    return table.tobytes()
+
+
+def write_label_map(path, ids: np.ndarray, palette: bytes) -> None:
+    """Writes class ids, uint8 [H, W], as the indices of an 8-bit BMP."""
+    image = Image.fromarray(ids)
+    image.putpalette(palette)
+    image.save(path, format="BMP")
+
+
+def _convert_pair(record, place: Path, work: Path, encoding, size, palette: bytes) -> np.ndarray:
+    """Converts one pair; returns pixels per id."""
+    values = label_files.read_values(record.label_map, encoding.colour_palette)
+    ids = encoding.lookup[values]
+    foreign = np.unique(values[ids == label_maps.FOREIGN_ID]).tolist()
+    if foreign:
+        raise ValueError(
+            f"{record.label_map}: label map values that mean no class; "
+            f"{encoding.describe_known_values()} are expected. Received: {foreign}. Add them to "
+            "id_map ({<file value>:<class id>,...}, 255 = ignore), or set ignore_index"
+        )
+    height, width = photos.inspect_photo(record.photo)
+    unlike = abs(height / width / (ids.shape[0] / ids.shape[1]) - 1) > ASPECT_TOLERANCE
+    if unlike or (size is None and ids.shape != (height, width)):
+        raise ValueError(
+            f"{record.photo} has {height}x{width} pixels, {record.label_map} "
+            f"{ids.shape[0]}x{ids.shape[1]}: they do not show the same. Received: "
+            f"size={size and list(size)}. Remake one of them"
+            + ("." if unlike else ", or bring both to one size with size=[height,width]")
+        )
+    photo_path, suffix = work / "photos" / place, Path(record.photo).suffix.lower()
+    target = None if size is None else (size[1], size[0])
+    if suffix in COPIED_SUFFIXES and target in (None, (width, height)):
+        shutil.copyfile(record.photo, f"{photo_path}{suffix}")
+    else:
+        with Image.open(record.photo) as image:
+            photo = image.convert("RGB")
+        if target is not None:
+            photo = photo.resize(target, Image.Resampling.LANCZOS)
+        photo.save(f"{photo_path}.jpg", quality=95, subsampling=0)
+    label_image = Image.fromarray(ids)
+    if target is not None:
+        label_image = label_image.resize(target, Image.Resampling.NEAREST)
+    ids = np.asarray(label_image)
+    write_label_map(f"{work / 'labels' / place}.bmp", ids, palette)
+    return np.bincount(ids.ravel(), minlength=256)

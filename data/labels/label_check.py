@@ -1,0 +1,240 @@
+"""The check before training: are all files readable, of one size per pair, and their ids legal?"""
+
+import logging
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from data.batch import IGNORE_ID
+from data.images import file_facts, photos
+from data.labels import label_files
+from data.labels.label_maps import FOREIGN_ID
+
+log = logging.getLogger(__name__)
+
+MAX_NAMED = 5
+
+
+@dataclass
+class LabelReport:
+    """What the check saw: pixels per class, pixels ignored, files read, classes that never occur.
+
+    `values` counts the raw file values before any mapping; `pixels_by_split` is `pixels` of each
+    split alone.
+    """
+
+    class_names: tuple[str, ...]
+    pixels: np.ndarray
+    ignored: int
+    files: int
+    values: dict[int, int] = field(default_factory=dict)
+    pixels_by_split: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def absent(self):
+        return [name for name, n in zip(self.class_names, self.pixels, strict=True) if n == 0]
+
+    def table(self):
+        """A text table: id, class, pixels, share of all pixels."""
+        total = max(1, int(self.pixels.sum()) + self.ignored)
+        rows = [(str(i), name, int(n)) for i, (name, n) in
+                enumerate(zip(self.class_names, self.pixels, strict=True))]  # fmt: skip
+        rows += [(str(IGNORE_ID), "(ignored)", self.ignored)] if self.ignored else []
+        width = max((len(name) for _, name, _ in rows), default=5)
+        lines = [f"{'id':>3}  {'class':<{width}}  {'pixels':>14}  share"]
+        for index, name, pixels in rows:
+            lines.append(f"{index:>3}  {name:<{width}}  {pixels:>14,}  {pixels / total:.4f}")
+        return "\n".join(lines)
+
+
+def check_source(source, encoding, cache_folder, *, progress=True):
+    """Checks the files of all splits, or a sample of each, and counts the classes.
+
+    Args:
+        source: object with `root`, `splits` and `records(split)`; unpaired files are its errors.
+        encoding: LabelEncoding or NoLabelMaps; its `check` says how many files are read.
+        cache_folder: where results are kept by file name, size and time; None keeps none.
+        progress: bool, show a bar (on terminals only).
+
+    Returns:
+        LabelReport over the files read.
+
+    Raises:
+        ValueError: a split is empty, a label map is missing, or files are damaged, of different
+            sizes, in colours, or hold values that mean no class. The message names files, values
+            and settings.
+    """
+    items = "pairs" if encoding.has_maps else "photographs"
+    records, of_split = [], {}
+    for split in source.splits:
+        members = source.records(split)
+        if not len(members):
+            raise ValueError(f"Split '{split}' is empty. Received: 0 {items}.")
+        of_split[split] = [item_for(r, encoding) for r in sample(members, encoding.sample_size)]
+        records += of_split[split]
+    facts = file_facts.gather(
+        records,
+        lambda record: inspect(record, encoding.colour_palette),
+        file_facts.cache_file(cache_folder, source.root),
+        settings=encoding.palette,
+        progress=progress,
+    )
+    report = summarize(facts.values(), encoding)
+    complaints = list(_complaints(facts, encoding, report.values))
+    if complaints:
+        raise ValueError(
+            f"The data check of {len(records)} {items} found what would spoil the training:\n"
+            + "\n".join(f"- {complaint}" for complaint in complaints)
+        )
+    _warn(facts, encoding, report)
+    report.pixels_by_split = {
+        split: summarize((facts[record] for record in members), encoding).pixels
+        for split, members in of_split.items()
+    }
+    return report
+
+
+def check_pair(record, encoding):
+    """Raises the ValueError that `check_source` would raise for this one pair."""
+    record = item_for(record, encoding)
+    facts = {record: inspect(record, encoding.colour_palette)}
+    values = summarize(facts.values(), encoding).values
+    for complaint in _complaints(facts, encoding, values):
+        raise ValueError(complaint)
+
+
+def sample(records, size):
+    """`size` records spread evenly over a split; None = all."""
+    if size is None or size >= len(records):
+        return list(records)
+    return [records[i * len(records) // size] for i in range(size)]
+
+
+def inspect(record, palette):
+    """Facts of one item: sizes, counts of file values, and what is wrong with reading it."""
+    facts = {"photo_size": None, "label_size": None, "values": {}, "colours": None, "error": None}
+    try:
+        photo, label_map = record.read()
+        size, upright = photos.inspect_contents(photo, record.photo)
+        facts |= {"photo_size": list(size), "upright": upright}
+        if label_map is not None:
+            if not upright:
+                raise ValueError(photos.rotated_complaint(record.photo))
+            values = label_files.decode_values(label_map, record.label_map, palette)
+            counts = np.bincount(values.reshape(-1), minlength=256)
+            facts["label_size"] = list(values.shape)
+            facts["values"] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
+    except label_files.ColourMapError as error:
+        facts["colours"] = str(error)
+    except (OSError, ValueError) as error:
+        facts["error"] = str(error)
+    return facts
+
+
+def item_for(record, encoding):
+    """The record as training reads it: with a label map exactly where maps are asked for."""
+    if not encoding.has_maps:
+        return record if record.label_map is None else replace(record, label_map=None)
+    if record.label_map is None:
+        raise ValueError(
+            f"The data set has no label maps. Received: '{record.name}', a photograph alone. Set "
+            f"data.encoding=null, or read photographs with maps: data=paired_folders, or "
+            f"data.source.label_map_key of a tfds data set"
+        )
+    return record
+
+
+def summarize(all_facts, encoding):
+    values = np.zeros(256, np.int64)
+    files = 0
+    for facts in all_facts:
+        files += 1
+        for value, count in facts["values"].items():
+            values[int(value)] += count
+    lookup = encoding.lookup if encoding.has_maps else np.zeros(256, np.uint8)
+    ids = np.bincount(lookup, weights=values, minlength=256).astype(np.int64)
+    return LabelReport(
+        class_names=encoding.class_names,
+        pixels=ids[: encoding.num_classes],
+        ignored=int(ids[IGNORE_ID]),
+        files=files,
+        values={int(v): int(values[v]) for v in np.flatnonzero(values)},
+    )
+
+
+def _complaints(facts, encoding, all_values):
+    yield from _complaints_about_files(facts)
+    yield from _complaints_about_values(facts, encoding, all_values)
+
+
+def _complaints_about_files(facts):
+    damaged = [found["error"] for found in facts.values() if found["error"]]
+    if damaged:
+        items = "pairs" if any(record.label_map for record in facts) else "photographs"
+        yield f"{len(damaged)} {items} cannot be read: {_first(damaged, '; ')}"
+    coloured = [found["colours"] for found in facts.values() if found["colours"]]
+    if coloured:
+        yield f"{len(coloured)} label maps hold colours instead of class ids. First: {coloured[0]}"
+    unequal = [
+        f"{record.photo} {_size(found['photo_size'])} and {record.label_map} "
+        f"{_size(found['label_size'])}"
+        for record, found in facts.items()
+        if found["label_size"] and found["photo_size"] != found["label_size"]
+    ]
+    if unequal:
+        yield (
+            f"{len(unequal)} pairs differ in size (height x width), so pixels and ids do not "
+            f"match: {_first(unequal, '; ')}. Remake them, or resize both with "
+            f"`{label_files.CONVERT_COMMAND}`"
+        )
+
+
+def _complaints_about_values(facts, encoding, all_values):
+    files_of = {}
+    for record, found in facts.items():
+        for value in found["values"]:
+            if encoding.lookup[int(value)] == FOREIGN_ID:
+                files_of.setdefault(int(value), []).append(record.label_map)
+    if not files_of:
+        return
+    listed = [
+        f"value {value} in {len(files)} files ({all_values[value]:,} pixels), first {files[0]}"
+        for value, files in sorted(files_of.items())
+    ]
+    yield (
+        f"Label maps hold values that mean no class; with data.encoding.num_classes="
+        f"{encoding.num_classes}, {encoding.describe_known_values()} are expected. "
+        f"Received: {_first(listed, '; ')}. {_advice(encoding, files_of, all_values)}"
+    )
+
+
+def _advice(encoding, foreign, all_values):
+    """Common numberings are recognised; else the general advice."""
+    classes = encoding.num_classes
+    present = set(all_values) - {encoding.ignore_index}
+    if not encoding.id_map and min(present) == 1 and max(present) == classes:
+        mapping = ",".join(f"{i + 1}:{i}" for i in range(classes))
+        return f"The values count from 1. Set 'data.encoding.id_map={{{mapping}}}'"
+    if not encoding.id_map and classes == 2 and present == {0, 255}:
+        return "These are black and white masks. Set 'data.encoding.id_map={0:0,255:1}'"
+    return encoding.advice_for(foreign)
+
+
+def _warn(facts, encoding, report):
+    if report.absent and encoding.sample_size is None:
+        log.warning("Classes that occur in no label map: %s", ", ".join(report.absent))
+    rotated = [record.photo for record, found in facts.items() if not found.get("upright", True)]
+    if rotated:
+        log.warning(
+            "%d photographs are stored rotated or mirrored (EXIF) and are seen as stored: %s",
+            len(rotated), _first(rotated, ", "),
+        )  # fmt: skip
+
+
+def _first(items, separator):
+    rest = f"{separator}and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
+    return separator.join(items[:MAX_NAMED]) + rest
+
+
+def _size(size):
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,159 @@
+"""The values stored in a label map file, exactly: indices and grey levels, never colours.
+
+`Image.convert("L")` turns a palette image into luminance and `tf.io.decode_png` into the grey of
+its palette colours; neither is the class id that the file holds.
+"""
+
+import io
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from data.labels import bmp_indices
+
+LABEL_SUFFIXES = (".bmp", ".png")
+CONVERT_COMMAND = "python scripts/prepare_dataset.py convert source=FOLDER out=FOLDER"
+MAX_COLOURS_NAMED = 6
+
+
+class ColourMapError(ValueError):
+    """A label map holds colours and no palette says which class each of them means."""
+
+
+class ColourPalette:
+    """Which file value each colour of an RGB label map stands for.
+
+    Args:
+        colours: either a list of [red, green, blue] in 0..255 (the position is the value), or a
+            mapping {"#rrggbb": value}, where several colours may mean the same value.
+
+    Raises:
+        ValueError: a colour is malformed, given twice, or its value is not in 0..255.
+    """
+
+    def __init__(self, colours):
+        if isinstance(colours, Mapping):
+            pairs = [(_code_of(colour), int(value)) for colour, value in colours.items()]
+        else:
+            pairs = [(_code_of(colour), value) for value, colour in enumerate(colours)]
+        codes = [code for code, _ in pairs]
+        for code, value in pairs:
+            if codes.count(code) > 1 or not 0 <= value <= 255:
+                raise ValueError(
+                    f"Every colour of `palette` appears once and means a value in 0..255. "
+                    f"Received: {_name(code)} -> {value} ({codes.count(code)} times)."
+                )
+        order = np.argsort(codes)
+        self._codes = np.asarray(codes, np.int64)[order]
+        self._values = np.asarray([value for _, value in pairs], np.uint8)[order]
+
+    def values(self, rgb: np.ndarray, name: str) -> np.ndarray:
+        """Maps uint8 [H, W, 3] to uint8 [H, W]; a colour that is not listed is a ValueError."""
+        rgb = rgb.astype(np.int64)
+        codes = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
+        places = np.minimum(np.searchsorted(self._codes, codes), len(self._codes) - 1)
+        unknown = self._codes[places] != codes
+        if unknown.any():
+            raise ValueError(
+                f"{name}: {int(unknown.sum())} pixels have colours that data.encoding.palette does "
+                f"not list. Received: {_most_frequent(codes[unknown])}. Add these colours to the "
+                f"palette. Many near-identical colours mean that the map was saved as JPEG or "
+                f"resized with interpolation; it has to be made again from its source."
+            )
+        return self._values[places]
+
+
+def read_values(path, palette: ColourPalette | None = None) -> np.ndarray:
+    """Returns the values stored in a label map as uint8 [H, W].
+
+    BMP of 1, 4 and 8 bits, plain or run-length encoded, and PNG of mode P give the palette index;
+    grey PNGs of any bit depth give the stored level; PNGs and BMPs of RGB are mapped by `palette`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ColourMapError: the file holds colours and `palette` is None.
+        ValueError: the file is damaged, no image, or holds values above 255.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no label map at this path. Received: path={path}")
+    with open(path, "rb") as file:
+        return decode_values(file.read(), path, palette)
+
+
+def decode_values(data: bytes, name: str, palette: ColourPalette | None = None) -> np.ndarray:
+    """As `read_values`, from the bytes of a file; `name` appears in the errors."""
+    try:
+        if bmp_indices.is_bmp(data) and bmp_indices.read_header(data).is_indexed:
+            return bmp_indices.read_indices(data)
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return _values_of_image(image, data, name, palette)
+    except ColourMapError:
+        raise
+    except PIL.UnidentifiedImageError:
+        raise ValueError(
+            f"{name}: not an image file that can be read ({len(data)} bytes). Label maps are BMP "
+            f"or PNG files. Replace or remove the file."
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if str(error).startswith(name):
+            raise
+        raise ValueError(f"{name}: {error}. Replace or remove the file.") from None
+
+
+def _values_of_image(image, data, name, palette):
+    if image.mode == "P":
+        return np.asarray(image, np.uint8)
+    if image.mode == "1":
+        return np.asarray(image).astype(np.uint8)
+    if image.mode in ("L", "LA"):
+        levels = np.asarray(image)
+        levels = levels[..., 0] if image.mode == "LA" else levels
+        bits = data[24] if image.format == "PNG" else 8
+        # Pillow stretches grey levels of 2 and 4 bits to 0..255; the file holds 0..3 and 0..15.
+        return np.ascontiguousarray(levels // {2: 85, 4: 17}.get(bits, 1))
+    if image.mode.startswith("I"):
+        levels = np.asarray(image)
+        if levels.max() > 255 or levels.min() < 0:
+            raise ValueError(
+                f"{name}: a 16-bit map with values up to {int(levels.max())}; class ids are "
+                f"0..255. If these are instance ids, give the class map instead"
+            )
+        return levels.astype(np.uint8)
+    rgb = np.asarray(image.convert("RGB"))
+    if palette is None:
+        codes = rgb.astype(np.int64) @ np.array([65536, 256, 1])
+        raise ColourMapError(
+            f"{name}: holds colours (mode {image.mode}), but a label map holds class ids (8-bit "
+            f"index or grey). Received: colours={_most_frequent(codes)}. Either convert the maps "
+            f"once with `{CONVERT_COMMAND} palette=FILE`, or say what each colour means with "
+            f"'data.encoding.palette=[[red,green,blue],...]' (the position is the id)."
+        )
+    return palette.values(rgb, name)
+
+
+def _code_of(colour):
+    if isinstance(colour, str):
+        digits = colour.lstrip("#")
+        if len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):
+            return int(digits, 16)
+    elif len(colour) == 3 and all(0 <= int(part) <= 255 for part in colour):
+        return (int(colour[0]) << 16) | (int(colour[1]) << 8) | int(colour[2])
+    raise ValueError(
+        f"A colour of `palette` is '#rrggbb' or [red, green, blue] in 0..255. Received: {colour!r}"
+    )
+
+
+def _name(code):
+    return f"#{int(code):06x}"
+
+
+def _most_frequent(codes):
+    found, counts = np.unique(codes, return_counts=True)
+    first = np.argsort(-counts, kind="stable")[:MAX_COLOURS_NAMED]
+    listed = ", ".join(f"{_name(found[i])} ({int(counts[i])} pixels)" for i in first)
+    return listed + (f" and {len(found) - len(first)} more" if len(found) > len(first) else "")

@@ -1,0 +1,250 @@
+"""Label maps as class ids: file values -> ids 0..K-1 or 255, inside tf.data, and one-hot masks."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from data.batch import IGNORE_ID
+from data.labels import label_files
+
+FOREIGN_ID = 254
+"""Marks a file value that means no class; never leaves this package."""
+MAX_CLASSES = 254
+
+
+class LabelEncoding:
+    """What the values in the label map files mean, and how they reach the networks.
+
+    A file value v becomes `id_map[v]` (without an id_map: v), `ignore_index` becomes 255, and
+    every value that ends outside 0..K-1 is foreign: an error, never a silent all-zero row.
+
+    Args:
+        num_classes: int K, 1..254.
+        class_names: K strings. Default "class 0", ...
+        class_colors: K [red, green, blue] in 0..255, for pictures. Default: PASCAL VOC's colours.
+        ignore_index: int, the file value of pixels that belong to no class. Default none.
+        id_map: {file value: class id or 255}. Values not listed are foreign. Default: identity.
+        palette: for label maps in RGB: {"#rrggbb": file value}, or a list of colours whose
+            position is the file value. Default none: RGB maps are refused.
+        check: what is read before training: "all", "sample:<n>" files per split, or "none".
+        mask_in_step: bool. True leaves scaling and one-hot to the compiled train step, which pays
+            for large images, many classes and GPUs. Default False.
+
+    Raises:
+        ValueError: an argument contradicts another or is out of its range.
+    """
+
+    has_maps = True
+
+    def __init__(
+        self,
+        num_classes,
+        class_names=None,
+        *,
+        class_colors=None,
+        ignore_index=None,
+        id_map=None,
+        palette=None,
+        check="all",
+        mask_in_step=False,
+    ):
+        if not isinstance(num_classes, int) or not 1 <= num_classes <= MAX_CLASSES:
+            raise ValueError(
+                f"`num_classes` must be an integer in 1..{MAX_CLASSES}. "
+                f"Received: num_classes={num_classes!r}"
+            )
+        self.num_classes = num_classes
+        self.class_names = tuple(class_names or (f"class {i}" for i in range(num_classes)))
+        self.class_colors = tuple(
+            tuple(int(part) for part in color)
+            for color in (class_colors or voc_colors(num_classes))
+        )
+        for name in ("class_names", "class_colors"):
+            if len(getattr(self, name)) != num_classes:
+                raise ValueError(
+                    f"`{name}` must have one entry per class ({num_classes}). "
+                    f"Received: {len(getattr(self, name))} entries. Change data.encoding.{name} "
+                    f"together with data.encoding.num_classes, or set it to null."
+                )
+        self.ignore_index = ignore_index
+        self.id_map = _checked_id_map(id_map, num_classes, ignore_index)
+        self.palette = palette
+        self.colour_palette = None if palette is None else label_files.ColourPalette(palette)
+        self.check = check
+        self.sample_size = sample_size_of(check)
+        self.mask_in_step = mask_in_step
+        self.lookup = _lookup_table(num_classes, ignore_index, self.id_map)
+
+    def read(self, path):
+        """Returns the class ids of a label map file as uint8 [H, W], 255 = ignore.
+
+        Raises:
+            FileNotFoundError, ValueError: as `label_files.read_values`, or foreign values.
+        """
+        values = label_files.read_values(path, self.colour_palette)
+        ids = self.lookup[values]
+        if (ids == FOREIGN_ID).any():
+            foreign = np.unique(values[ids == FOREIGN_ID]).tolist()
+            raise ValueError(
+                f"{path}: label map values that mean no class; with {self.num_classes} classes "
+                f"{self.describe_known_values()} are expected. Received: {foreign}. "
+                f"{self.advice_for(foreign)}"
+            )
+        return ids
+
+    def settings(self):
+        """What cached ids depend on, as JSON-clean values."""
+        return {"lookup": self.lookup.tolist(), "palette": self.palette}
+
+    def describe_known_values(self):
+        known = sorted(self.id_map) if self.id_map else f"0..{self.num_classes - 1}"
+        extra = "" if self.ignore_index is None else f" and {self.ignore_index} (ignore)"
+        return f"values {known}{extra}"
+
+    def advice_for(self, foreign):
+        """The config lines that would make these foreign file values legal."""
+        foreign = sorted(foreign)
+        if self.id_map:
+            return f"Add {foreign} to data.encoding.id_map (255 = ignore)."
+        if foreign == [255] and self.ignore_index is None:
+            return "Probably pixels without a class: data.encoding.ignore_index=255"
+        lines = []
+        below_255 = [value for value in foreign if value != 255]
+        if below_255 and below_255[-1] < MAX_CLASSES:
+            lines.append(f"data.encoding.num_classes={below_255[-1] + 1} if they are classes")
+        if len(foreign) == 1 and self.ignore_index is None:
+            lines.append(f"data.encoding.ignore_index={foreign[0]} if they belong to no class")
+        lines.append(
+            "'data.encoding.id_map={<file value>:<class id>,...}' if they are numbered apart"
+        )
+        return "Set " + ", or ".join(lines) + "."
+
+    def colors_of(self, label_map):
+        """Class colours of ids [..., H, W] as uint8 [..., H, W, 3]; ignored pixels are black."""
+        table = np.zeros((256, 3), np.uint8)
+        table[: self.num_classes] = self.class_colors
+        return table[np.asarray(label_map)]
+
+
+def one_hot_mask(label_map, num_classes):
+    """One-hot encoding [..., H, W, K] float32 of ids [..., H, W]; 255 gives an all-zero row."""
+    return tf.one_hot(label_map, num_classes, dtype=tf.float32)
+
+
+def decode_label_map(path, encoding):
+    """The op behind the pipeline: file path -> class ids, uint8 [H, W], foreign ids an error."""
+    return decode_contents(tf.io.read_file(path), path, encoding)
+
+
+def decode_contents(contents, name, encoding):
+    """Bytes of a label map file -> class ids, uint8 [H, W]; `name` appears in errors.
+
+    Plain 8-bit BMPs are decoded by TensorFlow, in parallel; all else goes through NumPy.
+    """
+
+    def by_numpy():
+        def read(data, name):
+            return label_files.decode_values(data, name.decode(), encoding.colour_palette)
+
+        return tf.numpy_function(read, [contents, name], tf.uint8)
+
+    values = tf.cond(
+        is_plain_8_bit_bmp(contents),
+        lambda: tf.io.decode_bmp(contents, channels=0)[:, :, 0],
+        by_numpy,
+    )
+    values.set_shape([None, None])
+    if encoding.ignore_index is None and not encoding.id_map:
+        ids, legal = values, tf.reduce_max(values) < encoding.num_classes
+    else:
+        ids = tf.gather(tf.constant(encoding.lookup), tf.cast(values, tf.int32))
+        legal = tf.logical_not(tf.reduce_any(ids == FOREIGN_ID))
+    message = (
+        f": values that mean no class; {encoding.describe_known_values()} are expected. "
+        f"data.encoding.check=all names them and the setting that helps."
+    )
+    with tf.control_dependencies([tf.debugging.Assert(legal, [name, message])]):
+        return tf.identity(ids)
+
+
+def is_plain_8_bit_bmp(contents):
+    """Whether bytes (scalar string tensor) are a BMP that `tf.io.decode_bmp` reads as indices."""
+    words = tf.cast(tf.io.decode_raw(contents[tf.newaxis], tf.uint16, fixed_length=34)[0], tf.int64)
+    length = tf.cast(tf.strings.length(contents), tf.int64)
+
+    def long_at(byte):
+        value = words[byte // 2] + words[byte // 2 + 1] * 65536
+        return tf.where(value >= 2**31, value - 2**32, value)
+
+    row_bytes = (long_at(18) + 3) // 4 * 4
+    expected_length = long_at(10) + row_bytes * tf.abs(long_at(22))
+    return tf.reduce_all(
+        [
+            words[0] == int.from_bytes(b"BM", "little"),
+            long_at(14) >= 40,
+            words[14] == 8,
+            long_at(30) == 0,
+            length == expected_length,  # decode_bmp accepts neither missing nor trailing bytes.
+        ]
+    )
+
+
+def voc_colors(count):
+    """The colours of PASCAL VOC: the bits of the id spread over the three channels."""
+    colors = []
+    for index in range(count):
+        red = green = blue = 0
+        for bit in range(8):
+            red |= (index >> (3 * bit) & 1) << (7 - bit)
+            green |= (index >> (3 * bit + 1) & 1) << (7 - bit)
+            blue |= (index >> (3 * bit + 2) & 1) << (7 - bit)
+        colors.append((red, green, blue))
+    return colors
+
+
+def _checked_id_map(id_map, num_classes, ignore_index):
+    if ignore_index is not None and not 0 <= ignore_index <= 255:
+        raise ValueError(
+            f"`ignore_index` is a file value in 0..255. Received: ignore_index={ignore_index}"
+        )
+    if id_map is None:
+        return None
+    if not isinstance(id_map, Mapping):
+        raise ValueError(f"`id_map` maps file values to class ids. Received: id_map={id_map!r}")
+    id_map = {int(value): int(class_id) for value, class_id in id_map.items()}
+    for value, class_id in id_map.items():
+        if not 0 <= value <= 255 or not (0 <= class_id < num_classes or class_id == IGNORE_ID):
+            raise ValueError(
+                f"`id_map` maps file values 0..255 to ids 0..{num_classes - 1} or {IGNORE_ID} "
+                f"(ignore). Received: {value}: {class_id}"
+            )
+    if ignore_index in id_map:
+        raise ValueError(
+            f"A file value is either ignored or mapped. Received: ignore_index={ignore_index}, "
+            f"which is also in id_map."
+        )
+    return id_map
+
+
+def _lookup_table(num_classes, ignore_index, id_map):
+    table = np.full(256, FOREIGN_ID, np.uint8)
+    for value, class_id in (id_map or {i: i for i in range(num_classes)}).items():
+        table[value] = class_id
+    if ignore_index is not None:
+        table[ignore_index] = IGNORE_ID
+    return table
+
+
+def sample_size_of(check):
+    """Files per split to check: None = all of them, 0 = none."""
+    if check == "all":
+        return None
+    if check in ("none", None):
+        return 0
+    prefix, _, count = str(check).partition(":")
+    if prefix == "sample" and count.isdigit() and int(count) > 0:
+        return int(count)
+    raise ValueError(
+        f"`check` is 'all', 'sample:<number of files per split>' or 'none'. Received: {check!r}"
+    )

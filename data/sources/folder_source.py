@@ -1,0 +1,111 @@
+"""Where the items are: a source turns a split name into records (files and classes).
+
+Every source has `root`, `splits` (names of its splits), `records(split)` (sequence of Record, fixed
+order), `count(split)`, `image_class_names` (those of whole images; may be empty) and
+`contents(split)` (None where records are files; else an op that gives the bytes of an item).
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+MAX_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Record:
+    """One item: its name, its photograph, and where the source has them its map and its class."""
+
+    name: str
+    photo: str
+    label_map: str | None = None
+    label: int | None = None
+
+    def read(self):
+        """(bytes of the photograph, bytes of the label map or None); OSError if one is gone."""
+        paths = (self.photo, self.label_map)
+        return tuple(None if path is None else Path(path).read_bytes() for path in paths)
+
+    def stamp(self):
+        """JSON-clean values that change with the files; OSError if one is gone."""
+        return [file_stamp(path) for path in (self.photo, self.label_map) if path is not None]
+
+
+class FolderSource:
+    """What sources of files share. `_records` is {split: tuple of Record}."""
+
+    @property
+    def splits(self):
+        return tuple(self._records)
+
+    def records(self, split):
+        if split not in self._records:
+            raise KeyError(
+                f"The data set has no split '{split}'. Received: {self.splits} below {self.root}. "
+                f"Add the folder or list of this split, or take a share of the {self.items}: "
+                f"data/splits=hashed"
+            )
+        return self._records[split]
+
+    def count(self, split):
+        return len(self.records(split))
+
+    def contents(self, split):
+        return None
+
+
+def files_by_stem(folder, suffixes, what):
+    """Returns {path below folder without suffix: path} of all files with one of the suffixes.
+
+    Raises:
+        ValueError: two files differ only in their suffix.
+    """
+    found = paths_by_stem(folder, suffixes)
+    for first, *others in found.values():
+        if others:
+            suffix = os.path.splitext(others[0])[1].lower()
+            raise ValueError(
+                f"Two {what} have the same name and differ only in their suffix. Received: "
+                f"{first} and {others[0]}. Remove one, or read one kind only: "
+                f"data.source.{'photo' if what == 'photographs' else 'label'}_suffixes=[{suffix}]"
+            )
+    return {stem: paths[0] for stem, paths in found.items()}
+
+
+def paths_by_stem(folder, suffixes):
+    """Returns {path below folder without suffix: paths} of all files with one of the suffixes."""
+    found = {}
+    for stem, path in walk(folder, suffixes):
+        found.setdefault(stem, []).append(path)
+    return found
+
+
+def walk(folder, suffixes):
+    """Yields (path below folder without suffix, path) of all files with one of the suffixes."""
+    for directory, subfolders, names in os.walk(folder, followlinks=True):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            base, suffix = os.path.splitext(name)
+            if not name.startswith(".") and suffix.lower() in suffixes:
+                stem = Path(os.path.relpath(os.path.join(directory, base), folder)).as_posix()
+                yield stem, os.path.join(directory, name)
+
+
+def file_stamp(path):
+    """[file name, size in bytes, modification time in ns]."""
+    status = os.stat(path)
+    return [os.path.basename(path), status.st_size, status.st_mtime_ns]
+
+
+def refuse_without_train(records, root):
+    if not records.get("train"):
+        raise ValueError(
+            f"There is nothing to train on: split 'train' is empty. "
+            f"Received: splits={sorted(records)} below {root}"
+        )
+
+
+def first_few(names):
+    """Some of the names, for a message."""
+    return f"{names[:MAX_NAMED]}" + (" ..." if len(names) > MAX_NAMED else "")

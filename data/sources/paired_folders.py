@@ -1,0 +1,137 @@
+"""Photographs and label maps of the same names below two folders."""
+
+from functools import cached_property
+from pathlib import Path
+
+from data.labels import label_files
+from data.sources import folder_source
+from data.sources import splits as split_rules
+
+
+class PairedFolders(folder_source.FolderSource):
+    """Photographs and label maps below two folders, paired by their relative path without suffix.
+
+    `<root>/photos/<stem>.jpg` belongs to `<root>/labels/<stem>.bmp`; sub-folders are searched.
+
+    Args:
+        root: folder of the data set.
+        photos: str, folder of the photographs below root. Default "photos".
+        labels: str, folder of the label maps below root. Default "labels". May be the same folder
+            when the suffixes tell photographs and maps apart.
+        splits: FolderSplits, ListSplits or HashedSplits. Default FolderSplits().
+        class_folders: bool. True: the first folder below the split is the class of the image.
+        photo_suffixes: default .jpg .jpeg .png .bmp .webp (case does not matter).
+        label_suffixes: default .bmp .png.
+
+    Raises (at the first look at the files, not in the constructor):
+        FileNotFoundError: root or one of the two folders is missing.
+        ValueError: no pairs, unpaired files, one stem twice, an empty split, no class folder.
+        KeyError: a split that does not exist.
+    """
+
+    items = "pairs"
+
+    def __init__(
+        self,
+        root,
+        *,
+        photos="photos",
+        labels="labels",
+        splits=None,
+        class_folders=False,
+        photo_suffixes=folder_source.PHOTO_SUFFIXES,
+        label_suffixes=label_files.LABEL_SUFFIXES,
+    ):
+        self.root = root
+        self.photos = photos
+        self.labels = labels
+        self.splits_by = splits or split_rules.FolderSplits()
+        self.class_folders = class_folders
+        self.photo_suffixes = tuple(photo_suffixes)
+        self.label_suffixes = tuple(label_suffixes)
+        shared = sorted(set(self.photo_suffixes) & set(self.label_suffixes))
+        if photos == labels and shared:
+            raise ValueError(
+                f"Photographs and label maps in one folder need different suffixes. Received: "
+                f"photos=labels='{photos}', both with {shared}. Set for example "
+                f"data.source.photo_suffixes=[.jpg] data.source.label_suffixes=[.png]"
+            )
+
+    @property
+    def image_class_names(self):
+        """Classes of whole images, sorted; the position is the id."""
+        return self._image_class_names
+
+    @cached_property
+    def _image_class_names(self):
+        if not self.class_folders:
+            return ()
+        return tuple(sorted({self._class_folder(stem) for stem in self._paired_paths}))
+
+    @cached_property
+    def _records(self):
+        pairs = self._paired_paths
+        assigned = self.splits_by.assign(list(pairs), self.root)
+        ids = {name: index for index, name in enumerate(self._image_class_names)}
+        records = {}
+        for split, stems in assigned.items():
+            records[split] = tuple(
+                folder_source.Record(
+                    name=stem,
+                    photo=pairs[stem][0],
+                    label_map=pairs[stem][1],
+                    label=ids[self._class_folder(stem)] if self.class_folders else None,
+                )
+                for stem in stems
+            )
+        folder_source.refuse_without_train(records, self.root)
+        return records
+
+    @cached_property
+    def _paired_paths(self):
+        root = Path(self.root)
+        for what, folder in (("root", root), ("photos", root / self.photos),
+                             ("labels", root / self.labels)):  # fmt: skip
+            if not folder.is_dir():
+                setting = "data.root" if what == "root" else f"data.source.{what}"
+                raise FileNotFoundError(
+                    f"The folder of the {'data set' if what == 'root' else what} does not exist. "
+                    f"Received: {setting} -> {folder.absolute()}. Expected: photographs in "
+                    f"<root>/{self.photos}/ and label maps of the same names in "
+                    f"<root>/{self.labels}/"
+                )
+        photos = folder_source.files_by_stem(root / self.photos, self.photo_suffixes, "photographs")
+        labels = folder_source.files_by_stem(root / self.labels, self.label_suffixes, "label maps")
+        self._refuse_orphans(photos, labels)
+        return {stem: (photos[stem], labels[stem]) for stem in sorted(photos)}
+
+    def _refuse_orphans(self, photos, labels):
+        without_map = sorted(set(photos) - set(labels))
+        without_photo = sorted(set(labels) - set(photos))
+        lonely_photos = folder_source.first_few(without_map)
+        lonely_maps = folder_source.first_few(without_photo)
+        if not set(photos) & set(labels):
+            raise ValueError(
+                f"No photograph has a label map of the same name below {self.root}. Received: "
+                f"{len(photos)} photographs {lonely_photos} ({self.photo_suffixes}), "
+                f"{len(labels)} label maps {lonely_maps} ({self.label_suffixes}). "
+                f"A pair shares its path without the suffix: {self.photos}/a/1.jpg and "
+                f"{self.labels}/a/1.bmp"
+            )
+        if without_map or without_photo:
+            raise ValueError(
+                f"Every photograph needs a label map of the same name, and the reverse. Received: "
+                f"{len(without_map)} photographs without a map {lonely_photos}, "
+                f"{len(without_photo)} maps without a photograph {lonely_maps} below "
+                f"{self.root}. Add the missing files or remove the lonely ones."
+            )
+
+    def _class_folder(self, stem):
+        folder, slash, _ = self.splits_by.inner_path(stem).partition("/")
+        if not slash:
+            raise ValueError(
+                f"With class_folders=true every file lies in a folder named after its class. "
+                f"Received: '{stem}' below {self.root}. Move it, or set "
+                f"data.source.class_folders=false"
+            )
+        return folder

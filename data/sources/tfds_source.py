@@ -1,0 +1,238 @@
+"""Any image data set of TensorFlow Datasets by name: classes of images, label maps, or both."""
+
+import os
+from functools import cached_property
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from data import pipeline
+from data.sources import tfds_records
+
+READERS = {
+    "tfrecord": tfds_records.TfRecordReader,
+    "array_record": tfds_records.ArrayRecordReader,
+}
+DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
+
+
+class TfdsPipeline(pipeline.ImagePipeline):
+    """An ImagePipeline; `download` is there for the config of its source to refer to."""
+
+    def __init__(self, source, image_size, *, download=False, **settings):
+        super().__init__(source, image_size, **settings)
+        self.download = download
+
+
+class TfdsSource:
+    """Images of a prepared tfds data set, in the order of its files, each readable by itself.
+
+    Images are not decoded by tfds: their stored bytes go the way of files, through the same check,
+    decoding, caches and order. Nothing is downloaded unless `download` is true.
+
+    Args:
+        name: "cifar10", "name/config" or "name:1.2.0".
+        splits: {split: tfds split}, such as {"train": "train[:90%]"}. Default: 90% and 10% of
+            the tfds split "train" as train and validation.
+        data_dir: folder that holds prepared data sets. Default: $TFDS_DATA_DIR or
+            ~/tensorflow_datasets.
+        manual_dir: folder with files fetched by hand, for data sets that ask for it.
+        image_key: feature with the photograph. Default "image".
+        label_key: feature with the class of the image, or None. Default "label".
+        label_map_key: feature with the label map (an image of one channel), or None. Default None.
+        download: bool. True downloads and prepares what is missing. Default False.
+
+    Raises (at the first look at the data, not in the constructor):
+        FileNotFoundError: the data set is not prepared; the message says how to get it.
+        KeyError: an unknown split or feature.
+        ValueError: a feature of another kind, splits that overlap or are empty, broken files.
+    """
+
+    def __init__(
+        self,
+        name,
+        *,
+        splits=None,
+        data_dir=None,
+        manual_dir=None,
+        image_key="image",
+        label_key="label",
+        label_map_key=None,
+        download=False,
+    ):
+        self.name = name
+        self.splits_by = dict(DEFAULT_SPLITS if splits is None else splits)
+        self.data_dir = data_dir
+        self.manual_dir = manual_dir
+        self.image_key = image_key
+        self.label_key = label_key
+        self.label_map_key = label_map_key
+        self.download = download
+        if "train" not in self.splits_by:
+            raise ValueError(
+                f"`splits` says which examples are the split 'train'. Received: "
+                f"splits={self.splits_by}. For instance "
+                f'\'data.source.splits={{train: "train[:90%]", validation: "train[90%:]"}}\''
+            )
+
+    @property
+    def root(self):
+        """Folder of the data set, where caches are kept."""
+        return os.path.join(self._folder, self.name.partition(":")[0])
+
+    @property
+    def splits(self):
+        return tuple(self._records)
+
+    @property
+    def image_class_names(self):
+        """Classes of whole images; the position is the id."""
+        return self._image_class_names
+
+    def records(self, split):
+        if split not in self._records:
+            raise KeyError(
+                f"The data set has no split '{split}'. Received: {self.splits}. Say which "
+                f"examples it means: '+data.source.splits.{split}=test' (tfds splits of "
+                f"{self.name}: {sorted(self._builder.info.splits)})"
+            )
+        return self._records[split]
+
+    def count(self, split):
+        return len(self.records(split))
+
+    def contents(self, split):
+        return self.records(split)
+
+    @property
+    def _folder(self):
+        default = os.environ.get("TFDS_DATA_DIR", os.path.join("~", "tensorflow_datasets"))
+        return os.path.expanduser(self.data_dir or default)
+
+    @cached_property
+    def _builder(self):
+        try:  # By its files alone: neither the code of the data set nor a network is needed.
+            return tfds.core.read_only_builder.builder_from_files(self.name, data_dir=self._folder)
+        except tfds.core.DatasetNotFoundError:
+            pass
+        builder = self._builder_from_code()
+        if not builder.is_prepared():
+            self._prepare(builder)
+        return builder
+
+    def _builder_from_code(self):
+        try:
+            return tfds.builder(self.name, data_dir=self._folder)
+        except (tfds.core.DatasetNotFoundError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise FileNotFoundError(
+                f"There is no prepared data set of this name and tfds does not know how to make "
+                f"it ({reason}). Received: name={self.name!r}, data_dir={self._folder}. Correct "
+                f"data.source.name, or set data.root to the folder that holds it. All names: "
+                f"https://www.tensorflow.org/datasets/catalog/overview"
+            ) from None
+
+    def _prepare(self, builder):
+        by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+        manual = " manual_dir=FOLDER" if by_hand and not self.manual_dir else ""
+        if not self.download or manual:
+            command = f"tfds build {self.name} --data_dir={self._folder}"
+            command += f" --manual_dir={self.manual_dir or 'FOLDER'}" if by_hand else ""
+            option = "data.download=true" + (f" data.source.{manual[1:]}" if manual else "")
+            hint = " ".join((by_hand or "").split())
+            size = builder.info.download_size
+            raise FileNotFoundError(
+                f"The data set is not prepared. Received: name={self.name!r}, "
+                f"data_dir={self._folder}, download={self.download}. To "
+                f"download and prepare it{f' ({size})' if size else ''}, add {option} to the "
+                f"command or run `{command}`. If it lies elsewhere, set data.root. {hint}".rstrip()
+            )
+        config = tfds.download.DownloadConfig(manual_dir=self.manual_dir)
+        builder.download_and_prepare(download_config=config)
+
+    @cached_property
+    def _image_class_names(self):
+        if self.label_key is None:
+            return ()
+        feature = self._feature("label_key", tfds.features.ClassLabel, "a class label")
+        return tuple(feature.names)
+
+    @cached_property
+    def _records(self):
+        info = self._builder.info
+        keys = {"photo": self.image_key, "label_map": self.label_map_key, "label": self.label_key}
+        self._check_features()
+        reader = READERS.get(info.file_format.value)
+        if reader is None:
+            raise ValueError(
+                f"Data sets are read from files of the formats {sorted(READERS)}. Received: "
+                f"{info.full_name} in '{info.file_format.value}'. Prepare it again: "
+                f"tfds build {self.name} --data_dir={self._folder} --file_format=array_record"
+            )
+        instructions = {s: self._instructions(s, part) for s, part in self.splits_by.items()}
+        self._refuse_overlap(instructions)
+        return {
+            split: tfds_records.PackedRecords(split, reader(parts), info.features, keys)
+            for split, parts in instructions.items()
+        }
+
+    def _instructions(self, split, part):
+        available = self._builder.info.splits
+        try:
+            found = available[part].file_instructions
+        except (KeyError, ValueError) as error:
+            raise KeyError(
+                f"tfds does not understand what split '{split}' is ({error}). Received: "
+                f"data.source.splits.{split}={part!r}; splits of {self.name}: {sorted(available)}, "
+                f"parts of them 'train[:90%]' or 'train[1000:]'"
+            ) from None
+        if not any(instruction.take for instruction in found):
+            raise ValueError(
+                f"Split '{split}' is empty. Received: data.source.splits.{split}={part!r} of "
+                f"{ {name: info.num_examples for name, info in available.items()} }"
+            )
+        return found
+
+    def _refuse_overlap(self, instructions):
+        taken = {}
+        for split, parts in instructions.items():
+            for part in parts:
+                start, end = part.skip, part.skip + part.take
+                for other, first, last in taken.get(part.filename, ()):
+                    if other != split and start < last and first < end:
+                        raise ValueError(
+                            f"The splits '{other}' and '{split}' share examples. Received: "
+                            f"data.source.splits={self.splits_by}. Cut them apart, like "
+                            f"train[:90%] and train[90%:]"
+                        )
+                taken.setdefault(part.filename, []).append((split, start, end))
+
+    def _check_features(self):
+        pixels = {"image_key": (1, 3), "label_map_key": (1,)}
+        for setting, channels in pixels.items():
+            if getattr(self, setting) is None and setting == "label_map_key":
+                continue
+            what = f"an 8-bit image of {' or '.join(map(str, channels))} channels"
+            feature = self._feature(setting, tfds.features.Image, what)
+            if feature.shape[-1] not in channels or np.dtype(feature.np_dtype) != np.uint8:
+                raise self._other_kind(setting, what, feature)
+        if self.label_key is not None:
+            self._feature("label_key", tfds.features.ClassLabel, "a class label")
+
+    def _feature(self, setting, kind, what):
+        features = self._builder.info.features
+        name = getattr(self, setting)
+        if name not in features:
+            raise KeyError(
+                f"The data set {self._builder.info.full_name} has no such feature. Received: "
+                f"data.source.{setting}={name!r}; there are {sorted(features)}"
+            )
+        if not isinstance(features[name], kind):
+            raise self._other_kind(setting, what, features[name])
+        return features[name]
+
+    def _other_kind(self, setting, what, feature):
+        return ValueError(
+            f"The feature must be {what}. Received: data.source.{setting}="
+            f"{getattr(self, setting)!r}, which is {feature!r} in {self._builder.info.full_name}"
+        )

@@ -1,0 +1,1 @@
+"""Feature networks and what is kept of their outputs."""

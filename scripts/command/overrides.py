@@ -1,0 +1,59 @@
+"""Words of a command line as Hydra's overrides."""
+
+import re
+from pathlib import Path
+
+
+def with_command(arguments: list[str], commands: tuple[str, ...], example: str) -> list[str]:
+    """Turns a first word such as `check` into the override `command=check`.
+
+    Args:
+        arguments: what follows the script's name.
+        commands: the words there are.
+        example: a whole command line that works.
+
+    Raises:
+        ValueError: the first word is no command, or there is none.
+    """
+    first = arguments[0] if arguments else ""
+    if first in commands:
+        return [f"command={first}", *arguments[1:]]
+    if first.startswith("-") or any(text.startswith("command=") for text in arguments):
+        return arguments
+    raise ValueError(
+        f"Expected a command, {', '.join(commands[:-1])} or {commands[-1]}, as the first word. "
+        f"Received: {first!r}. For example: {example}"
+    )
+
+
+def with_paths(arguments: list[str], key: str) -> list[str]:
+    """Turns words such as `outputs/a outputs/b` into the override `key=[outputs/a,outputs/b]`.
+
+    Words are what stands before the first flag, has no "=" (or is a folder), and is no override
+    that deletes.
+
+    Raises:
+        ValueError: there are words and the override as well.
+    """
+    flags = [index for index, text in enumerate(arguments) if text.startswith("-")]
+    first = arguments[: flags[0]] if flags else arguments
+    words = [t for t in first if Path(t).is_dir() or ("=" not in t and not t.startswith("~"))]
+    if not words:
+        return arguments
+    if any(text.startswith(f"{key}=") for text in arguments):
+        raise ValueError(
+            f"Expected either paths as words or {key}=[A,B]. Received: both, {words[0]!r} and "
+            f"{key}=. Write all of them in one of the two ways."
+        )
+    rest = [text for text in first if text not in words] + arguments[len(first) :]
+    return [f"{key}=[{','.join(quoted(word) for word in words)}]", *rest]
+
+
+def quoted(path) -> str:
+    """A path as the value of an override, in quotes where Hydra would read it otherwise."""
+    text = str(path)
+    if re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_./-]*", text):
+        return text
+    # Backslashes count as two before a quote, and as one elsewhere.
+    text = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", r"\'"), text)
+    return f"'{text}'"

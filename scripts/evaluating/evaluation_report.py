@@ -1,0 +1,162 @@
+"""What an evaluation leaves: figures with a passport, as JSON, table, page and curves."""
+
+import hashlib
+import json
+import math
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from scripts.command import tables
+
+PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
+
+
+def weights_hash(run) -> str:
+    """SHA-256 of all weights of a TrainedRun that generate, in their order, without their names."""
+    digest = hashlib.sha256()
+    for _, owner in sorted(run.task.generation_state().items()):
+        for variable in owner.variables:
+            value = np.ascontiguousarray(variable.numpy())
+            digest.update(f"{value.dtype.str}{value.shape}".encode())
+            digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def protocol_hash(facts: dict) -> str:
+    """8 digits that say what figures depend on besides the weights: equal ones compare."""
+    text = json.dumps(plain(facts), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and the packages that figures depend on."""
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in PACKAGES}
+
+
+def over_repeats(measured: list[dict]) -> tuple[dict, dict]:
+    """(means, standard deviations) of {column: {figure: value}} over repeats; none of one."""
+    means, deviations = {}, {}
+    for column, figures in measured[0].items():
+        values = {name: [repeat[column][name] for repeat in measured] for name in figures}
+        means[column] = {name: float(np.mean(of)) for name, of in values.items()}
+        if len(measured) > 1:
+            deviations[column] = {name: float(np.std(of, ddof=1)) for name, of in values.items()}
+    return means, deviations
+
+
+def plain(value):
+    """The value with NumPy's types as Python's, NaN as None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def rows(report: dict) -> list[list[str]]:
+    """The figures as text: a line of titles, then one for each figure."""
+    columns = report["figures"]
+    names = dict.fromkeys(name for figures in columns.values() for name in figures)
+    lines = [["", *columns]]
+    for name in names:
+        lines.append([name, *(_cell(report, column, name) for column in columns)])
+    return lines
+
+
+def text(report: dict) -> str:
+    """The report for a terminal."""
+    return "\n".join([*tables.aligned(rows(report)), *report["notes"]])
+
+
+def _cell(report, column, name):
+    value = report["figures"][column].get(name)
+    if value is None or math.isnan(value):
+        return "-"
+    deviation = report["std"].get(column, {}).get(name)
+    return f"{value:.4g}" if deviation is None else f"{value:.4g} ± {deviation:.2g}"
+
+
+def markdown(report: dict, sheet: str | None) -> str:
+    """The report as a page."""
+    page = [f"# {report['title']}", "", tables.markdown(rows(report))]
+    page += ["", *(f"{note}\n" for note in report["notes"])]
+    if sheet is not None:
+        page += [f"![What was measured]({sheet})", ""]
+    passport = json.dumps(plain(report["passport"]), ensure_ascii=False, indent=1)
+    page += [f"Protocol {report['protocol']}: figures of equal protocols compare.", ""]
+    return "\n".join([*page, "```json", passport, "```", ""])
+
+
+def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
+    """Writes JSON, page and sheet of a report; returns the path of the JSON file.
+
+    Another protocol is another file. What was measured before by the same one, of the same weights,
+    stays beside what is new.
+    """
+    from training.watch import contact_sheet
+
+    path = folder / f"{report['name']}_{report['protocol']}.json"
+    report = _with_earlier(path, plain(report))
+    picture = path.with_suffix(".png")
+    if sheet is not None:
+        contact_sheet.write_png(picture, sheet)
+    _write(path.with_suffix(".md"), markdown(report, None if sheet is None else picture.name))
+    _write(path, json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def _with_earlier(path, report):
+    """The report with the figures of an earlier one that has its passport."""
+    try:
+        earlier = json.loads(path.read_text())
+        if earlier["passport"] != report["passport"]:
+            return report
+        for part in ("figures", "std"):
+            columns = earlier[part] | report[part]
+            report[part] = {name: earlier[part].get(name, {}) | columns[name] for name in columns}
+        report["confusion"] = earlier["confusion"] | report["confusion"]
+        report["notes"] = list(dict.fromkeys(report["notes"] + earlier["notes"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or not one of ours
+        return report
+    return report
+
+
+def write_curves(run_folder, protocol: str) -> None:
+    """Curves in TensorBoard over all steps of a run that were measured by one protocol."""
+    import tensorflow as tf
+
+    folder = run_folder.tensorboard / f"evaluation_{protocol}"
+    shutil.rmtree(folder, ignore_errors=True)
+    writer = tf.summary.create_file_writer(str(folder))
+    for path in sorted(run_folder.evaluation.glob(f"step_*_{protocol}.json")):
+        step, figures = _points(path)
+        with writer.as_default(step=step):
+            for tag, value in figures.items():
+                tf.summary.scalar(tag, value)
+    writer.close()
+
+
+def _points(path):
+    """(step, {tag: figure}) of a report; none of a damaged one."""
+    try:
+        report = json.loads(path.read_text())
+        return int(report["step"]), {
+            f"evaluation_{column.replace(' ', '_')}/{name}": float(value)
+            for column, figures in report["figures"].items()
+            for name, value in figures.items()
+            if value is not None
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0, {}
+
+
+def _write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,119 @@
+"""All distances over one pass of a feature network: which there are, of which images, once each."""
+
+import numpy as np
+import pytest
+
+from metrics.distances import (
+    feature_distances,
+    frechet,
+    inception_score,
+    kernel_distance,
+    neighbourhoods,
+)
+
+
+class Corner:
+    """The four values of the first two pixels in two channels, counted as it is called."""
+
+    name = "Corner 2"
+
+    def __init__(self, logits=False):
+        self.logits, self.seen = logits, 0
+
+    def __call__(self, image):
+        self.seen += len(image)
+        features = np.asarray(image, np.float32)[:, 0, :2, :2].reshape(-1, 4)
+        return {"features": features} | ({"logits": features[:, :3]} if self.logits else {})
+
+
+def images(count, seed, shift=0.0):
+    return np.random.default_rng(seed).normal(shift, 1.0, [count, 2, 2, 3]).astype(np.float32)
+
+
+def corner(image):
+    return image[:, 0, :2, :2].reshape(-1, 4)
+
+
+def test_every_figure_is_that_of_its_own_function():
+    network, real, made = Corner(logits=True), images(40, 0), images(30, 1, 0.5)
+    labels_real, labels_made = np.arange(40) % 2, np.arange(30) % 2
+    metric = feature_distances.FeatureDistances(
+        network, real={"features": corner(real), "label": labels_real},
+        by_class=True, class_names=["cat", "dog"], seed=3,
+    )  # fmt: skip
+    for part in (slice(0, 20), slice(20, 30)):
+        metric.update_state({"label": labels_made[part]}, {"image": made[part]})
+    found = metric.result()
+    x, y = corner(real), corner(made)
+    kid = kernel_distance.kernel_distance(x, y, seed=3)
+    score = inception_score.inception_score(inception_score.softmax(y[:, :3]), 10)
+    fid = [
+        frechet.frechet_distance_of_features(x[labels_real == k], y[labels_made == k])
+        for k in (0, 1)
+    ]
+    expected = {
+        "kernel_distance_corner_2": kid["mean"],
+        "kernel_distance_corner_2_std": kid["std"],
+        "frechet_distance_corner_2": frechet.frechet_distance_of_features(x, y),
+        "classifier_score_corner_2": score["mean"],
+        "classifier_score_corner_2_std": score["std"],
+        "intra_frechet_distance_corner_2": np.mean(fid),
+        "intra_frechet_distance_corner_2/cat": fid[0],
+        "intra_frechet_distance_corner_2/dog": fid[1],
+        **neighbourhoods.precision_recall(x, y),
+        **neighbourhoods.density_coverage(x, y),
+    }
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        assert found[key] == pytest.approx(value), key
+    assert network.seen == 30  # one pass, whatever is measured
+
+
+def test_real_images_of_the_batches_where_none_are_given():
+    real, made = images(8, 2), images(8, 3)
+    metric = feature_distances.FeatureDistances(Corner())
+    for _ in range(2):
+        metric.reset_state()
+        metric.update_state({"image": real}, {"image": made})
+        assert metric.result()["frechet_distance_corner_2"] == pytest.approx(
+            frechet.frechet_distance_of_features(corner(real), corner(made))
+        )
+
+
+def test_what_the_images_do_not_allow_is_left_out_or_refused():
+    def measured(count=4, batch=None, network=None, **settings):
+        metric = feature_distances.FeatureDistances(network or Corner(), **settings)
+        batch = {"image": images(count, 4), **(batch or {})}
+        metric.update_state(batch, {"image": images(count, 5)})
+        return metric.result()
+
+    key = "distance_corner_2"
+    assert set(measured()) == {f"kernel_{key}", f"frechet_{key}"}
+    assert "precision" in measured(count=6)
+    labels = {"label": np.array([0, 0, 1, 1])}
+    assert f"intra_frechet_{key}" not in measured(batch=labels)
+    assert f"intra_frechet_{key}/1" in measured(batch=labels, by_class=True)
+    apart = {"label": np.arange(4)}
+    assert f"intra_frechet_{key}" not in measured(batch=apart, by_class=True)
+    with pytest.raises(ValueError, match="intra_fid needs a class with two real and two gen"):
+        measured(batch=apart, by_class=True, metrics=["intra_fid"])
+    with pytest.raises(ValueError, match="intra_fid needs images that were asked for by class"):
+        measured(metrics=["intra_fid"])
+    with pytest.raises(ValueError, match="inception_score needs a network with logits"):
+        measured(metrics=["fid", "inception_score"])
+    with pytest.raises(ValueError, match="precision_recall needs more than 5 images.*not 4"):
+        measured(metrics=["precision_recall"])
+    assert set(measured(metrics=["fid"])) == {f"frechet_{key}"}
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="'density_coverage'\\). Received: metrics=\\['FID'\\]"):
+        feature_distances.FeatureDistances(Corner(), ["FID"])
+    with pytest.raises(KeyError, match="generated images.*Received: \\('logits',\\). Leave feat"):
+        feature_distances.FeatureDistances(Corner()).update_state({}, {"logits": np.zeros([2, 3])})
+
+
+def test_a_config_leaves_them_out_without_a_network():
+    assert feature_distances.of_network(None, metrics=["fid"]) is None
+    metric = feature_distances.of_network(Corner(), metrics=["fid"])
+    assert metric.metrics == ["fid"]

@@ -1,0 +1,274 @@
+"""The benchmark command: the right rows, variants that really differ, clear errors; no timings."""
+
+import re
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from scripts import benchmark
+from scripts.benchmarking import benchmark_data, benchmark_step, benchmark_worker
+from tests.helpers import tiny
+from training.runs import run_config
+
+SCRIPT = "scripts/benchmark.py"
+SMALL_NETWORKS = [
+    *tiny.OVERRIDES,
+    "generator.multipliers=[2,1]",
+    "generator.upsample=[true,true]",
+    "discriminator.depth=2",
+    "discriminator.scales=1",
+    "task.averaging=null",
+]
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    return tiny.write_data(tmp_path_factory.mktemp("data") / "facades")
+
+
+def rows(text):
+    """{first cell: other cells} of the printed table."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line and set(line) == {"-"})
+    end = lines.index("", start)
+    cells = [
+        re.split(r"\s{2,}", line.strip()) for line in (lines[start - 1], *lines[start + 1 : end])
+    ]
+    return {name: others for name, *others in cells}
+
+
+def error_of(*arguments):
+    done = tiny.command(SCRIPT, *arguments)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    return done.stderr
+
+
+# --- step -------------------------------------------------------------------------------------
+
+
+def test_step_runs_every_variant_and_leaves_no_files(data_root, tmp_path):
+    done = tiny.command(
+        SCRIPT,
+        "step",
+        *SMALL_NETWORKS,
+        *tiny.data_overrides(data_root),
+        "rounds=1",
+        "steps=1",
+        "ceiling=true",
+        "task.update_order=g_then_d",
+        "compare=[[task.update_order=d_then_g, devices.precision=mixed_bfloat16]]",
+        f"output_root={tmp_path}/out",
+    )
+    assert done.returncode == 0, done.stderr
+    table = rows(done.stdout)
+    assert list(table) == [
+        "variant", "as given", "task.update_order=d_then_g devices.precision=mixed_bfloat16"
+    ]  # fmt: skip
+    header, given, other = table.values()
+    assert header == [
+        "precision", "generator passes", "s/step", "images/s", "speed", "waiting", "peak MiB",
+        "compile s", "GFLOP/step", "of ceiling",
+    ]  # fmt: skip
+    given, other = dict(zip(header, given, strict=True)), dict(zip(header, other, strict=True))
+    assert given["speed"] == "1.00x"
+    assert (given["precision"], other["precision"]) == ("float32", "mixed_bfloat16")
+    assert (given["generator passes"], other["generator passes"]) == ("2", "1")
+    # The second generator pass is really there, and really gone.
+    assert float(given["GFLOP/step"]) > float(other["GFLOP/step"]) > 0
+    for row in (given, other):
+        assert float(row["images/s"]) > 0 and 100 < float(row["peak MiB"]) < 10_000
+    assert "task.update_order=g_then_d" in done.stdout.splitlines()[0]
+    assert not (tiny.ROOT / "benchmark.log").exists() and not (tmp_path / "out").exists()
+
+
+def test_a_variant_replaces_overrides_of_the_given_config():
+    with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        config = benchmark.composed(
+            ["loss=hinge", "task.update_order=g_then_d", "generator.width=4"],
+            ["loss=wgan_gp", "task.update_order=d_then_g"],
+        )
+        assert config.task.update_order == "d_then_g" and config.generator.width == 4
+        assert "Wasserstein" in config.loss.adversarial._target_
+        with pytest.raises(ValueError, match=r"entry of compare.*Received: generator.widht=3 \("):
+            benchmark.composed([], ["generator.widht=3"])
+
+
+def test_compare_needs_no_quotes():
+    cases = {
+        "[a.b=c]": ["a.b=c"],
+        "[a=1, [b=[2,3], c=x y]]": ["a=1", ["b=[2,3]", "c=x y"]],
+        "data.image_size=[64,32]": ["data.image_size=[64,32]"],
+        "[]": [],
+        "['a=1']": ["a=1"],
+    }
+    with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        for text, expected in cases.items():
+            quoted = benchmark.quoted_compare(f"compare={text}")
+            config = compose("benchmark", ["command=step", quoted])
+            assert OmegaConf.to_container(config.compare) == expected
+    assert benchmark.quoted_compare("seed=[1") == "seed=[1"
+    with pytest.raises(ValueError, match=r"brackets in pairs. Received: \[a=1, \[b=2\]"):
+        benchmark.quoted_compare("compare=[a=1, [b=2]")
+
+
+def test_operations_are_counted_exactly():
+    batch, size, inner, outer = 2, 8, 3, 5
+    kernel = tf.zeros([4, 4, inner, outer])
+
+    @tf.function
+    def convolution_and_product(image, matrix):
+        with tf.GradientTape() as tape:
+            tape.watch([image, kernel])
+            result = tf.nn.conv2d(image, kernel, 2, "VALID")
+        gradients = tape.gradient(result, [image, kernel])
+        return gradients, tf.matmul(matrix, matrix, transpose_a=True)
+
+    image, matrix = tf.zeros([batch, size, size, inner]), tf.zeros([7, 6])
+    graph = convolution_and_product.get_concrete_function(image, matrix).graph
+    places = batch * 3 * 3  # (8 - 4) // 2 + 1 = 3
+    kinds = [op.type for op in graph.get_operations() if op.type.startswith("Conv2D")]
+    expected = len(kinds) * 2 * places * outer * 4 * 4 * inner + 2 * 6 * 6 * 7
+    assert {"Conv2DBackpropInput", "Conv2DBackpropFilter"} <= set(kinds)
+    assert benchmark_step.graph_flops(graph) == expected
+
+
+def test_ceiling_and_peak_memory_are_numbers():
+    assert benchmark_step.convolution_gflops((1, 8, 8, 4), repeats=1) > 0
+    assert benchmark_step.peak_bytes() > 100 * 2**20
+
+
+def test_generator_passes_follow_the_update_order():
+    def passes(**task):
+        return benchmark.generator_passes(OmegaConf.create({"task": task}))
+
+    assert passes(update_order="d_then_g", discriminator_steps=1) == "1"
+    assert passes(update_order="g_then_d", discriminator_steps=2) == "3"
+    assert passes() == "-"
+
+
+# --- data -------------------------------------------------------------------------------------
+
+
+def test_data_compares_the_ways():
+    done = tiny.command(
+        SCRIPT, "data", "image_size=32", "pairs=6", "batch_size=4", "rounds=1", "seconds=0.05"
+    )
+    assert done.returncode == 0, done.stderr
+    table = rows(done.stdout)
+    assert [name.partition(":")[0] for name in table] == [
+        "way",
+        "tf.py_function, Pillow, a loop over classes; parallel",
+        "tf.py_function, Pillow, a loop over classes; one by one",
+        "pipeline, cold",
+        "pipeline, cold, one-hot in the step",
+        "pipeline, cached in memory",
+        "pipeline, cached, one-hot in the step",
+    ]
+    assert list(table.values())[1][-1] == "1.00x"
+
+
+def test_all_ways_read_the_same_data(tmp_path):
+    config = OmegaConf.create({"image_size": 32, "pairs": 4, "batch_size": 4})
+    with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        ways = benchmark_data.datasets(config, tmp_path / "facades")
+        finish = benchmark_data.pipeline(config, tmp_path / "facades").finish
+    sums = []
+    for dataset in ways.values():
+        batch = finish(next(iter(dataset)))
+        assert batch["image"].shape == (4, 32, 32, 3) and batch["mask"].shape == (4, 32, 32, 12)
+        np.testing.assert_array_equal(np.argmax(batch["mask"], -1), batch["label_map"])
+        # The order differs; a batch is the whole data set.
+        order = np.lexsort(batch["label_map"].numpy().reshape(4, -1).T)
+        sums.append(np.asarray(batch["image"])[order])
+    for images in sums[1:]:
+        # Two JPEG decoders may differ by a few grey values.
+        np.testing.assert_allclose(images, sums[0], atol=8 / 127.5)
+
+
+# --- What is refused --------------------------------------------------------------------------
+
+
+def test_the_first_word_is_a_command():
+    assert benchmark.with_command(["step", "seed=1"]) == ["command=step", "seed=1"]
+    for passed_on in (["--help"], ["seed=1", "command=data"]):
+        assert benchmark.with_command(passed_on) == passed_on
+    for wrong in ([], ["steps"], ["seed=1"]):
+        with pytest.raises(ValueError, match="Expected a command, step, data or attention"):
+            benchmark.with_command(wrong)
+    assert "Expected a command, step, data or attention" in error_of("train")
+    assert "Expected command=step or data or attention. Received: command='x'" in error_of(
+        "command=x"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["data", "generator.width=3"], "'data' takes .*Received: generator.width=3"),
+        (["step", "pairs=3"], "'step' takes .*settings of train.py. Received: pairs=3"),
+        (["step", "rounds=0"], "rounds must be a positive number. Received: rounds=0"),
+        (["step", "compare=[generator.widht=3]"], "entry of compare .*Received: generator.widht=3"),
+        (["step", "generator.widht=3"], "unknown key 'generator.widht'"),
+    ],
+)
+def test_wrong_settings_are_named_before_anything_is_built(arguments, message):
+    assert re.search(message, error_of(*arguments))
+
+
+class Connection:
+    """The parent's end, which hears one thing and then hangs up."""
+
+    def __init__(self, *requests):
+        self.requests, self.answers = list(requests), []
+
+    def recv(self):
+        if not self.requests:
+            raise EOFError
+        return self.requests.pop(0)
+
+    def send(self, answer):
+        self.answers.append(answer)
+
+
+def test_a_variant_that_cannot_be_built_says_why():
+    with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        config = compose("train", ["devices.strategy=single", "devices.precision=float99"])
+        connection = Connection()
+        benchmark_worker.serve(connection, OmegaConf.to_yaml(config), benchmark_worker.train_step)
+    ((kind, message),) = connection.answers
+    assert kind == "error" and "Received: precision='float99'" in message
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (("error", "Too wide."), r"Too wide. \(in variant 'b=1'\)"),
+        (None, r"ended before it was measured, exit code -9 .*Received: variant 'b=1'"),
+    ],
+)
+def test_a_failing_variant_is_named(answer, message):
+    worker = object.__new__(benchmark_worker.Worker)
+    worker.variant = benchmark_worker.Variant("b=1", OmegaConf.create())
+    worker.connection = Connection(*([answer] if answer else []))
+    worker.process = types.SimpleNamespace(exitcode=-9, join=lambda: None)
+    with pytest.raises(ValueError, match=message):
+        worker.answer()
+
+
+def test_masks_made_in_the_step_can_be_measured(tmp_path):
+    with initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
+        config = compose(
+            "train",
+            [
+                *tiny.OVERRIDES,
+                *tiny.data_overrides(tmp_path / "d"),
+                "data.encoding.mask_in_step=true",
+            ],
+        )
+    timer = benchmark_step.StepTimer(config)
+    assert timer.data.element_spec["image"].dtype == "uint8"
+    assert timer.task.generator.built

@@ -1,0 +1,88 @@
+"""Metrics over a fixed part of a split: which items, which seeds, which rows."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.watch import evaluation
+
+
+class Collector:
+    def reset_state(self):
+        self.seen = []
+
+    def update_state(self, batch, generated):
+        self.seen += list(zip(batch["x"].tolist(), generated["y"].tolist(), strict=True))
+
+    def result(self):
+        return {"count": float(len(self.seen))}
+
+
+def dataset(count, batch_size):
+    places = np.arange(-(-count // batch_size) * batch_size)
+    return tf.data.Dataset.from_tensor_slices(
+        {"x": np.minimum(places, count - 1), "valid": places < count}
+    ).batch(batch_size)
+
+
+def generate(batch, seeds):
+    return {"y": 10 * batch["x"] + tf.cast(seeds, batch["x"].dtype)}
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4])
+@pytest.mark.parametrize(("num_images", "expected"), [(None, 7), (5, 5), (100, 7)])
+def test_every_item_counts_once_with_a_seed_of_its_own(batch_size, num_images, expected):
+    collector = Collector()
+    measured = evaluation.Evaluation(
+        {"items": collector, "none": None}, num_images=num_images, batch_size=batch_size
+    )
+    values = measured.measure(generate, dataset(7, batch_size))
+    assert values == {"eval/count": expected}
+    assert collector.seen == [(index, 11 * index) for index in range(expected)]
+    assert measured.measure(generate, dataset(7, batch_size)) == values
+
+
+def test_batches_are_finished_for_the_task_and_for_the_metrics():
+    collector = Collector()
+    measured = evaluation.Evaluation({"items": collector}, batch_size=2)
+    measured.measure(generate, dataset(2, 2), lambda batch: {"x": batch["x"] + 1})
+    assert collector.seen == [(1, 10), (2, 21)]
+
+
+class Counts(Collector):
+    """A metric of two classes; `update_state` is Collector's."""
+
+    class_names = ("cat", "dog")
+
+    def confusion(self):
+        return np.diag([len(self.seen), 0])
+
+
+class NeedsItems(Collector):
+    def result(self):
+        if not self.seen:
+            raise ValueError("no items")
+        return super().result()
+
+
+def test_names_are_known_before_a_measurement_unless_a_metric_needs_items():
+    assert evaluation.Evaluation({"items": Collector()}).names() == ["eval/count"]
+    assert evaluation.Evaluation({"a": Collector(), "b": NeedsItems()}).names() is None
+    assert evaluation.Evaluation({}).names() == []
+
+
+def test_confusions_are_named_by_their_metric_where_there_are_several():
+    measured = evaluation.Evaluation({"items": Collector(), "one": Counts()})
+    measured.measure(generate, dataset(3, 8))
+    ((name, (counts, class_names)),) = measured.confusions().items()
+    assert name == "eval/confusion" and counts.tolist() == [[3, 0], [0, 0]]
+    assert class_names == ("cat", "dog")
+    both = evaluation.Evaluation({"one": Counts(), "two": Counts()})
+    both.measure(generate, dataset(3, 8))
+    assert set(both.confusions()) == {"eval/confusion_one", "eval/confusion_two"}
+
+
+def test_numbers_below_one_are_refused():
+    for settings in ({"num_images": 0}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match="must be at least 1. Received"):
+            evaluation.Evaluation({}, **settings)

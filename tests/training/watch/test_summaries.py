@@ -1,0 +1,167 @@
+"""What a run leaves to look at, read back the way TensorBoard reads it."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+
+from data.labels import label_maps
+from training.loop import session
+from training.runs import run_folder
+from training.watch import contact_sheet, summaries
+
+COLORS = [(10, 20, 30), (200, 100, 0)]
+ENCODING = label_maps.LabelEncoding(2, class_colors=COLORS)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return run_folder.RunFolder(tmp_path)
+
+
+def events(run):
+    accumulator = EventAccumulator(
+        str(run.tensorboard), tensor_size_guidance={}, size_guidance={"tensors": 0}
+    )
+    accumulator.Reload()
+    return accumulator
+
+
+def values(run, tag):
+    return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events(run).Tensors(tag)}
+
+
+def test_scalars_reach_tensorboard_and_the_plain_file(run):
+    summary = summaries.Summaries(run)
+    summary.start(0, "name: test")
+    summary.scalars(10, {"g/total": 1.5, "learning_rate/generator": 1e-4})
+    summary.close()
+    assert values(run, "g/total") == {10: 1.5}
+    (config,) = events(run).Tensors("config")
+    assert b"name: test" in config.tensor_proto.string_val[0]
+    (line,) = run.metrics.read_text().splitlines()
+    assert json.loads(line) == {"step": 10, "g/total": 1.5, "learning_rate/generator": 0.0001}
+
+
+def test_what_a_killed_process_wrote_beyond_its_checkpoint_is_forgotten(run):
+    summary = summaries.Summaries(run)
+    summary.start(0)
+    for step in (10, 20, 30):
+        summary.scalars(step, {"g/total": float(step)})
+    summary.close()
+    time.sleep(1.1)  # event files are read in the order of the second in their names
+    again = summaries.Summaries(run)
+    again.start(20)
+    again.scalars(40, {"g/total": 4.0})
+    again.close()
+    assert values(run, "g/total") == {10: 10.0, 20: 20.0, 40: 4.0}
+    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [
+        10, 20, 40,
+    ]  # fmt: skip
+
+
+def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
+    summary = summaries.Summaries(run, colorize=ENCODING.colors_of)
+    summary.start(0)
+    image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
+    label_map = np.zeros([2, 20, 30], np.uint8)
+    label_map[1, :, 5] = 1
+    label_map[0, 3, 3] = 255
+    path = summary.sheet(7, {"label_map": label_map, "image": image}, {"generated": -image})
+    summary.close()
+    sheet = np.asarray(Image.open(path))
+
+    def tile(row, column):
+        left, top = contact_sheet.tile_corner(row, column, 20, 30)
+        return sheet[top : top + 20, left : left + 30]
+
+    assert tuple(tile(0, 0)[0, 0]) == COLORS[0] and tuple(tile(1, 0)[4, 5]) == COLORS[1]
+    assert tuple(tile(0, 0)[3, 3]) == (0, 0, 0)
+    np.testing.assert_array_equal(tile(1, 1), np.round((image[1] + 1) * 127.5).astype(np.uint8))
+    np.testing.assert_array_equal(tile(1, 2), np.round((1 - image[1]) * 127.5).astype(np.uint8))
+    (logged,) = events(run).Tensors("samples")
+    assert logged.step == 7
+
+
+def test_previews_of_class_ids_are_coloured(run):
+    summary = summaries.Summaries(run, colorize=ENCODING.colors_of)
+    summary.start(0)
+    ids = tf.constant(np.arange(1200).reshape(2, 20, 30) % 2, tf.int32)
+    path = summary.sheet(7, {"image": np.zeros([2, 20, 30, 3], np.float32)}, {"predicted": ids})
+    summary.close()
+    left, top = contact_sheet.tile_corner(1, 1, 20, 30)
+    tile = np.asarray(Image.open(path))[top : top + 20, left : left + 30]
+    np.testing.assert_array_equal(tile, np.array(COLORS)[ids[1]])
+
+
+def test_a_picture_is_named_by_its_tag(run):
+    summary = summaries.Summaries(run)
+    summary.start(0)
+    picture = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    path = summary.picture(7, "eval/confusion", picture)
+    summary.close()
+    assert path == run.samples / "step_00000007_confusion.png"
+    np.testing.assert_array_equal(Image.open(path), picture)
+    (logged,) = events(run).Tensors("eval/confusion")
+    png = tf.make_ndarray(logged.tensor_proto)[2]
+    np.testing.assert_array_equal(tf.io.decode_png(png), picture)
+
+
+def test_rows_of_class_data_have_titles_and_masks_a_sheet_of_their_own(run):
+    summary = summaries.Summaries(
+        run, colorize=ENCODING.colors_of, image_class_names=("cat", "dog")
+    )
+    summary.start(0)
+    image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
+    masks = {f"masks/{name}": np.ones([2, 8, 8, 3], np.float32) * 0.5 for name in ("00", "01")}
+    batch = {"label": np.array([1, 0]), "image": image}
+    path = summary.sheet(7, batch, {"generated": -image} | masks)
+    summary.sheet(8, batch | {"label_map": np.zeros([2, 20, 30], np.uint8)}, {})
+    summary.close()
+    sheet = np.asarray(Image.open(path))
+    margin = contact_sheet.ROW_TITLE_WIDTH
+    left, top = contact_sheet.tile_corner(1, 1, 20, 30, margin)
+    np.testing.assert_array_equal(
+        sheet[top : top + 20, left : left + 30], np.round((1 - image[1]) * 127.5).astype(np.uint8)
+    )
+    titles = [sheet[contact_sheet.tile_corner(row, 0, 20, 30)[1] :][:20, :margin] for row in (0, 1)]
+    assert (titles[0] < 128).any() and not np.array_equal(*titles)
+    assert {"samples", "masks"} <= set(events(run).Tags()["tensors"])
+    small = np.asarray(Image.open(run.samples / "step_00000007_masks.png"))
+    assert small.shape[1] == margin + 2 * (8 + contact_sheet.GAP) - contact_sheet.GAP
+    semantic = np.asarray(Image.open(run.samples / "step_00000008.png"))
+    assert semantic.shape[1] == 2 * (30 + contact_sheet.GAP) - contact_sheet.GAP
+
+
+def test_items_of_one_class_are_previewed_with_different_noise():
+    labels = np.array([2, 0, 2, 2, 0])
+    assert session.preview_seeds({"label": labels}).numpy().tolist() == [0, 0, 1, 2, 1]
+    maps = {"label": labels, "label_map": np.zeros([5, 2, 2])}
+    assert session.preview_seeds(maps).numpy().tolist() == [0] * 5
+    assert session.preview_seeds({"mask": np.zeros([3, 2, 2, 1])}).numpy().tolist() == [0] * 3
+
+
+def test_histograms_are_written_on_request(run):
+    class Owner:
+        variables = [tf.Variable([1.0, 2.0], name="kernel")]
+
+    for wanted in (False, True):
+        summary = summaries.Summaries(run, histograms=wanted)
+        summary.start(0)
+        summary.weights(5, {"generator": Owner})
+        summary.close()
+        tags = events(run).Tags()["tensors"]
+        assert ("generator/kernel:0" in tags) is wanted
+
+
+def test_bytes_round_and_clip():
+    np.testing.assert_array_equal(
+        contact_sheet.to_uint8(np.array([-2.0, -1.0, -0.999, 0.0, 1.0, 3.0])),
+        [0, 0, 0, 128, 255, 255],
+    )
+    pixels = np.array([3, 4], np.uint8)
+    assert contact_sheet.to_uint8(pixels) is pixels

@@ -1,0 +1,1 @@
+"""The loop: steps, intervals, devices, signals, failures."""

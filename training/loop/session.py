@@ -1,0 +1,171 @@
+"""One process's part in a run: the task with its data, devices and files."""
+
+import logging
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from training.watch import confusion_picture
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """Steps, sheets and checkpoints of a task, for the loop that decides when.
+
+    Args:
+        task: a built task.
+        make_dataset: (first batch, input context) -> infinite batches for a worker's replicas.
+        store: where checkpoints go.
+        summary: where sheets go.
+        preprocess: last op on a batch, run inside the compiled step.
+        seed: int, of everything random in the steps.
+        jit_compile: bool, whether XLA compiles the step.
+        writes: whether this process writes files; of several workers only the chief does.
+    """
+
+    def __init__(
+        self, task, make_dataset, store, summary, preprocess, *, seed, jit_compile, writes
+    ):
+        self.task = task
+        self.make_dataset = make_dataset
+        self.store = store
+        self.summary = summary
+        self.preprocess = preprocess
+        self.seed = seed
+        self.jit_compile = jit_compile
+        self.strategy = tf.distribute.get_strategy()
+        self.writes = writes
+        self.prepared_at = None
+        self._compiled = {}
+        self._preprocess = tf.function(preprocess)
+        self._previews = tf.function(task.previews)
+
+    def batches_from(self, first_step):
+        """Distributed batches, from those of a step on."""
+        first_batch = first_step * self.task.batches_per_step
+        return self.strategy.distribute_datasets_from_function(
+            lambda context: self.make_dataset(first_batch, context)
+        )
+
+    def steps_at(self, step):
+        """The compiled steps of the phase that a step belongs to.
+
+        Returns:
+            A function of (iterator, first step, count) -> each metric's value at each step; the
+            same object throughout a phase.
+
+        Raises:
+            ValueError: XLA is asked for with several replicas on CPUs, which it cannot connect.
+        """
+        phase = max(first for first in self.task.phases if first <= step)
+        if phase not in self._compiled:
+            self._compiled[phase] = self._compile(self.task.phases[phase])
+        return self._compiled[phase]
+
+    def _compile(self, train_step):
+        on_cpu = not tf.config.list_logical_devices("GPU")
+        if self.jit_compile and on_cpu and self.strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                "XLA has no collectives on CPUs. Received: trainer.jit_compile=true with "
+                f"{self.strategy.num_replicas_in_sync} replicas. Set trainer.jit_compile=false."
+            )
+
+        def replica_step(batches, seed):
+            metrics = train_step([self.preprocess(batch) for batch in batches], seed)
+            return {name: tf.cast(value, tf.float32) for name, value in metrics.items()}
+
+        if self.jit_compile:
+            replica_step = tf.function(replica_step, jit_compile=True)
+
+        # A function of its own, so that the two calls below share one trace.
+        @tf.function
+        def one_step(iterator, step):
+            batches = [next(iterator) for _ in range(self.task.batches_per_step)]
+            metrics = self.strategy.run(replica_step, (batches, tf.stack([self.seed, step])))
+            self.task.after_step()
+            return {
+                name: self.strategy.reduce("MEAN", value, axis=None)
+                for name, value in metrics.items()
+            }
+
+        @tf.function
+        def run_steps(iterator, first_step, count):
+            history = {
+                name: tf.TensorArray(tf.float32, count, element_shape=[]).write(0, value)
+                for name, value in one_step(iterator, first_step).items()
+            }
+            for index in tf.range(1, count):
+                metrics = one_step(iterator, first_step + index)
+                history = {n: array.write(index, metrics[n]) for n, array in history.items()}
+            return {name: array.stack() for name, array in history.items()}
+
+        return run_steps
+
+    def any_worker(self, flag: bool) -> bool:
+        """Whether the flag is set on this or another worker: all must leave a loop together."""
+        if self.strategy.cluster_resolver is None:
+            return flag
+        return self._sum_over_workers(tf.constant(float(flag))) > 0.0
+
+    @tf.function
+    def _sum_over_workers(self, value):
+        shares = self.strategy.run(tf.identity, (value,))
+        return self.strategy.reduce("SUM", shares, axis=None)
+
+    def prepare(self, step):
+        """Makes the averaged weights of this step ready, on every worker, once."""
+        if self.prepared_at != step:
+            batches = (
+                self.strategy.run(self._preprocess, (batch,)) for batch in self.batches_from(0)
+            )
+            self.task.prepare_generation(batches)
+            self.prepared_at = step
+
+    def preview(self, step, batch):
+        """A sheet of the fixed items."""
+        self.prepare(step)
+        if self.writes:
+            previews = self._previews(batch, preview_seeds(batch))
+            path = self.summary.sheet(step, batch, previews)
+            self.summary.weights(step, self.task.state())
+            log.info("step %d: sample sheet %s", step, path)
+
+    def evaluate(self, step, measure, best=None):
+        """Writes down what a measurement of the averaged weights gives; keeps the best state."""
+        self.prepare(step)
+        if not self.writes:
+            return
+        values, confusions = measure()
+        self.summary.scalars(step, {n: v for n, v in values.items() if not math.isnan(v)})
+        for name, (counts, class_names) in confusions.items():
+            self.summary.picture(step, name, confusion_picture.draw(counts, class_names))
+        # "eval/iou/window" and its like, one for each class, are curves alone.
+        shown = [f"{name} {value:.4g}" for name, value in values.items() if name.count("/") < 2]
+        log.info("step %d: %s", step, "  ".join(shown))
+        if best is not None and best.offer(step, values, self.task.state()):
+            log.info("step %d: the best %s so far, kept in %s", step, best.metric,
+                     best.store.path(step))  # fmt: skip
+
+    def save(self, step):
+        """A checkpoint, with averaged weights that are ready for use."""
+        self.prepare(step)
+        if self.writes:
+            self.store.save(step, self.task.state())
+
+
+def preview_seeds(batch: dict) -> tf.Tensor:
+    """Noise seeds of previewed items: 0; where a class is all that tells them apart, its next one.
+
+    Args:
+        batch: "label" [B] of the items, or their "label_map", or neither.
+
+    Returns:
+        int32 [B].
+    """
+    count = next(iter(batch.values())).shape[0]
+    if "label" not in batch or "label_map" in batch:
+        return tf.zeros([count], tf.int32)
+    labels = np.ravel(batch["label"])
+    return tf.constant([np.sum(labels[:i] == labels[i]) for i in range(count)], tf.int32)

@@ -1,0 +1,217 @@
+"""The training loop. It knows steps, intervals and files; of networks and losses, nothing."""
+
+import logging
+import math
+import signal
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from training.loop import console, failures, session, signals
+from training.runs import best as best_checkpoint
+from training.runs import checkpoint
+from training.tasks import protocol
+from training.watch import summaries
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Runs a task for a number of steps, with logs, previews, checkpoints and a clean stop.
+
+    A step's randomness is a function of (seed, step, replica) and the batches of a step one of
+    (seed, step), so that a run stopped anywhere and resumed ends with the bytes of a run that
+    was never stopped.
+
+    Args:
+        steps: training steps of the whole run.
+        batch_size: items in a step's batch over all replicas.
+        steps_per_call: steps compiled into one call of Python; more is faster on fast devices.
+        log_every_steps: interval of scalars, the mean over the steps since the last.
+        preview_every_steps: interval of sample sheets; 0 = only at the end.
+        checkpoint_every_steps: interval of checkpoints; 0 = only at the end.
+        evaluate_every_steps: interval of evaluation; 0 = only at the end.
+        jit_compile: whether XLA compiles the step.
+        seed: seed of everything random in the steps.
+
+    Raises:
+        ValueError: a number out of its range.
+        failures.NonFiniteMetricError: in `fit`, a metric is not finite.
+        CheckpointError: in `fit`, a checkpoint cannot be written or does not fit.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        batch_size: int,
+        steps_per_call: int = 10,
+        log_every_steps: int = 50,
+        preview_every_steps: int = 500,
+        checkpoint_every_steps: int = 500,
+        evaluate_every_steps: int = 0,
+        jit_compile: bool = False,
+        seed: int = 0,
+    ):
+        positive = {
+            "steps": steps,
+            "batch_size": batch_size,
+            "steps_per_call": steps_per_call,
+            "log_every_steps": log_every_steps,
+        }
+        intervals = {
+            "preview_every_steps": preview_every_steps,
+            "checkpoint_every_steps": checkpoint_every_steps,
+            "evaluate_every_steps": evaluate_every_steps,
+        }
+        wrong = {name: value for name, value in positive.items() if value < 1}
+        wrong |= {name: value for name, value in intervals.items() if value < 0}
+        if wrong:
+            raise ValueError(
+                f"{tuple(positive)} must be at least 1, {tuple(intervals)} at least 0. Received: "
+                f"{wrong}"
+            )
+        self.steps = steps
+        self.batch_size = batch_size
+        self.steps_per_call = steps_per_call
+        self.log_every_steps = log_every_steps
+        self.preview_every_steps = preview_every_steps
+        self.checkpoint_every_steps = checkpoint_every_steps
+        self.evaluate_every_steps = evaluate_every_steps
+        self.jit_compile = jit_compile
+        self.seed = seed
+
+    def fit(
+        self,
+        task: protocol.Task,
+        make_dataset: Callable[[int, tf.distribute.InputContext], tf.data.Dataset],
+        *,
+        store: checkpoint.CheckpointStore,
+        summary: summaries.Summaries,
+        preview_batch: dict | None = None,
+        evaluate: Callable[[], tuple[dict[str, float], dict]] | None = None,
+        best: best_checkpoint.BestCheckpoint | None = None,
+        batch_names: Callable[[int], list[str]] | None = None,
+        preprocess: Callable[[dict], dict] = lambda batch: batch,
+        config_text: str = "",
+        writes: bool = True,
+    ) -> int:
+        """Trains from the newest checkpoint of the run, or from the start, to the last step.
+
+        Args:
+            task: a built task.
+            make_dataset: (first batch, input context) -> infinite batches for a worker's replicas.
+            store: where checkpoints go.
+            summary: where scalars and sheets go.
+            preview_batch: fixed items that every sheet shows.
+            evaluate: a measurement of the task as it is: (name -> value, name -> (confusion matrix
+                [K, K], class names)).
+            best: what keeps the state of the best evaluation, or None.
+            batch_names: number of a batch -> names of its files, for the log.
+            preprocess: last op on a batch, run inside the compiled step.
+            config_text: the config, for TensorBoard.
+            writes: whether this process writes files; of several workers only the chief does.
+
+        Returns:
+            The signal that stopped the run, 0 when it reached its last step.
+        """
+        live = session.Session(
+            task, make_dataset, store, summary, preprocess,
+            seed=self.seed, jit_compile=self.jit_compile, writes=writes,
+        )  # fmt: skip
+        files = failures.BatchFiles(batch_names, task.batches_per_step)
+
+        # 1. Where the run stands.
+        step = store.restore(task.state()) if store.steps() else 0
+        if step >= self.steps:
+            log.info("The run has %d of %d steps; nothing is left to do.", step, self.steps)
+            return 0
+
+        # 2. The data from there on.
+        iterator = iter(live.batches_from(step))
+        if writes:
+            summary.start(step, config_text)
+        log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
+
+        # 3. The loop.
+        stop, window = signals.StopRequest(), _Window(self.batch_size)
+        with stop.listening(), console.Console(self.steps, step) as bar:
+            stopping = False
+            while step < self.steps and not stopping:
+                run_steps = live.steps_at(step)
+                count = self._steps_to_next_event(step, task.phases)
+                try:
+                    metrics = window.timed(
+                        run_steps, iterator, tf.constant(step), tf.constant(count)
+                    )
+                except tf.errors.OpError as error:
+                    raise failures.step_failed(error, step, count, files) from error
+                failures.require_finite(metrics, step, store.steps(), files)
+                step += count
+                bar.advance(count)
+                stopping = live.any_worker(bool(stop))
+
+                # 4. What is due at this step; a stop between two saves loses nothing.
+                if self._due(step, self.log_every_steps) or step in task.phases:
+                    means, seconds_per_step = window.close()
+                    bar.report(step, means, seconds_per_step * (self.steps - step))
+                    if writes:
+                        summary.scalars(step, means)
+                if evaluate is not None and self._due(step, self.evaluate_every_steps):
+                    live.evaluate(step, evaluate, best)
+                if preview_batch is not None and self._due(step, self.preview_every_steps):
+                    live.preview(step, preview_batch)
+                if stopping or self._due(step, self.checkpoint_every_steps):
+                    live.save(step)
+        if writes:
+            summary.close()
+        if step >= self.steps:
+            return 0
+        return stop.received or signal.SIGTERM
+
+    def _steps_to_next_event(self, step, phases):
+        """Steps of the next call: no further than the next interval's or this phase's end."""
+        intervals = (
+            self.log_every_steps,
+            self.preview_every_steps,
+            self.checkpoint_every_steps,
+            self.evaluate_every_steps,
+        )
+        ends = [every - step % every for every in intervals if every]
+        ends += [first - step for first in phases if first > step]
+        return min(self.steps_per_call, self.steps - step, *ends)
+
+    def _due(self, step, every):
+        return step == self.steps or (every > 0 and step % every == 0)
+
+
+class _Window:
+    """Metrics and time of the steps since the last log."""
+
+    def __init__(self, batch_size):
+        self.batch_size = batch_size
+        self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
+        self.called = None
+
+    def timed(self, run_steps, *arguments):
+        """Runs some steps; returns their metrics as arrays."""
+        begun = time.perf_counter()
+        metrics = {name: value.numpy() for name, value in run_steps(*arguments).items()}
+        self.metrics.append(metrics)
+        if run_steps is self.called:  # the first call compiles, which is no measure of speed
+            self.seconds += time.perf_counter() - begun
+            self.timed_steps += len(next(iter(metrics.values())))
+        self.called = run_steps
+        return metrics
+
+    def close(self):
+        """(means with images a second, seconds a step) of the window, which starts anew."""
+        names = self.metrics[0]
+        means = {n: float(np.concatenate([m[n] for m in self.metrics]).mean()) for n in names}
+        seconds_per_step = self.seconds / self.timed_steps if self.timed_steps else math.nan
+        if self.timed_steps:
+            means["speed/images_per_second"] = self.batch_size / seconds_per_step
+        self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
+        return means, seconds_per_step

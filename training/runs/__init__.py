@@ -1,0 +1,1 @@
+"""A run folder from outside: its config, checkpoints, classes, and opening it for use."""

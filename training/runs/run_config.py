@@ -1,0 +1,261 @@
+"""Configs of runs: unknown keys, foreign targets, and what a resumed run may change."""
+
+import difflib
+import inspect
+import re
+from pathlib import Path
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+# Code that a config may name. A run folder can come from someone else, and instantiating a
+# config calls whatever its `_target_`s name.
+OURS = ("data.", "losses.", "metrics.", "models.", "training.")
+KERAS = ("keras.initializers.", "keras.layers.", "keras.optimizers.", "keras.regularizers.")
+NETWORKS = ("generator", "discriminator", "image_classifier", "segmenter")
+RESUMABLE = (
+    "data.root",
+    "data.holes.folder",
+    "devices.device",
+    "devices.logical_cpus",
+    "devices.strategy",
+    "resume",
+    "output_root",
+    "perceptual_weights",
+    "feature_weights",
+    "checkpoints.keep",
+    "checkpoints.best_metric",
+    "checkpoints.best_is",
+    "summaries.histograms",
+    "trainer.steps",
+    "trainer.steps_per_call",
+    "trainer.log_every_steps",
+    "trainer.preview_every_steps",
+    "trainer.checkpoint_every_steps",
+    "trainer.evaluate_every_steps",
+)
+
+
+def close_match(name: str, known) -> str:
+    """ " Did you mean 'x'?" for the known name most like this one, or an empty text."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def check_targets(config) -> None:
+    """Refuses code from outside this project and Keras' building blocks.
+
+    Raises:
+        ValueError: a `_target_` is something else, or does not exist; it is named.
+    """
+    for path, node in _nodes(config):
+        target = node.get("_target_")
+        if target is not None:
+            _trusted(f"{path}._target_", str(target))
+
+
+def _trusted(path: str, target: str):
+    """The class or function a target names, if it is one that a config may call."""
+    refusal = ValueError(
+        f"Every _target_ of a config must be a class or function of {', '.join(OURS)} or a class "
+        f"of {', '.join(KERAS)}. Received: {path}={target}. Do not use a run folder you do not "
+        "trust."
+    )
+    if not target.startswith(OURS + KERAS):
+        raise refusal
+    try:
+        found = hydra.utils.get_object(target)
+    except ImportError:
+        raise ValueError(
+            f"Every _target_ must name a class or function that exists. Received: {path}={target}"
+        ) from None  # a command shows the innermost reason, which does not name the config key
+    # What a module of ours has imported is an attribute of it too, and is not ours.
+    home = f"{getattr(found, '__module__', '')}."
+    if target.startswith(KERAS):
+        if not (inspect.isclass(found) and home.startswith("keras.")):
+            raise refusal
+    elif not home.startswith(OURS):
+        raise refusal
+    return found
+
+
+def check_keys(config, config_name: str) -> None:
+    """Refuses keys that nothing reads, with the close match.
+
+    Args:
+        config: the composed config.
+        config_name: the command whose root config says which keys there are.
+
+    Raises:
+        ValueError: an unknown key, a target that does not exist, a value of the wrong type, or
+            settings of a network that is not there.
+    """
+    root = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
+    _check_known("", config, root_keys(config_name))
+    for key in root:  # settings that belong to no class
+        node = root._get_node(key)
+        if isinstance(node, DictConfig) and key in config:
+            _check_settings(key, config[key], node)
+    for network in NETWORKS:
+        node = config._get_node(network) if network in config else None
+        if isinstance(node, DictConfig) and not node._is_none() and "_target_" not in node:
+            raise ValueError(
+                f"Expected settings of networks that this run has. Received: {network}."
+                f"{next(iter(node), '')} without a {network} (attention=... is for generators and "
+                "discriminators). Leave it out, or choose another experiment."
+            )
+    for path, node in _nodes(config):
+        if "_target_" not in node:
+            continue
+        known = _parameters(_trusted(f"{path}._target_", node["_target_"]))
+        own = {key: node._get_node(key) for key in node if not str(key).startswith("_")}
+        _check_known(f"{path}.", own, known)
+        for key, value in own.items():
+            _check_type(f"{path}.{key}", value, known[key])
+
+
+def _check_settings(key, settings, known):
+    """Null stands for a part that is left out: there are such parts, those with a `_target_`."""
+    if settings is None and "_target_" in known:
+        return
+    if not isinstance(settings, DictConfig):
+        raise ValueError(
+            f"Expected settings below {key}: {', '.join(known)}. Received: {key}={settings}"
+        )
+    _check_known(f"{key}.", settings, set(known))
+
+
+def _check_known(prefix, node, known):
+    for key in node:
+        if key not in known:
+            raise ValueError(
+                f"Every key of the config must exist. Received: unknown key '{prefix}{key}'."
+                f"{close_match(str(key), known)} Known: {', '.join(sorted(known))}."
+            )
+
+
+def root_keys(config_name: str) -> set[str]:
+    """Top-level keys that the root config of a command declares, groups included."""
+    root = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
+    keys = {key for key in root if key not in ("defaults", "hydra")}
+    for entry in root.get("defaults", []):
+        if isinstance(entry, DictConfig):
+            keys |= {str(key).split()[-1] for key in entry if not str(key).startswith("override")}
+    return keys - {"experiment", "attention", "holes", "debug"}
+
+
+def load(path: Path) -> DictConfig:
+    """The config a run was started with, its targets checked.
+
+    Raises:
+        ValueError: it is no YAML mapping, names foreign code, or computes values.
+    """
+    config = OmegaConf.load(path)
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"Expected a config in {path}. Received: {type(config).__name__}")
+    # A resolver could make a node that the check of targets does not see.
+    resolver = re.search(r"\$\{[^}]*?[\w.]+\s*:", path.read_text())
+    if resolver:
+        raise ValueError(
+            f"Expected a run's config with plain interpolations. Received: {resolver.group()!r} "
+            f"in {path}. Do not use a run folder you do not trust."
+        )
+    check_targets(config)
+    return config
+
+
+def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfig:
+    """The saved config with those overrides that a resumed run may have.
+
+    Overrides that say what the run says already are accepted, so that a queue can start the same
+    command again and again with `resume=auto`. What was computed from `trainer.steps`, such as
+    the end of a learning-rate schedule, keeps its value when the steps change.
+
+    Args:
+        saved: config of the run.
+        choices: group choices the run was started with.
+        overrides: the overrides of this command, as Hydra takes them.
+
+    Raises:
+        ValueError: an override would change what the run is.
+    """
+    config = saved.copy()
+    for _, node in _nodes(config):
+        for key in node:
+            child = node._get_node(key)
+            if child is not None and "${trainer.steps}" in str(child._value()):
+                node[key] = node[key]
+    refused = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        key, text = override.key_or_group, override.input_line
+        parent = key.rpartition(".")[0]
+        has_parent = not parent or OmegaConf.select(saved, parent) is not None
+        value = None if override.is_delete() else override.value()
+        if key in choices:
+            if _text(choices[key]) != _text(value):
+                refused.append(f"{text} (the run has {key}={_text(choices[key])})")
+        elif has_parent and any(key == n or key.startswith(f"{n}.") for n in RESUMABLE):
+            OmegaConf.update(config, key, value)
+        elif override.is_delete():
+            if OmegaConf.select(saved, key) is not None:
+                refused.append(f"{text} (the run has it)")
+        elif OmegaConf.create({"v": value}).v != (old := OmegaConf.select(saved, key)):
+            refused.append(f"{text} (the run has {key}={old})")
+    if refused:
+        raise ValueError(
+            "A resumed run may change only " + ", ".join(k for k in RESUMABLE if k != "resume")
+            + ". Received: " + "; ".join(refused) + ". Start a new run for anything else."
+        )  # fmt: skip
+    return config
+
+
+def _text(choice) -> str:
+    return "null" if choice is None else str(choice)
+
+
+def _nodes(config, path=""):
+    """(path, mapping) of every mapping in the config, interpolations left alone."""
+    if isinstance(config, DictConfig):
+        if config._is_none() or config._is_missing():
+            return
+        yield path or "config", config
+        items = [(key, config._get_node(key)) for key in config]
+    elif isinstance(config, ListConfig) and not (config._is_none() or config._is_missing()):
+        items = [(index, config._get_node(index)) for index in range(len(config))]
+    else:
+        return
+    for key, child in items:
+        if child is not None and not child._is_interpolation():
+            yield from _nodes(child, f"{path}.{key}" if path else str(key))
+
+
+def _check_type(path, node, annotation):
+    """Refuses "abc" where the constructor says int; what it does not say is not checked."""
+    accepted = {int: int, float: (int, float), bool: bool, str: str}.get(annotation)
+    if accepted is None or node is None or node._is_interpolation():
+        return
+    value = node._value()
+    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+        raise ValueError(
+            f"{path} must be of type {annotation.__name__}. Received: {path}={value!r}"
+        )
+
+
+def _parameters(callable_) -> dict:
+    """Names a target takes with their types; with **kwargs, those of its base classes too."""
+    names, open_ended = {}, True
+    classes = inspect.getmro(callable_) if inspect.isclass(callable_) else [callable_]
+    for item in classes:
+        if not open_ended or item is object:
+            break
+        function = item.__dict__.get("__init__") if inspect.isclass(item) else item
+        if function is None:
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        names = {p.name: p.annotation for p in parameters if p.kind in named} | names
+        open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    names.pop("self", None)
+    return names

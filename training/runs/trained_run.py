@@ -1,0 +1,148 @@
+"""A finished or stopped run, opened for use: its config, its data, its networks."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from training.runs import class_weights, classes, starting
+
+BEST = "best"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a command needs of a run. The data set is not looked at before it is used."""
+
+    folder: Any
+    config: DictConfig
+    data: Any
+    task: Any
+    step: int
+    averaged: bool
+    image_class_names: tuple[str, ...]  # classes of images by id
+    generate: Callable  # task.generate, compiled once however often it is called
+
+
+def open_run(
+    path: str | Path,
+    *,
+    step: int | str | None = None,
+    data_root: str | None = None,
+    device: str = "auto",
+    averaged: bool = True,
+) -> TrainedRun:
+    """Builds what the run's config names and restores the weights that generate.
+
+    Args:
+        path: folder of the run.
+        step: checkpoint; None = the newest, "best" = that of the best evaluation.
+        data_root: where the data set lies now, if it has moved; where a network has classes of
+            images, those of the data are compared with those of the run.
+        averaged: whether to use the averaged weights, where the run has them, or the raw ones.
+        device: "auto", "cpu" or "gpu"; a run can be used elsewhere than it was trained.
+
+    Returns:
+        TrainedRun.
+
+    Raises:
+        FileNotFoundError: the folder is no run.
+        CheckpointError: it has no checkpoint, or not that of the step, or no best one.
+        ValueError: its config names code from elsewhere, its classes are not those of the data, or
+            a step that cannot be.
+    """
+    import keras
+    import tensorflow as tf
+
+    from training.loop import devices
+    from training.runs import run_folder
+    from training.tasks import steps
+
+    check_step(step)
+    folder = run_folder.RunFolder(path, must_exist=True)
+    config, _ = starting.load_run(folder)
+    if data_root is not None:
+        OmegaConf.update(config, "data.root", data_root)
+    keras.backend.clear_session()
+    _without_terms(config.task)
+    class_weights.leave_out(config)
+    if not averaged:
+        config.task.averaging = None
+    devices.make_strategy("single", device=device)
+    devices.set_precision(config.devices.precision)
+    data = hydra.utils.instantiate(config.data, _convert_="all")
+    names = classes.saved(folder)
+    names = list(data.image_class_names) if names is None else names
+    classes.fill_counts(config, names)
+    task = hydra.utils.instantiate(config.task, _convert_="all")
+    task.build(steps.spec_after(data.preprocess, data.spec(labelled=bool(names))))
+    if data_root is not None and classes.networks_with_classes(config):
+        classes.check(folder, data.image_class_names)
+    store, step = _checkpoint(folder, config, step)
+    restored = store.restore(task.generation_state(), step, subset=True)
+    log.info("%s, step %d", folder.path, restored)
+    generate = tf.function(task.generate, reduce_retracing=True)
+    averaged = config.task.averaging is not None
+    return TrainedRun(folder, config, data, task, restored, averaged, tuple(names), generate)
+
+
+def steps(run: TrainedRun) -> list[int]:
+    """Steps of the checkpoints of a run, oldest first."""
+    return checkpoint_store(run.folder).steps()
+
+
+def at_step(run: TrainedRun, step: int) -> TrainedRun:
+    """The run with the weights of another of its checkpoints, in the same variables."""
+    checkpoint_store(run.folder).restore(run.task.generation_state(), step, subset=True)
+    return dataclasses.replace(run, step=step)
+
+
+def checkpoint_store(folder):
+    """The checkpoints of a run's folder."""
+    from training.runs import checkpoint
+
+    return checkpoint.CheckpointStore(folder.checkpoints)
+
+
+def check_step(step) -> None:
+    """Raises ValueError for a step that cannot be."""
+    if step not in (None, BEST) and (not isinstance(step, int) or isinstance(step, bool)):
+        raise ValueError(
+            f"step must be a number, null for the newest, or {BEST}. Received: step={step}"
+        )
+
+
+def _checkpoint(folder, config, step):
+    """(store, step in it) of the checkpoint that `step` means."""
+    from training.runs import best, checkpoint
+
+    if step != BEST:
+        return checkpoint_store(folder), step
+    kept = best.BestCheckpoint(
+        folder.best,
+        config.checkpoints.get("best_metric"),
+        best_is=config.checkpoints.get("best_is", best.HIGHEST),
+    )
+    if kept.step() is None:
+        raise checkpoint.CheckpointError(
+            f"Expected a run that keeps its best checkpoint. Received: step={BEST} of {folder.path}"
+            " without one. Train or resume it with checkpoints.best_metric=NAME, a figure of its "
+            "evaluation such as eval/mean_iou; step=null takes the newest checkpoint."
+        )
+    return kept.store, kept.step()
+
+
+def _without_terms(task):
+    """Leaves out the loss terms: they and their weights files are needed in training alone."""
+    for name in ("generator_terms", "discriminator_terms"):
+        if OmegaConf.select(task, f"losses.{name}") is not None:
+            task.losses[name] = {}
+    if OmegaConf.select(task, "losses.adversarial_start_step"):
+        task.losses.adversarial_start_step = 0  # a late start needs terms to train on before it

@@ -1,0 +1,1 @@
+"""What a step is: tasks, objectives, averaged weights."""

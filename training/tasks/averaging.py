@@ -1,0 +1,113 @@
+"""An exponential moving average of a network's weights, with statistics of its own."""
+
+import itertools
+
+import keras
+import tensorflow as tf
+
+from training.tasks import network_inputs
+
+
+class WeightAveraging:
+    """Keeps a copy of a network whose weights are an exponential moving average.
+
+    After step t (counted from `start_step`) averaged = d * averaged + (1 - d) * raw with
+    d = min(decay, (1 + t) / (10 + t)), so that short runs are not dominated by the initial
+    weights; before `start_step` the copy follows the raw weights.
+
+    Moving statistics of the raw network do not fit averaged weights. They are estimated anew
+    from training-mode forwards on a fixed set of batches before the copy is used.
+
+    Args:
+        decay: weight of the past at each step, in [0, 1).
+        start_step: step from which to average.
+        calibration_batches: training batches from which batch statistics are estimated.
+
+    Raises:
+        ValueError: a value out of its range.
+
+    Source: Karras et al. 2018 (arXiv 1710.10196) for averaging; the re-estimation as in
+    NVlabs/imaginaire, imaginaire/trainers/base.py (there with running momentum).
+    """
+
+    def __init__(self, decay: float = 0.999, *, start_step: int = 0, calibration_batches: int = 16):
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"decay must be in [0, 1). Received: decay={decay}")
+        if start_step < 0 or calibration_batches < 1:
+            raise ValueError(
+                "start_step must be >= 0 and calibration_batches >= 1. Received: "
+                f"start_step={start_step}, calibration_batches={calibration_batches}"
+            )
+        self.decay = decay
+        self.start_step = start_step
+        self.calibration_batches = calibration_batches
+
+    def copy_of(self, network: keras.Model, input_shapes: dict) -> keras.Model:
+        """A built clone of the network, holding the same values."""
+        copy = type(network).from_config(network.get_config())
+        copy.build(input_shapes)
+        for target, source in zip(copy.weights, network.weights, strict=True):
+            target.assign(source)
+        return copy
+
+    def update(self, average: keras.Model, network: keras.Model, step: tf.Tensor) -> None:
+        """Moves the average towards the network; to be called across replicas.
+
+        Args:
+            average: the copy.
+            network: the network in training.
+            step: int scalar, steps done, this one included.
+        """
+        strategy = tf.distribute.get_strategy()
+        since_start = tf.cast(step - self.start_step, tf.float32)
+        decay = tf.minimum(self.decay, (1.0 + since_start) / (10.0 + since_start))
+        decay = tf.where(since_start > 0, decay, 0.0)
+        trained = {id(variable) for variable in network.trainable_variables}
+        for target, source in zip(average.weights, network.weights, strict=True):
+            keep = decay if id(source) in trained else tf.zeros_like(decay)
+            strategy.extended.update(target.value, _blend, args=(source.value, keep))
+
+    def calibrate(self, average: keras.Model, batches) -> None:
+        """Estimates the batch statistics of the averaged weights.
+
+        With moving statistics started at zero, n forwards with momentum m leave
+        sum_i (1 - m) m^(n-i) s_i of the batch statistics s_i; dividing by 1 - m^n makes the
+        weights sum to one. The result depends on the weights and the batches alone.
+
+        Args:
+            average: the copy.
+            batches: iterable of distributed batches, always the same ones.
+        """
+        layers = [
+            layer
+            for layer in average._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        if not layers:
+            return
+        for layer in layers:
+            layer.moving_mean.assign(tf.zeros_like(layer.moving_mean))
+            layer.moving_variance.assign(tf.zeros_like(layer.moving_variance))
+        count = 0
+        for count, batch in enumerate(  # noqa: B007 (the count is used below)
+            itertools.islice(iter(batches), self.calibration_batches), start=1
+        ):
+            self._forward(average, batch, tf.constant(count, tf.int32))
+        for layer in layers:
+            weight = 1.0 - layer.momentum**count
+            layer.moving_mean.assign(layer.moving_mean / weight)
+            layer.moving_variance.assign(layer.moving_variance / weight)
+
+    @tf.function
+    def _forward(self, average, batch, number):
+        """Runs the copy in training mode on every replica."""
+
+        def on_replica(batch, number):
+            inputs = network_inputs.for_training(average, batch, tf.stack([0, number]))
+            average(inputs, training=True)
+
+        tf.distribute.get_strategy().run(on_replica, (batch, number))
+
+
+def _blend(target, source, keep):
+    target.assign(keep * target + (1.0 - keep) * source)

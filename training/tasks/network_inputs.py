@@ -1,0 +1,88 @@
+"""What networks read: entries of the batch by name, and random inputs drawn for them."""
+
+import tensorflow as tf
+
+from training.tasks import protocol, steps
+
+# Purposes of the seeds within a step.
+NOISE, TERMS, LABELS, AUGMENTATION, SAMPLING, FAKE_SAMPLING = range(6)
+
+
+def shapes(network, spec: dict[str, tf.TensorSpec]) -> dict[str, tuple]:
+    """Shapes of the entries in `network.input_keys`.
+
+    Raises:
+        KeyError: the data do not have one of them.
+    """
+    available = {key: tuple(entry.shape) for key, entry in spec.items()}
+    available["seed"] = (None, 2)
+    if getattr(network, "noise_dim", None):
+        available["noise"] = (None, network.noise_dim)
+    missing = [key for key in network.input_keys if key not in available]
+    if missing:
+        raise KeyError(
+            f"{type(network).__name__} reads the batch entries {tuple(network.input_keys)}. "
+            f"Received: data with {tuple(spec)}, without {missing}. Choose data that provide "
+            "them, or a network that does not need them."
+        )
+    return {key: available[key] for key in network.input_keys}
+
+
+def for_training(network, batch: protocol.Batch, seed: tf.Tensor, purpose: int = SAMPLING) -> dict:
+    """The entries a network reads, with noise and sampling seeds drawn where it asks for them.
+
+    Args:
+        network: a network with `input_keys`.
+        batch: tensors of one replica.
+        seed: int32 [2] of the step.
+        purpose: of the sampling seeds; another one for a network's second batch of a step.
+
+    Returns:
+        dict of `network.input_keys`; "noise" float32 [B, noise_dim], N(0, 1); "seed" int32 [B, 2].
+    """
+    drawn = {}
+    size = tf.shape(next(iter(batch.values())))[0]
+    if "noise" in network.input_keys:
+        drawn["noise"] = tf.random.stateless_normal(
+            [size, network.noise_dim], steps.replica_seed(seed, NOISE)
+        )
+    if "seed" in network.input_keys:
+        drawn["seed"] = tf.random.stateless_uniform(
+            [size, 2], steps.replica_seed(seed, purpose), None, None, tf.int32
+        )
+    return pick(network, batch | drawn)
+
+
+def for_inference(network, batch: protocol.Batch, seeds: tf.Tensor) -> dict:
+    """The entries a network reads at inference: noise of each item's own, nothing else random.
+
+    A "noise" in the batch is used as it is, in the place of that of the seeds.
+    """
+    inputs = dict(batch)
+    if getattr(network, "noise_dim", None) and "noise" not in inputs:
+        inputs["noise"] = steps.noise_from_seeds(seeds, network.noise_dim)
+    keys = set(network.input_keys) | set(getattr(network, "optional_keys", ()))
+    return {key: inputs[key] for key in keys if key in inputs}
+
+
+def pick(network, inputs: dict) -> dict:
+    """The entries in `network.input_keys`."""
+    return {key: inputs[key] for key in network.input_keys}
+
+
+def augmented(augment, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """The images after an augmentation (images, seed) -> images, or as they are where it is None.
+
+    Args:
+        augment: callable or None.
+        image: float32 [B, H, W, 3].
+        seed: int32 [2] of the step.
+    """
+    return image if augment is None else augment(image, steps.replica_seed(seed, AUGMENTATION))
+
+
+def uniform_labels(like: tf.Tensor, num_classes: int, seed: tf.Tensor) -> tf.Tensor:
+    """Classes drawn uniformly from 0..num_classes-1, of the shape and dtype of `like`."""
+    return tf.random.stateless_uniform(
+        tf.shape(like), steps.replica_seed(seed, LABELS), 0, num_classes, like.dtype
+    )

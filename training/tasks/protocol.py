@@ -1,0 +1,67 @@
+"""What the trainer asks of a task."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+Batch = dict[str, tf.Tensor]
+Metrics = dict[str, tf.Tensor]
+
+
+class Task(Protocol):
+    """Networks, optimizers, losses and averaged weights of one kind of training.
+
+    A task knows one replica and one step. It has no loop over steps, no files and no config;
+    the trainer has those and knows nothing of networks or losses.
+    """
+
+    batches_per_step: int
+    """Batches that one training step takes, e.g. the discriminator steps per generator step."""
+
+    def build(self, spec: dict[str, tf.TensorSpec]) -> None:
+        """Creates every variable, optimizers included. Raises KeyError for a missing batch key."""
+
+    @property
+    def phases(self) -> dict[int, Callable[[list[Batch], tf.Tensor], Metrics]]:
+        """First step of a phase -> what a step is from there on; the first phase starts at 0.
+
+        A step runs on one replica and applies its gradients. It is called with
+
+            batches: `batches_per_step` dicts of tensors of this replica's share;
+            seed: int32 [2], (seed of the run, step): the same on every replica;
+
+        and returns a flat dict of float32 scalars, named "group/name", means over this replica's
+        share: the same names throughout a phase.
+        """
+
+    def after_step(self) -> None:
+        """Cross-replica work after a step: averaged weights."""
+
+    def prepare_generation(self, batches) -> None:
+        """Makes the averaged weights ready for use.
+
+        Args:
+            batches: iterable of (distributed) training batches, always the same ones.
+        """
+
+    def generate(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Outputs of the averaged generator at inference.
+
+        Args:
+            batch: conditions, [B, ...].
+            seeds: int32 [B], one noise seed for each item.
+        """
+
+    def previews(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Worth a look, by column title: images float32 [B,H,W,3] in [-1, 1], or class ids
+        int [B,H,W].
+
+        Columns named "sheet/title" make a sheet of their own.
+        """
+
+    def generation_state(self) -> dict[str, Any]:
+        """The part of `state` that `generate` reads."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything a checkpoint holds: owner name -> object with `.variables`."""

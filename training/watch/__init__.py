@@ -1,0 +1,1 @@
+"""What a user watches: summaries, sheets, evaluation while training."""

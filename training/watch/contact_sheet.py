@@ -1,0 +1,91 @@
+"""Pictures for people: 8-bit images, sheets with captions."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+CAPTION_HEIGHT = 16
+ROW_TITLE_WIDTH = 84
+GAP = 2
+
+
+def to_uint8(images) -> np.ndarray:
+    """float [-1, 1] to uint8 [0, 255], rounded; uint8 passes unchanged."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    return np.clip(np.round((images.astype(np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def contact_sheet(columns: dict[str, np.ndarray], row_titles=()) -> np.ndarray:
+    """Lays images out with one row an item and one titled column an entry.
+
+    Args:
+        columns: title -> uint8 [B, H, W, 3]; equal B, H, W.
+        row_titles: a title for each row, in a margin on the left; or none.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    first = next(iter(columns.values()))
+    count, height, width = first.shape[:3]
+    margin = ROW_TITLE_WIDTH if len(row_titles) else 0
+    right, bottom = tile_corner(count, len(columns), height, width, margin)
+    sheet = Image.new("RGB", (right - GAP, bottom - GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=11)
+    for row, title in enumerate(row_titles):
+        _, top = tile_corner(row, 0, height, width, margin)
+        middle = top + height // 2
+        text = fit(title, margin - 6, font)
+        draw.text((margin - 4, middle), text, fill="black", font=font, anchor="rm")
+    for column, (title, images) in enumerate(columns.items()):
+        left, _ = tile_corner(0, column, height, width, margin)
+        draw.text((left + 2, 1), fit(title, width - 4, font), fill="black", font=font)
+        for row, image in enumerate(images):
+            sheet.paste(Image.fromarray(image), tile_corner(row, column, height, width, margin))
+    return np.asarray(sheet)
+
+
+def conditions(batch: dict, colorize=None, image_class_names=()) -> tuple[dict, list[str]]:
+    """What networks are given, and the photograph, as the first columns of a sheet.
+
+    Args:
+        batch: label_map, label, image and masked_image of the items, where the data have them.
+        colorize: class ids [B, H, W] -> uint8 [B, H, W, 3].
+        image_class_names: classes of whole images by id.
+
+    Returns:
+        ({title: uint8 [B, H, W, 3]}, titles of the rows where classes are the condition).
+    """
+    columns, rows = {}, []
+    if "label_map" in batch:
+        columns["label map"] = colorize(batch["label_map"])
+    elif "label" in batch and len(image_class_names):
+        rows = [str(image_class_names[label]) for label in np.ravel(batch["label"])]
+    if "image" in batch:
+        columns["original" if "masked_image" in batch else "real"] = to_uint8(batch["image"])
+    if "masked_image" in batch:
+        columns["masked"] = to_uint8(batch["masked_image"])
+    return columns, rows
+
+
+def tile_corner(row: int, column: int, height: int, width: int, margin: int = 0) -> tuple[int, int]:
+    """(left, top) of a tile in a sheet of tiles of that size; rows with titles have a margin."""
+    return margin + column * (width + GAP), CAPTION_HEIGHT + row * (height + GAP)
+
+
+def write_png(path: Path, image: np.ndarray, profile: bytes | None = None) -> None:
+    """Writes a uint8 image, whole or not at all, with the ICC profile of its colours if any."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    Image.fromarray(image).save(partial, format="PNG", icc_profile=profile)
+    partial.replace(path)
+
+
+def fit(title: str, width: int, font) -> str:
+    """As much of a title as goes into a width, pixels."""
+    while len(title) > 1 and font.getlength(title) > width:
+        title = title[:-1]
+    return title

@@ -1,0 +1,120 @@
+"""What a run leaves to look at: TensorBoard, metrics.jsonl and sample sheets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from training.runs import run_folder
+from training.watch import contact_sheet
+
+
+class Summaries:
+    """Writes scalars, sheets, histograms and the config of one run.
+
+    Args:
+        run: folder of the run.
+        colorize: class ids [..., H, W] -> uint8 [..., H, W, 3], for label maps in sheets.
+        image_class_names: of whole images by id, titles of the rows where they are the condition.
+        histograms: whether to write weight histograms with every preview.
+
+    Source: tag groups as TensorBoard reads them, "group/name".
+    """
+
+    def __init__(
+        self,
+        run: run_folder.RunFolder,
+        *,
+        colorize=None,
+        image_class_names=(),
+        histograms: bool = False,
+    ):
+        self.run = run
+        self.colorize = colorize
+        self.image_class_names = image_class_names
+        self.histograms = histograms
+        self._writer = None
+
+    def start(self, step: int, config_text: str = "") -> None:
+        """Opens the files; what a killed process wrote beyond `step` no longer counts."""
+        run_folder.drop_metrics_after(self.run.metrics, step)
+        _mark_start(self.run.tensorboard, step + 1)
+        self._writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+        if config_text:
+            with self._writer.as_default(step=step):
+                tf.summary.text("config", f"```yaml\n{config_text}\n```")
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """One point of each curve, in TensorBoard and as a line of metrics.jsonl."""
+        with self._writer.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+        line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
+        with open(self.run.metrics, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def sheet(self, step: int, batch: dict, previews: dict) -> Path:
+        """Conditions, real image and previews of fixed items, one row an item.
+
+        Args:
+            step: the training step.
+            batch: label_map, label, image and masked_image of the items, where the data have them.
+            previews: column title -> float32 [B,H,W,3] in [-1, 1], or class ids int [B,H,W]; those
+                named "sheet/title" make a sheet of their own, of another size if need be.
+
+        Returns:
+            Path of the PNG, `samples/step_00001200.png`; others are `step_00001200_<sheet>.png`.
+        """
+        columns, rows = contact_sheet.conditions(batch, self.colorize, self.image_class_names)
+        sheets = {"samples": columns}
+        for name, image in previews.items():
+            sheet, slash, title = name.rpartition("/")
+            of_ids = len(image.shape) == 3
+            image = self.colorize(image) if of_ids else contact_sheet.to_uint8(image)
+            sheets.setdefault(sheet if slash else "samples", {})[title] = image
+        for name, columns in sheets.items():
+            self.picture(step, name, contact_sheet.contact_sheet(columns, rows))
+        return self._path(step, "samples")
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> Path:
+        """One picture, uint8 [H,W,3], in TensorBoard and as a PNG; returns the path of that.
+
+        It is `samples/step_00001200_<name>.png`; of "group/name", the last part is in the path.
+        """
+        with self._writer.as_default(step=step):
+            tf.summary.image(name, image[np.newaxis])
+        self._writer.flush()
+        path = self._path(step, name)
+        contact_sheet.write_png(path, image)
+        return path
+
+    def _path(self, step, name):
+        suffix = "" if name == "samples" else f"_{name.rpartition('/')[2]}"
+        return self.run.samples / f"step_{step:08d}{suffix}.png"
+
+    def weights(self, step: int, owners: dict) -> None:
+        """Histograms of every variable, where asked for."""
+        if not self.histograms:
+            return
+        with self._writer.as_default(step=step):
+            for owner, holder in owners.items():
+                for variable in holder.variables:
+                    name = getattr(variable, "path", variable.name)
+                    tf.summary.histogram(f"{owner}/{name}", variable.numpy())
+
+    def close(self) -> None:
+        """Ends the files."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _mark_start(folder: Path, first_step: int) -> None:
+    """Tells TensorBoard that a process starts here: of an earlier one, later steps are void."""
+    writer = EventFileWriter(str(folder))
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    writer.add_event(event_pb2.Event(step=first_step, session_log=start))
+    writer.close()
