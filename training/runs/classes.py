@@ -109,9 +109,9 @@ def check(run, image_class_names) -> None:
         raise ValueError(
             f"Expected the {len(started_with)} classes that this run was started with, in their "
             f"order: {first(started_with)} ({run.image_class_names}). Received: data with "
-            f"{len(names)}: {first(names)}{'; ' + changed[0] if changed else ''}. Class folders may "
-            "have been added, removed or renamed: restore them, or set data.root to the data set "
-            "of the run."
+            f"{len(names)}: {first(names)}{'; ' + changed[0] if changed else ''}. Class folders "
+            "may have been added, removed or renamed: restore them, or set data.root to the data "
+            "set of the run."
         )
 
 
