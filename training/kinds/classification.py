@@ -1,11 +1,13 @@
 """Classes of photographs."""
 
+from training.kinds import kind
 
-class Classification:
+
+class Classification(kind.Kind):
     """Classification: a photograph in, its class out."""
 
     name = "classification"
     condition = "image"
     makes_images = False
     provides = frozenset({"label"})
-    judge = None
+    network_name = "classifier"

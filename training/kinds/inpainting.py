@@ -1,11 +1,16 @@
 """Repaired photographs."""
 
+from training.kinds import kind
 
-class Inpainting:
+
+class Inpainting(kind.Kind):
     """Inpainting: a photograph and its hole in, the photograph with the hole painted out."""
 
     name = "inpainting"
     condition = "masked_image"
-    makes_images = True
     provides = frozenset({"features", "pairs", "hole"})
-    judge = None
+    measured_stages = {
+        "its coarse stage": lambda batch, generated: (
+            generated["coarse"] * batch["hole"] + batch["masked_image"]
+        )
+    }

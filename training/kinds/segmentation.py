@@ -1,11 +1,13 @@
 """Label maps of photographs."""
 
+from training.kinds import kind
 
-class Segmentation:
+
+class Segmentation(kind.Kind):
     """Segmentation: a photograph in, the class of each of its pixels out."""
 
     name = "segmentation"
     condition = "image"
     makes_images = False
     provides = frozenset({"label_map"})
-    judge = None
+    network_name = "segmenter"

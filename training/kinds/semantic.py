@@ -3,11 +3,10 @@
 from training.kinds import kind
 
 
-class Semantic:
+class Semantic(kind.Kind):
     """Semantic image synthesis: a label map in, a photograph out."""
 
     name = "semantic"
     condition = "mask"
-    makes_images = True
     provides = frozenset({"features", "label_map"})
     judge = kind.Judge("segmentation", "label_map", "segment_synthetic")
