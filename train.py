@@ -117,7 +117,7 @@ def train(config: DictConfig, run) -> int:
             evaluate=evaluate,
             best=best,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
-            finish=data.preprocess,
+            preprocess=data.preprocess,
             writes=writes,
             config_text=OmegaConf.to_yaml(config, resolve=True),
         )

@@ -54,7 +54,7 @@ def test_a_class_that_is_listed_twice_is_named(tmp_path):
         folder = tmp_path / "train" / name
         folder.mkdir(parents=True)
         (folder / "a.png").touch()
-    source = class_folders.ClassFolders(tmp_path, class_names=["cat", "dog", "cat"])
+    source = class_folders.ClassFolders(tmp_path, class_order=["cat", "dog", "cat"])
     with pytest.raises(ValueError, match=r"Received: 2 folders.*listed twice: \['cat'\]"):
         source.image_class_names  # noqa: B018
 

@@ -203,7 +203,7 @@ pipe = pipeline.ImagePipeline(source, [64, 64], cache=decoded_cache.CacheSetting
 batches = iter(pipe.training_dataset(global_batch_size=8))
 print(len([next(batches) for _ in range(20)]))
 """
-    root = pathlib.Path(tfds_source.__file__).parents[1]
+    root = pathlib.Path(tfds_source.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, timeout=120, text=True, cwd=root
     )

@@ -239,6 +239,6 @@ def test_a_folder_that_keeps_changing_is_given_up(tmp_path, monkeypatch):
 
 
 def test_the_module_needs_no_tensorflow():
-    code = "import sys; from data import synthetic_facades; sys.exit('tensorflow' in sys.modules)"
-    root = Path(synthetic_facades.__file__).parents[1]
+    code = "import sys; from data.synthetic import synthetic_facades; sys.exit('tensorflow' in sys.modules)"
+    root = Path(synthetic_facades.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -175,10 +175,10 @@ def test_all_ways_read_the_same_data(tmp_path):
     config = OmegaConf.create({"image_size": 32, "pairs": 4, "batch_size": 4})
     with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
         ways = benchmark_data.datasets(config, tmp_path / "facades")
-        finish = benchmark_data.pipeline(config, tmp_path / "facades").finish
+        preprocess = benchmark_data.pipeline(config, tmp_path / "facades").preprocess
     sums = []
     for dataset in ways.values():
-        batch = finish(next(iter(dataset)))
+        batch = preprocess(next(iter(dataset)))
         assert batch["image"].shape == (4, 32, 32, 3) and batch["mask"].shape == (4, 32, 32, 12)
         np.testing.assert_array_equal(np.argmax(batch["mask"], -1), batch["label_map"])
         # The order differs; a batch is the whole data set.

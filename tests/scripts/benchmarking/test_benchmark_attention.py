@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from models.layers import attentive_normalization
-from scripts.benchmarking import naive_attentive_normalization
+from scripts.benchmarking import naive_layer
 from tests.helpers import tiny
 
 SCRIPT = "scripts/benchmark.py"
@@ -21,7 +21,7 @@ def lively_pair(channels, **settings):
         kind(3, temperature=0.8, dtype="float64", **settings)
         for kind in (
             attentive_normalization.AttentiveNormalization,
-            naive_attentive_normalization.NaiveAttentiveNormalization,
+            naive_layer.NaiveAttentiveNormalization,
         )
     )
     for each in (layer, naive):

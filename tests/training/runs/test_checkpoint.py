@@ -169,7 +169,7 @@ def test_a_process_killed_while_it_saves_leaves_whole_checkpoints(tmp_path):
         import itertools, sys
         import numpy as np
         import tensorflow as tf
-        from training import checkpoint
+        from training.runs import checkpoint
 
         class Owner:
             variables = [tf.Variable(np.zeros(2_000_000, np.float32))]
