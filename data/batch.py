@@ -41,7 +41,7 @@ RAW_KEYS = {
 }
 
 
-def check_batch(batch, *, required=(), num_classes=None, preprocessed=True):
+def check_batch(batch, *, required=(), num_classes=None, preprocessed=True) -> None:
     """Checks a batch, or the element_spec of a dataset, against the contract.
 
     Args:
@@ -81,7 +81,7 @@ def check_batch(batch, *, required=(), num_classes=None, preprocessed=True):
     _check_values(batch, num_classes)
 
 
-def specs(shapes, *, preprocessed=True):
+def specs(shapes, *, preprocessed=True) -> dict[str, tf.TensorSpec]:
     """{key: TensorSpec} with an open batch dimension from {key: shape of one example}."""
     return {
         key: tf.TensorSpec([None, *shape], _contract(key, preprocessed).dtypes[0], name=key)
@@ -89,11 +89,11 @@ def specs(shapes, *, preprocessed=True):
     }
 
 
-def _contract(key, preprocessed):
+def _contract(key, preprocessed) -> KeyContract:
     return BATCH_KEYS[key] if preprocessed else RAW_KEYS.get(key, BATCH_KEYS[key])
 
 
-def _check_type_and_shape(key, value, contract, num_classes):
+def _check_type_and_shape(key, value, contract, num_classes) -> None:
     dtype = getattr(value.dtype, "name", str(value.dtype))
     shape = tuple(value.shape)
     if dtype not in contract.dtypes:
@@ -115,7 +115,7 @@ def _check_type_and_shape(key, value, contract, num_classes):
         )
 
 
-def _check_values(batch, num_classes):
+def _check_values(batch, num_classes) -> None:
     concrete = {k: np.asarray(v) for k, v in batch.items() if _has_values(v)}
     image = concrete.get("image")
     if image is not None and image.dtype == np.float32 and image.size:
@@ -137,7 +137,7 @@ def _check_values(batch, num_classes):
             )
 
 
-def _check_holes(concrete):
+def _check_holes(concrete) -> None:
     hole, image, masked = (concrete.get(key) for key in ("hole", "image", "masked_image"))
     if hole is None:
         return
@@ -157,5 +157,5 @@ def _check_holes(concrete):
         )
 
 
-def _has_values(value):
+def _has_values(value) -> bool:
     return isinstance(value, np.ndarray) or hasattr(value, "numpy")

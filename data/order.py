@@ -14,14 +14,14 @@ FIXED_HOLE_KEY = 0x401E1
 MAX_SEED = 2**31
 
 
-def checked_seed(seed):
+def checked_seed(seed) -> int:
     """Returns the seed, or raises a ValueError if it is not an integer in 0..2^31-1."""
     if not isinstance(seed, int) or not 0 <= seed < MAX_SEED:
         raise ValueError(f"`seed` must be an integer in 0..2^31-1. Received: seed={seed!r}")
     return seed
 
 
-def example_at(position, count, seed):
+def example_at(position, count, seed) -> tuple[tf.Tensor, tf.Tensor]:
     """The example at a position of the run.
 
     Args:
@@ -38,14 +38,14 @@ def example_at(position, count, seed):
     return epoch, tf.random.experimental.index_shuffle(place, key, last)
 
 
-def batch_indices(batch_index, global_batch_size, count, seed):
+def batch_indices(batch_index, global_batch_size, count, seed) -> list[int]:
     """Indices of the examples of one global batch, in order, as a list of int."""
     first = batch_index * global_batch_size
     positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
     return [int(example_at(position, count, seed)[1]) for position in positions]
 
 
-def batch_positions(element, start_batch, *, global_batch_size, part, worker):
+def batch_positions(element, start_batch, *, global_batch_size, part, worker) -> tf.Tensor:
     """Position of the `element`-th example that a worker reads when it starts at `start_batch`.
 
     A global batch is `global_batch_size` neighbouring positions, cut into one contiguous part per
@@ -55,23 +55,25 @@ def batch_positions(element, start_batch, *, global_batch_size, part, worker):
     return batch * global_batch_size + worker * part + element % part
 
 
-def augmentation_seed(seed, epoch, index, place):
+def augmentation_seed(seed, epoch, index, place) -> tf.Tensor:
     """int64 [2] seed of the augmentation at a `place` of the list, for stateless ops."""
     key = tf.constant(seed + ((AUGMENT_KEY + place) << 32), tf.int64)
     return tf.stack([key, epoch * 2**32 + index])
 
 
-def hole_seed(seed, epoch, index):
+def hole_seed(seed, epoch, index) -> tf.Tensor:
     """int64 [2] seed of the hole of a training example, for stateless ops."""
     return tf.stack([tf.constant(seed + (HOLE_KEY << 32), tf.int64), epoch * 2**32 + index])
 
 
-def fixed_hole_seed(index):
+def fixed_hole_seed(index) -> tf.Tensor:
     """int64 [2] seed of the hole of an evaluation item: a function of its index alone."""
     return tf.stack([tf.constant(FIXED_HOLE_KEY << 32, tf.int64), tf.cast(index, tf.int64)])
 
 
-def part_sizes(count, *, global_batch_size, replica_batch_size, worker, num_workers):
+def part_sizes(
+    count, *, global_batch_size, replica_batch_size, worker, num_workers
+) -> tuple[int, int]:
     """Checks how a global batch is cut up; returns (examples per worker, per replica batch).
 
     Raises:

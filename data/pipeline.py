@@ -1,5 +1,9 @@
 """From a source to batches: the one file that shuffles, repeats, batches, prefetches, shards."""
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
 
 from data import order, preprocessing, single_files, transforms
@@ -37,7 +41,7 @@ class ImagePipeline:
     def __init__(
         self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
         cache=None, holes=None, seed=0,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
         self.root = source.root if root is None else root
@@ -57,37 +61,37 @@ class ImagePipeline:
         self._stores = {}
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return self.encoding.num_classes
 
     @property
-    def class_names(self):
+    def class_names(self) -> tuple[str, ...]:
         return self.encoding.class_names
 
     @property
-    def class_colors(self):
+    def class_colors(self) -> tuple:
         return self.encoding.class_colors
 
     @property
-    def image_class_names(self):
+    def image_class_names(self) -> tuple[str, ...]:
         """Classes of whole images; empty when the source has none."""
         return self.source.image_class_names
 
     @property
-    def element_spec(self):
+    def element_spec(self) -> dict[str, tf.TensorSpec]:
         """{key: TensorSpec} of training batches, with an open batch dimension."""
         return self.spec(labelled=bool(self.image_class_names))
 
-    def spec(self, *, labelled):
+    def spec(self, *, labelled) -> dict[str, tf.TensorSpec]:
         """`element_spec` of data with classes or without, known before a look at the files."""
         return preprocessing.spec(
             self.image_size, self.encoding, labelled=labelled, with_holes=self.holes is not None
         )
 
-    def num_examples(self, split):
+    def num_examples(self, split) -> int:
         return self.source.count(split)
 
-    def check(self):
+    def check(self) -> label_check.LabelReport | None:
         """Checks the files of all splits as `encoding.check` says; returns a LabelReport or None.
 
         Raises:
@@ -105,7 +109,7 @@ class ImagePipeline:
 
     def training_dataset(
         self, start_batch=0, *, global_batch_size, replica_batch_size=None, worker=0, num_workers=1
-    ):
+    ) -> tf.data.Dataset:
         """Endless batches of the training split, from batch `start_batch` of the run on.
 
         Args:
@@ -132,7 +136,7 @@ class ImagePipeline:
         store = self._store("train")
 
         @without_autograph
-        def example(element):
+        def example(element) -> dict[str, tf.Tensor]:
             position = order.batch_positions(
                 element, start_batch, global_batch_size=global_batch_size, part=part, worker=worker
             )
@@ -143,7 +147,7 @@ class ImagePipeline:
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return self._batches(dataset, replica_batch_size)
 
-    def evaluation_dataset(self, split, batch_size):
+    def evaluation_dataset(self, split, batch_size) -> tf.data.Dataset:
         """Every item of a split once, in fixed order, centre-cropped, with the key `valid`.
 
         The last batch is filled with repetitions of the last item whose `valid` is False.
@@ -154,14 +158,14 @@ class ImagePipeline:
         item = self._evaluation_item(split)
 
         @without_autograph
-        def example(place):
+        def example(place) -> dict[str, tf.Tensor]:
             return item(tf.minimum(place, count - 1)) | {"valid": place < count}
 
         dataset = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         return self._batches(dataset, batch_size)
 
-    def examples(self, split, count=None):
+    def examples(self, split, count=None) -> tuple[list[str], dict[str, tf.Tensor]]:
         """Items spread evenly over a split, as evaluation sees them.
 
         Args:
@@ -181,35 +185,35 @@ class ImagePipeline:
         stacked = {key: tf.stack([item[key] for item in items]) for key in items[0]}
         return [names[place] for place in places], self.preprocess(stacked)
 
-    def preprocess(self, examples):
+    def preprocess(self, examples) -> dict[str, tf.Tensor]:
         """As `preprocessing.preprocess`; with `mask_in_step` the train step applies this."""
         return preprocessing.preprocess(examples, self.num_classes)
 
-    def batch_names(self, batch_index, global_batch_size):
+    def batch_names(self, batch_index, global_batch_size) -> list[str]:
         """Names of the items of a global training batch, in order."""
         records = self.source.records("train")
         indices = order.batch_indices(batch_index, global_batch_size, len(records), self.seed)
         return [records[index].name for index in indices]
 
-    def evaluation_names(self, split):
+    def evaluation_names(self, split) -> list[str]:
         """Names of the items of a split, in the order of `evaluation_dataset`."""
         return [record.name for record in self.source.records(split)]
 
-    def read_label_map(self, path):
+    def read_label_map(self, path) -> np.ndarray:
         """Class ids of any label map file as evaluation sees them: uint8 [H, W]."""
         return single_files.read_label_map(
             path, self.encoding, self.resize, self.load_size, self.image_size
         )
 
-    def read_image(self, path):
+    def read_image(self, path) -> np.ndarray:
         """Any photograph as evaluation sees it: float32 [H, W, 3] in [-1, 1]."""
         return single_files.read_image(path, self.resize, self.load_size, self.image_size)
 
-    def _evaluation_item(self, split):
+    def _evaluation_item(self, split) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """A function of an index: one item, centre-cropped, with its hole."""
         store = self._store(split)
 
-        def item(index):
+        def item(index) -> dict[str, tf.Tensor]:
             example = transforms.center_crop(store.read(index), self.image_size)
             if self.holes is None:
                 return example
@@ -217,7 +221,7 @@ class ImagePipeline:
 
         return item
 
-    def _augment(self, example, epoch, index):
+    def _augment(self, example, epoch, index) -> dict[str, tf.Tensor]:
         for place, augment in enumerate(self.augmentations.values()):
             example = augment(example, order.augmentation_seed(self.seed, epoch, index, place))
         example = transforms.center_crop(example, self.image_size)
@@ -226,7 +230,7 @@ class ImagePipeline:
         seed = order.hole_seed(self.seed, epoch, index)
         return example | {"hole": self.holes(seed, *self.image_size)}
 
-    def _batches(self, dataset, batch_size):
+    def _batches(self, dataset, batch_size) -> tf.data.Dataset:
         dataset = dataset.batch(batch_size, drop_remainder=True)
         if not self.encoding.mask_in_step:
             dataset = dataset.map(
@@ -239,7 +243,7 @@ class ImagePipeline:
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
-    def _store(self, split):
+    def _store(self, split) -> Any:
         """The decoded examples of a split, filled at first use."""
         if split not in self._stores:
             decoder = decoding.Decoder(

@@ -6,7 +6,7 @@ from data import batch, transforms
 from data.labels import label_maps
 
 
-def preprocess(examples, num_classes):
+def preprocess(examples, num_classes) -> dict[str, tf.Tensor]:
     """Adds what a batch still lacks; a complete one stays as it is.
 
     Args:
@@ -29,7 +29,7 @@ def preprocess(examples, num_classes):
     return complete
 
 
-def spec(image_size, encoding, *, labelled, with_holes):
+def spec(image_size, encoding, *, labelled, with_holes) -> dict[str, tf.TensorSpec]:
     """{key: TensorSpec} of batches; incomplete ones where `encoding.mask_in_step` says so."""
     height, width = image_size
     shapes = {"image": [height, width, 3]}

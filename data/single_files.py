@@ -1,12 +1,13 @@
 """One photograph or label map from outside the data set, brought to what evaluation sees."""
 
+import numpy as np
 import tensorflow as tf
 
 from data import transforms
 from data.images import photos
 
 
-def read_label_map(path, labels, resize, load_size, image_size):
+def read_label_map(path, labels, resize, load_size, image_size) -> np.ndarray:
     """Class ids of any label map file as evaluation sees them: uint8 [H, W].
 
     Raises:
@@ -18,7 +19,7 @@ def read_label_map(path, labels, resize, load_size, image_size):
     return both["label_map"].numpy()
 
 
-def read_image(path, resize, load_size, image_size):
+def read_image(path, resize, load_size, image_size) -> np.ndarray:
     """Any photograph as evaluation sees it: float32 [H, W, 3] in [-1, 1].
 
     Raises:

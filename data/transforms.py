@@ -22,7 +22,7 @@ class Resize:
         ValueError: an unknown filter, or a size that is not two positive integers.
     """
 
-    def __init__(self, load_size=None, *, keep_aspect_ratio=False, photo_filter="bicubic"):
+    def __init__(self, load_size=None, *, keep_aspect_ratio=False, photo_filter="bicubic") -> None:
         self.load_size = None if load_size is None else checked_size("load_size", load_size)
         self.keep_aspect_ratio = keep_aspect_ratio
         self.photo_filter = photo_filter
@@ -32,18 +32,18 @@ class Resize:
                 f"Received: photo_filter={photo_filter!r}"
             )
 
-    def settings(self):
+    def settings(self) -> dict:
         """What cached files depend on."""
         return {"keep_aspect_ratio": self.keep_aspect_ratio, "photo_filter": self.photo_filter}
 
-    def photo(self, image, size):
+    def photo(self, image, size) -> tf.Tensor:
         """uint8 [h, w, 3] -> uint8 [*size, 3]."""
         return self.whole_photo(self._cut(image, size), size)
 
-    def whole_photo(self, image, size):
+    def whole_photo(self, image, size) -> tf.Tensor:
         """As `photo`, with nothing cut off."""
 
-        def resized(antialias):
+        def resized(antialias) -> tf.Tensor:
             scaled = tf.image.resize(image, size, self.photo_filter, antialias=antialias)
             return tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8)
 
@@ -58,7 +58,7 @@ class Resize:
         )
         return tf.ensure_shape(image, [*size, 3])
 
-    def whole_size(self, found, size, multiple):
+    def whole_size(self, found, size, multiple) -> tuple[int, int]:
         """The size at which a whole photograph is seen at the scale of `photo`.
 
         Args:
@@ -74,12 +74,12 @@ class Resize:
             size = [side * scale for side in found]
         return tuple(max(1, round(side / multiple)) * multiple for side in size)
 
-    def label_map(self, label_map, size):
+    def label_map(self, label_map, size) -> tf.Tensor:
         """uint8 [h, w] -> uint8 [*size]: pixel centres pick the nearest id, never a mixture."""
         pixels = self._cut(label_map[:, :, tf.newaxis], size)
         return tf.ensure_shape(tf.image.resize(pixels, size, method="nearest")[:, :, 0], size)
 
-    def _cut(self, pixels, size):
+    def _cut(self, pixels, size) -> tf.Tensor:
         if not self.keep_aspect_ratio:
             return pixels
         height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
@@ -97,10 +97,10 @@ class RandomCrop:
         size: [height, width] of the window, at most the loaded size.
     """
 
-    def __init__(self, size):
+    def __init__(self, size) -> None:
         self.size = checked_size("size", size)
 
-    def __call__(self, example, seed):
+    def __call__(self, example, seed) -> dict[str, tf.Tensor]:
         height, width = example["image"].shape[:2]
         room = [height - self.size[0], width - self.size[1]]
         if min(room) < 0:
@@ -122,12 +122,12 @@ class RandomFlip:
         probability: float in 0..1. Default 0.5. Set 0 where left and right mean something.
     """
 
-    def __init__(self, probability=0.5):
+    def __init__(self, probability=0.5) -> None:
         if not 0 <= probability <= 1:
             raise ValueError(f"`probability` must lie in 0..1. Received: probability={probability}")
         self.probability = probability
 
-    def __call__(self, example, seed):
+    def __call__(self, example, seed) -> dict[str, tf.Tensor]:
         flip = tf.random.stateless_uniform([], seed) < self.probability
         return {
             key: tf.cond(flip, lambda v=value: tf.reverse(v, axis=[1]), lambda v=value: v)
@@ -145,7 +145,7 @@ class RandomBrightnessContrast:
         contrast: float, largest relative change of the distance from mid-grey. Default 0.1.
     """
 
-    def __init__(self, brightness=0.1, contrast=0.1):
+    def __init__(self, brightness=0.1, contrast=0.1) -> None:
         if not (0 <= brightness <= 1 and 0 <= contrast <= 1):
             raise ValueError(
                 f"`brightness` and `contrast` must lie in 0..1. "
@@ -154,7 +154,7 @@ class RandomBrightnessContrast:
         self.brightness = brightness
         self.contrast = contrast
 
-    def __call__(self, example, seed):
+    def __call__(self, example, seed) -> dict[str, tf.Tensor]:
         drawn = tf.random.stateless_uniform([2], seed, -1.0, 1.0)
         image = tf.cast(example["image"], tf.float32) - 127.5
         image = image * (1.0 + self.contrast * drawn[0]) + 127.5
@@ -163,7 +163,7 @@ class RandomBrightnessContrast:
         return {**example, "image": image}
 
 
-def crop(example, top, left, size):
+def crop(example, top, left, size) -> dict[str, tf.Tensor]:
     """Cuts the window [top, left, *size] from every key that has pixels."""
     cut = {}
     for key, value in example.items():
@@ -175,7 +175,7 @@ def crop(example, top, left, size):
     return cut
 
 
-def center_crop(example, size):
+def center_crop(example, size) -> dict[str, tf.Tensor]:
     """Cuts the central window; an odd remainder goes to the bottom and the right."""
     height, width = example["image"].shape[:2]
     if (height, width) == tuple(size):
@@ -183,12 +183,12 @@ def center_crop(example, size):
     return crop(example, (height - size[0]) // 2, (width - size[1]) // 2, size)
 
 
-def to_unit_range(image):
+def to_unit_range(image) -> tf.Tensor:
     """uint8 0..255 -> float32 in [-1, 1]."""
     return tf.cast(image, tf.float32) * (1.0 / 127.5) - 1.0
 
 
-def checked_size(name, size):
+def checked_size(name, size) -> tuple[int, int]:
     """Returns (height, width) or raises a ValueError that names the setting."""
     pair = tuple(size) if isinstance(size, (list, tuple)) else ()
     if len(pair) != 2 or not all(isinstance(n, int) and n > 0 for n in pair):

@@ -37,7 +37,7 @@ class ImageClassifier(keras.Model):
 
     input_keys = ("image",)
 
-    def __init__(self, num_classes, channels=(32, 64, 128), *, momentum=0.9, **kwargs):
+    def __init__(self, num_classes, channels=(32, 64, 128), *, momentum=0.9, **kwargs) -> None:
         super().__init__(**kwargs)
         if num_classes < 2 or not channels:
             raise ValueError(
@@ -62,7 +62,7 @@ class ImageClassifier(keras.Model):
         self.norm = batch_normalization.PlainBatchNormalization(momentum, name="norm")
         self.linear = keras.layers.Dense(num_classes, dtype="float32", name="linear")
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         _, height, width, channels = input_shape["image"]
         smallest = 2 ** len(self.blocks)
         if min(height, width) < smallest:
@@ -77,14 +77,14 @@ class ImageClassifier(keras.Model):
         self.linear.build((None, channels))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         x = inputs["image"]
         for block in self.blocks:
             x = block(x, training=training)
         x = ops.relu(self.norm(x, training=training))
         return {"logits": self.linear(ops.mean(ops.cast(x, "float32"), axis=(1, 2)))}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,

@@ -56,14 +56,14 @@ class VGG19Features(keras.Model):
             "block5_conv1",
         ),
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         _set_up(self, *_vgg19(), weights_path, feature_layers, VGG19_FILE)
 
-    def call(self, image):
+    def call(self, image) -> list[keras.KerasTensor]:
         return _maps(self, image)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), **_settings(self)}
 
 
@@ -91,29 +91,29 @@ class SqueezeNetFeatures(keras.Model):
 
     def __init__(
         self, weights_path, feature_layers=("conv1", "fire3", "fire5", "fire7", "fire9"), **kwargs
-    ):
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         _set_up(self, *_squeezenet(), weights_path, feature_layers, SQUEEZENET_FILE)
 
-    def call(self, image):
+    def call(self, image) -> list[keras.KerasTensor]:
         return _maps(self, image)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), **_settings(self)}
 
 
-def caffe_input(image):
+def caffe_input(image) -> keras.KerasTensor:
     """RGB in [-1, 1] to BGR in 0..255 minus the ImageNet means; float32."""
     image = (ops.cast(image, "float32") + 1.0) * 127.5
     return ops.flip(image, axis=-1) - ops.convert_to_tensor(CAFFE_MEANS, "float32")
 
 
-def _convolution(filters, size, name, **options):
+def _convolution(filters, size, name, **options) -> layers.Layer:
     options = {"padding": "same", "activation": "relu", "dtype": "float32", **options}
     return layers.Conv2D(filters, size, name=name, **options)
 
 
-def _vgg19():
+def _vgg19() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
     """Input and {name: output} of the convolutional part."""
     inputs = keras.Input((None, None, 3), dtype="float32")
     x, outputs = inputs, {}
@@ -125,7 +125,7 @@ def _vgg19():
     return inputs, outputs
 
 
-def _squeezenet():
+def _squeezenet() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
     """Input and {name: output}; "fireN/expand1x1" and the like are the convolutions' names."""
     inputs = keras.Input((None, None, 3), dtype="float32")
     x = _convolution(64, 3, "conv1", strides=2, padding="valid")(inputs)
@@ -140,7 +140,7 @@ def _squeezenet():
     return inputs, outputs
 
 
-def _set_up(network, inputs, outputs, weights_path, feature_layers, expected):
+def _set_up(network, inputs, outputs, weights_path, feature_layers, expected) -> None:
     """Keeps the settings of a feature network, and its frozen part as `backbone`."""
     network.weights_path = str(weights_path)
     network.feature_layers = tuple(feature_layers)
@@ -150,19 +150,19 @@ def _set_up(network, inputs, outputs, weights_path, feature_layers, expected):
     network.built = True
 
 
-def _maps(network, image):
+def _maps(network, image) -> list[keras.KerasTensor]:
     maps = network.backbone(caffe_input(image), training=False)
     return [maps[name] for name in network.feature_layers]
 
 
-def _settings(network):
+def _settings(network) -> dict:
     return {
         "weights_path": network.weights_path,
         "feature_layers": list(network.feature_layers),
     }
 
 
-def _frozen(inputs, outputs, chosen, weights_path, expected):
+def _frozen(inputs, outputs, chosen, weights_path, expected) -> keras.Model:
     """The part of a network up to the chosen layers, with its weights read and frozen."""
     unknown = [name for name in chosen if name not in outputs]
     if unknown or not chosen:
@@ -189,7 +189,7 @@ def _frozen(inputs, outputs, chosen, weights_path, expected):
     return network
 
 
-def _read_weights(network, file):
+def _read_weights(network, file) -> None:
     """Fills every convolution by name; what else the file holds (a classifier) is not read."""
     for layer in network.layers:
         if not layer.weights:

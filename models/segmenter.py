@@ -67,7 +67,7 @@ class Segmenter(keras.Model):
         decoder=False,
         momentum=0.9,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if label_map_classes < 2 or len(channels) != 4 or blocks < 1 or output_stride not in STAGES:
             raise ValueError(
@@ -97,7 +97,7 @@ class Segmenter(keras.Model):
             self.refinement = [self._unit(pyramid_filters, 3, f"refine_{n}") for n in range(2)]
         self.classes = keras.layers.Conv2D(label_map_classes, 1, dtype="float32", name="classes")
 
-    def _stage(self, index):
+    def _stage(self, index) -> list[dilated_block.DilatedBlock]:
         downsample, rate = STAGES[self.output_stride][index]
         return [
             dilated_block.DilatedBlock(
@@ -110,12 +110,12 @@ class Segmenter(keras.Model):
             for block in range(self.blocks)
         ]
 
-    def _unit(self, filters, kernel_size, name):
+    def _unit(self, filters, kernel_size, name) -> atrous_pyramid.NormalizedConvolution:
         return atrous_pyramid.NormalizedConvolution(
             filters, kernel_size, momentum=self.momentum, name=name
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         _, height, width, channels = input_shape["image"]
         if height % self.output_stride or width % self.output_stride:
             raise ValueError(
@@ -138,7 +138,7 @@ class Segmenter(keras.Model):
         self.classes.build((None, None, None, self.pyramid_filters))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         x, features = self.stem(inputs["image"]), []
         for block in self.encoder:
             x = block(x, training=training)
@@ -152,7 +152,7 @@ class Segmenter(keras.Model):
         scale = 4 if self.decoder else self.output_stride
         return {"logits": enlarged(self.classes(x), scale)}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "label_map_classes": self.label_map_classes,
@@ -166,7 +166,7 @@ class Segmenter(keras.Model):
         }
 
 
-def enlarged(x, factor):
+def enlarged(x, factor) -> keras.KerasTensor:
     """Bilinear enlargement of [B, H, W, C] on pixel centres, the border repeated."""
     height, width = x.shape[1:3]
     return ops.image.resize(x, (height * factor, width * factor), interpolation="bilinear")

@@ -39,7 +39,7 @@ class StyleEncoder(keras.Model):
 
     def __init__(
         self, noise_dim=256, width=64, *, multipliers=(1, 2, 4, 8, 8, 8), resize_to=256, **kwargs
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.noise_dim = noise_dim
         self.width = width
@@ -68,7 +68,7 @@ class StyleEncoder(keras.Model):
         self.mean = keras.layers.Dense(noise_dim, name="mean")
         self.log_variance = keras.layers.Dense(noise_dim, name="log_variance")
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         channels = input_shape["image"][-1]
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             convolution.build((None, None, None, channels))
@@ -79,7 +79,7 @@ class StyleEncoder(keras.Model):
         self.log_variance.build((None, features))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         size = (self.resize_to, self.resize_to)
         x = inputs["image"]
         if tuple(x.shape[1:3]) != size:
@@ -93,7 +93,7 @@ class StyleEncoder(keras.Model):
             "log_variance": ops.cast(self.log_variance(x), "float32"),
         }
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "noise_dim": self.noise_dim,

@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 
-def fill(starts, ends, radii, height, width):
+def fill(starts, ends, radii, height, width) -> tf.Tensor:
     """All pixels whose centre is within a radius of its segment.
 
     A capsule is convex, so it meets each row of pixels in one interval, which is computed in
@@ -33,7 +33,7 @@ def fill(starts, ends, radii, height, width):
     return tf.cast(depth[:, :width, tf.newaxis] > 0, tf.uint8)
 
 
-def _row_intervals(starts, ends, radii, height):
+def _row_intervals(starts, ends, radii, height) -> tuple[tf.Tensor, tf.Tensor]:
     """(left, right), float32 [segments, height]: where each capsule meets each row.
 
     The interval spans those of two discs and of the rectangle between them; left > right where

@@ -38,22 +38,22 @@ class MaskFolder(makers.HoleMaker):
             without known pixels.
     """
 
-    def __init__(self, folder, invert=False, *, memory_limit_gib=1.0):
+    def __init__(self, folder, invert=False, *, memory_limit_gib=1.0) -> None:
         self.folder = folder
         self.invert = invert
         self.memory_limit_gib = memory_limit_gib
         self._masks = {}
 
-    def draw(self, seed, height, width):
+    def draw(self, seed, height, width) -> tf.Tensor:
         masks = self._packed_masks(height, width)
         place = tf.random.stateless_uniform([], seed, 0, masks.shape[0], tf.int32)
         return _unpacked(masks[place], height, width)
 
-    def fixed(self, index, height, width, *, seed=None):
+    def fixed(self, index, height, width, *, seed=None) -> tf.Tensor:
         masks = self._packed_masks(height, width)
         return _unpacked(masks[index % masks.shape[0]], height, width)
 
-    def _packed_masks(self, height, width):
+    def _packed_masks(self, height, width) -> tf.Tensor:
         """uint8 [masks, bytes], eight pixels to a byte."""
         if (height, width) not in self._masks:
             packed = self._read_all(height, width)
@@ -61,7 +61,7 @@ class MaskFolder(makers.HoleMaker):
                 self._masks[height, width] = tf.constant(packed)
         return self._masks[height, width]
 
-    def _read_all(self, height, width):
+    def _read_all(self, height, width) -> np.ndarray:
         paths = self._paths()
         row_bytes = -(-height * width // 8)
         if row_bytes * len(paths) > self.memory_limit_gib * GIB:
@@ -89,7 +89,7 @@ class MaskFolder(makers.HoleMaker):
             )  # fmt: skip
         return packed
 
-    def _paths(self):
+    def _paths(self) -> list[str]:
         if not Path(self.folder).is_dir():
             raise FileNotFoundError(
                 f"The folder of the masks does not exist. Received: data.holes.folder -> "
@@ -106,13 +106,13 @@ class MaskFolder(makers.HoleMaker):
             )
         return paths
 
-    def _read(self, path, height, width):
+    def _read(self, path, height, width) -> np.ndarray:
         return read_mask(
             path, invert=self.invert, size=(height, width), setting="data.holes.invert"
         )
 
 
-def read_mask(path, *, invert=False, size=None, setting="invert"):
+def read_mask(path, *, invert=False, size=None, setting="invert") -> np.ndarray:
     """The hole in a mask image: bool [H, W], True = missing.
 
     Args:
@@ -150,7 +150,7 @@ def read_mask(path, *, invert=False, size=None, setting="invert"):
     return missing
 
 
-def _unpacked(packed, height, width):
+def _unpacked(packed, height, width) -> tf.Tensor:
     shifts = tf.range(7, -1, -1, dtype=tf.int32)
     bits = tf.bitwise.right_shift(tf.cast(packed, tf.int32)[:, tf.newaxis], shifts) & 1
     pixels = tf.reshape(tf.cast(bits, tf.uint8), [-1])[: height * width]

@@ -31,7 +31,7 @@ class BrushStrokes(makers.HoleMaker):
     """
 
     def __init__(self, strokes=8, max_segments=16, *, max_length=80.0, min_width=10.0,
-                 max_width=20.0):  # fmt: skip
+                 max_width=20.0) -> None:  # fmt: skip
         self.strokes = strokes
         self.max_segments = max_segments
         self.max_length = max_length
@@ -41,7 +41,7 @@ class BrushStrokes(makers.HoleMaker):
         _checked_range("width", min_width, max_width)
         _checked_range("length", 0, max_length)
 
-    def draw(self, seed, height, width):
+    def draw(self, seed, height, width) -> tf.Tensor:
         shape = [self.max_segments, self.strokes]
         seeds = tf.unstack(tf.random.split(seed, 5))
         angles = tf.random.stateless_uniform(shape, seeds[0], 0.0, 2 * math.pi)
@@ -83,7 +83,7 @@ class FreeForm(makers.HoleMaker):
     angle_range = 2 * math.pi / 15
 
     def __init__(self, max_strokes=3, min_segments=4, *, max_segments=11, min_width=12.0,
-                 max_width=40.0):  # fmt: skip
+                 max_width=40.0) -> None:  # fmt: skip
         self.max_strokes = max_strokes
         self.min_segments = min_segments
         self.max_segments = max_segments
@@ -96,7 +96,7 @@ class FreeForm(makers.HoleMaker):
         )
         _checked_range("width", min_width, max_width)
 
-    def draw(self, seed, height, width):
+    def draw(self, seed, height, width) -> tf.Tensor:
         strokes, segments = self.max_strokes, self.max_segments
         seeds = tf.unstack(tf.random.split(seed, 8))
         spread = tf.random.stateless_uniform([2, strokes], seeds[0]) * self.angle_range
@@ -120,7 +120,7 @@ class FreeForm(makers.HoleMaker):
         return capsules.fill(starts, ends, radii, height, width)
 
 
-def _chain(point, steps, height, width):
+def _chain(point, steps, height, width) -> tuple[tf.Tensor, tf.Tensor]:
     """Starts and ends of segments one after the other, each end clamped to the image.
 
     Args:
@@ -134,23 +134,23 @@ def _chain(point, steps, height, width):
     return points[:-1], points[1:]
 
 
-def _points(seed, count, height, width):
+def _points(seed, count, height, width) -> tf.Tensor:
     return tf.random.stateless_uniform([count, 2], seed) * [height - 1.0, width - 1.0]
 
 
-def _steps(angles, lengths):
+def _steps(angles, lengths) -> tf.Tensor:
     return tf.stack([lengths * tf.sin(angles), lengths * tf.cos(angles)], axis=-1)
 
 
-def _radii(widths, drawn):
+def _radii(widths, drawn) -> tf.Tensor:
     return tf.where(drawn, tf.maximum(widths / 2, SMALLEST_RADIUS), -1.0)
 
 
-def _scale(height, width):
+def _scale(height, width) -> float:
     return math.hypot(height, width) / REFERENCE_DIAGONAL
 
 
-def _checked_counts(**counts):
+def _checked_counts(**counts) -> None:
     for name, (count, lowest) in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < lowest:
             raise ValueError(
@@ -158,7 +158,7 @@ def _checked_counts(**counts):
             )
 
 
-def _checked_range(what, low, high):
+def _checked_range(what, low, high) -> None:
     if not 0 <= low <= high or high == 0:
         raise ValueError(
             f"`max_{what}` must be positive and not below `min_{what}`. Received: "

@@ -4,6 +4,8 @@ A hole is 1 (white) where pixels are missing and 0 (black) where they are known.
 TensorFlow ops and run inside the input pipeline; what they draw is a function of the seed.
 """
 
+from collections.abc import Iterator
+
 import tensorflow as tf
 
 from data import order
@@ -26,10 +28,10 @@ class HoleMaker:
         ValueError: an image of a single pixel.
     """
 
-    def __call__(self, seed, height, width):
+    def __call__(self, seed, height, width) -> tf.Tensor:
         return neither_empty_nor_full(self.draw(seed, height, width), height, width)
 
-    def fixed(self, index, height, width, *, seed=None):
+    def fixed(self, index, height, width, *, seed=None) -> tf.Tensor:
         """The hole of evaluation item `index` (int64 scalar), for ever the same.
 
         `seed` is a function of the index. Default: order.fixed_hole_seed(index).
@@ -37,7 +39,7 @@ class HoleMaker:
         seed = order.fixed_hole_seed(index) if seed is None else seed
         return self(seed, height, width)
 
-    def draw(self, seed, height, width):
+    def draw(self, seed, height, width) -> tf.Tensor:
         raise NotImplementedError
 
 
@@ -59,13 +61,13 @@ class RandomRectangle(HoleMaker):
         bbox2mask: 128 x 128 in 256 x 256 with max_delta 32.
     """
 
-    def __init__(self, size=0.5, *, shrink=0.0625):
+    def __init__(self, size=0.5, *, shrink=0.0625) -> None:
         self.size = size
         self.shrink = shrink
         _checked_lengths("size", size, lowest=1)
         _checked_lengths("shrink", shrink, lowest=0)
 
-    def draw(self, seed, height, width):
+    def draw(self, seed, height, width) -> tf.Tensor:
         sides = _rectangle_sides(self.size, height, width)
         cuts = _pixels(self.shrink, height, width)
         if any(2 * cut >= side for cut, side in zip(cuts, sides, strict=True)):
@@ -75,12 +77,13 @@ class RandomRectangle(HoleMaker):
                 f"Lower data.holes.shrink"
             )
         seeds = tf.unstack(tf.random.split(seed, 4))
-        bounds = []
+        bounds: list = []
         for axis, (length, side, cut) in enumerate(zip((height, width), sides, cuts, strict=True)):
             start = _integer(seeds[2 * axis], length - side)
             inwards = _integer(seeds[2 * axis + 1], cut)
             bounds += [start + inwards, start + side - inwards]
-        return rectangle(*bounds, height, width)
+        top, bottom, left, right = bounds
+        return rectangle(top, bottom, left, right, height, width)
 
 
 class CenterRectangle(HoleMaker):
@@ -93,11 +96,11 @@ class CenterRectangle(HoleMaker):
         ValueError: as RandomRectangle.
     """
 
-    def __init__(self, size=0.5):
+    def __init__(self, size=0.5) -> None:
         self.size = size
         _checked_lengths("size", size, lowest=1)
 
-    def draw(self, seed, height, width):
+    def draw(self, seed, height, width) -> tf.Tensor:
         return _centre(_rectangle_sides(self.size, height, width), height, width)
 
 
@@ -111,27 +114,27 @@ class Union(HoleMaker):
         ValueError: no makers.
     """
 
-    def __init__(self, makers):
+    def __init__(self, makers) -> None:
         self.makers = dict(makers)
         if not self.makers:
             raise ValueError(f"A union needs at least one hole maker. Received: makers={makers}")
 
-    def draw(self, seed, height, width):
+    def draw(self, seed, height, width) -> tf.Tensor:
         parts = [maker(part, height, width) for maker, part in self._seeded(seed)]
         return tf.reduce_max(tf.stack(parts), axis=0)
 
-    def fixed(self, index, height, width, *, seed=None):
+    def fixed(self, index, height, width, *, seed=None) -> tf.Tensor:
         seed = order.fixed_hole_seed(index) if seed is None else seed
         parts = [m.fixed(index, height, width, seed=part) for m, part in self._seeded(seed)]
         return neither_empty_nor_full(tf.reduce_max(tf.stack(parts), axis=0), height, width)
 
-    def _seeded(self, seed):
+    def _seeded(self, seed) -> Iterator[tuple]:
         """(maker, seed of its own) of all makers: two of a kind draw different holes."""
         seeds = tf.unstack(tf.random.split(seed, len(self.makers)))
         return zip(self.makers.values(), seeds, strict=True)
 
 
-def neither_empty_nor_full(hole, height, width):
+def neither_empty_nor_full(hole, height, width) -> tf.Tensor:
     """The hole; in the place of one that covers nothing or all, the central rectangle."""
     if height * width < 2:
         raise ValueError(
@@ -144,24 +147,24 @@ def neither_empty_nor_full(hole, height, width):
     return tf.ensure_shape(hole, [height, width, 1])
 
 
-def rectangle(top, bottom, left, right, height, width):
+def rectangle(top, bottom, left, right, height, width) -> tf.Tensor:
     """uint8 [height, width, 1], 1 in rows top..bottom-1 and columns left..right-1."""
     rows, columns = tf.range(height)[:, tf.newaxis], tf.range(width)
     inside = (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
     return tf.cast(inside[:, :, tf.newaxis], tf.uint8)
 
 
-def _centre(sides, height, width):
+def _centre(sides, height, width) -> tf.Tensor:
     top, left = (height - sides[0]) // 2, (width - sides[1]) // 2
     return rectangle(top, top + sides[0], left, left + sides[1], height, width)
 
 
-def _integer(seed, highest):
+def _integer(seed, highest) -> tf.Tensor:
     """Uniform in 0..highest, both included."""
     return tf.random.stateless_uniform([], seed, 0, highest + 1, tf.int32)
 
 
-def _rectangle_sides(size, height, width):
+def _rectangle_sides(size, height, width) -> tuple[int, int]:
     sides = _pixels(size, height, width)
     if sides[0] > height or sides[1] > width or sides == (height, width):
         raise ValueError(
@@ -169,23 +172,24 @@ def _rectangle_sides(size, height, width):
             f"size={size}, {sides[0]}x{sides[1]} pixels in an image of {height}x{width}. "
             f"Lower data.holes.size; a fraction such as 0.5 fits every image"
         )
-    return tuple(max(1, side) for side in sides)
+    return max(1, sides[0]), max(1, sides[1])
 
 
-def _pixels(lengths, height, width):
+def _pixels(lengths, height, width) -> tuple[int, int]:
     """(rows, columns) of one or two lengths that are shares or pixels."""
-    return tuple(
+    rows, columns = (
         length if isinstance(length, int) else round(length * side)
         for length, side in zip(_pair(lengths), (height, width), strict=True)
     )
+    return rows, columns
 
 
-def _pair(lengths):
+def _pair(lengths) -> tuple:
     return tuple(lengths) if isinstance(lengths, (list, tuple)) else (lengths, lengths)
 
 
-def _checked_lengths(name, lengths, *, lowest):
-    def possible(length):
+def _checked_lengths(name, lengths, *, lowest) -> None:
+    def possible(length) -> bool:
         if isinstance(length, bool) or not isinstance(length, (int, float)):
             return False
         if isinstance(length, int):

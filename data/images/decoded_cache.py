@@ -34,20 +34,20 @@ class CacheSettings:
         ValueError: an unknown kind.
     """
 
-    def __init__(self, kind="auto", folder=None, *, memory_limit_gib=None):
+    def __init__(self, kind="auto", folder=None, *, memory_limit_gib=None) -> None:
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: data.cache.kind={kind!r}")
         self.kind = kind
         self.folder = folder
         self.memory_limit_gib = memory_limit_gib
 
-    def resolved_folder(self, root):
+    def resolved_folder(self, root) -> Path:
         if self.folder is not None:
             return Path(self.folder).expanduser()
         beside = Path(root).expanduser() / ".cache"
         return beside if _can_write(beside) else Path("datasets") / ".cache"
 
-    def choose(self, needed_bytes, root):
+    def choose(self, needed_bytes, root) -> str:
         """The kind to use for a split of this size; never "auto"."""
         if self.kind != "auto":
             return self.kind
@@ -64,10 +64,10 @@ class CacheSettings:
 class NoStore:
     """Decodes at every read."""
 
-    def __init__(self, decode):
+    def __init__(self, decode) -> None:
         self._decode = decode
 
-    def read(self, index):
+    def read(self, index) -> dict[str, tf.Tensor]:
         return self._decode(index)
 
 
@@ -80,7 +80,7 @@ class MemoryStore:
         examples: iterable over all examples, in order, as dicts of arrays.
     """
 
-    def __init__(self, layout, count, examples):
+    def __init__(self, layout, count, examples) -> None:
         arrays = {
             key: np.empty((count, *spec.shape), spec.dtype.as_numpy_dtype)
             for key, spec in layout.items()
@@ -92,7 +92,7 @@ class MemoryStore:
         with tf.device("CPU:0"):
             self._tensors = {key: tf.constant(arrays.pop(key)) for key in layout}
 
-    def read(self, index):
+    def read(self, index) -> dict[str, tf.Tensor]:
         return {key: tf.gather(tensor, index) for key, tensor in self._tensors.items()}
 
 
@@ -112,7 +112,7 @@ class FileStore:
         OSError: a file cannot be written.
     """
 
-    def __init__(self, layout, paths, decode_missing):
+    def __init__(self, layout, paths, decode_missing) -> None:
         self._layout = layout
         self._sizes = [bytes_of({key: spec}) for key, spec in layout.items()]
         missing = [i for i, path in enumerate(paths) if _file_size(path) != sum(self._sizes)]
@@ -122,7 +122,7 @@ class FileStore:
         with tf.device("CPU:0"):
             self._paths = tf.constant([str(path) for path in paths])
 
-    def read(self, index):
+    def read(self, index) -> dict[str, tf.Tensor]:
         data = tf.io.decode_raw(tf.io.read_file(tf.gather(self._paths, index)), tf.uint8)
         parts = tf.split(tf.ensure_shape(data, [sum(self._sizes)]), self._sizes)
         return {
@@ -131,7 +131,7 @@ class FileStore:
         }
 
     @staticmethod
-    def _write(path, data):
+    def _write(path, data) -> None:
         try:
             write_atomically(path, data)
         except OSError as error:
@@ -142,24 +142,27 @@ class FileStore:
             ) from error
 
 
-def bytes_of(layout):
+Store = NoStore | MemoryStore | FileStore
+
+
+def bytes_of(layout) -> int:
     """Bytes of one example."""
     return sum(spec.shape.num_elements() * spec.dtype.size for spec in layout.values())
 
 
-def _from_bytes(part, spec):
+def _from_bytes(part, spec) -> tf.Tensor:
     if spec.dtype != tf.uint8:
         part = tf.bitcast(tf.reshape(part, [-1, spec.dtype.size]), spec.dtype)
     return tf.reshape(part, spec.shape)
 
 
-def content_key(record, settings):
+def content_key(record, settings) -> str:
     """Hash of what a decoded example depends on: its files (name, size, time) and settings."""
     parts = [FORMAT_VERSION, settings, record.name, *record.stamp()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
-def write_atomically(path, data):
+def write_atomically(path, data) -> None:
     """Writes bytes so that a reader sees the whole file or none of it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +176,7 @@ def write_atomically(path, data):
         raise
 
 
-def free_memory_bytes():
+def free_memory_bytes() -> int:
     """Memory that can be taken without swapping; 4 GiB where the system does not tell."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -183,21 +186,21 @@ def free_memory_bytes():
         return 4 * GIB
 
 
-def _file_size(path):
+def _file_size(path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return -1
 
 
-def _can_write(folder):
+def _can_write(folder) -> bool:
     folder = Path(folder).absolute()
     while not folder.exists():
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
-def _free_disk_bytes(folder):
+def _free_disk_bytes(folder) -> int:
     folder = Path(folder).absolute()
     while not folder.exists():
         folder = folder.parent

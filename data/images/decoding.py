@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -21,14 +23,14 @@ class FileContents:
 
     has_label = False
 
-    def __init__(self, records, label_maps=True):
+    def __init__(self, records, label_maps=True) -> None:
         paths = {"photo": [record.photo for record in records]}
         if label_maps:
             paths["label_map"] = [record.label_map for record in records]
         with tf.device("CPU:0"):  # Strings exist in host memory only.
             self._paths = {key: tf.constant(values) for key, values in paths.items()}
 
-    def __call__(self, index):
+    def __call__(self, index) -> dict[str, tf.Tensor]:
         found = {}
         for key, paths in self._paths.items():
             found[f"{key}_name"] = tf.gather(paths, index)
@@ -53,7 +55,7 @@ class Decoder:
         ValueError: the records have no label maps and `encoding` asks for them.
     """
 
-    def __init__(self, records, encoding, resize, size, contents=None):
+    def __init__(self, records, encoding, resize, size, contents=None) -> None:
         self.records = records
         self.encoding = encoding
         self.resize = resize
@@ -67,10 +69,10 @@ class Decoder:
             self.layout["label"] = tf.TensorSpec([], tf.int32)
 
     @property
-    def bytes_of_all(self):
+    def bytes_of_all(self) -> int:
         return decoded_cache.bytes_of(self.layout) * len(self.records)
 
-    def decode(self, index):
+    def decode(self, index) -> dict[str, tf.Tensor]:
         """The op: index of a record (int64 scalar) -> example."""
         found = self.contents(index)
         image = photos.decode_contents(found["photo"], found["photo_name"])
@@ -87,7 +89,7 @@ class Decoder:
             example["label"] = found["label"]
         return {"image": self.resize.photo(image, self.size), **example}
 
-    def examples(self, indices, title):
+    def examples(self, indices, title) -> Iterator[dict[str, np.ndarray]]:
         """Yields the examples at these indices as NumPy, in order, with a progress bar.
 
         Raises:
@@ -107,7 +109,7 @@ class Decoder:
         except tf.errors.OpError as error:
             raise ValueError(self._why(indices[min(done, len(indices) - 1)], error)) from error
 
-    def file_keys(self):
+    def file_keys(self) -> list[str]:
         """One key per record: another file, content or setting gives another key."""
         settings = json.dumps(
             [self.size, self.resize.settings(), self.encoding.settings()], sort_keys=True
@@ -117,7 +119,7 @@ class Decoder:
             for record in self.records
         ]
 
-    def _why(self, index, error):
+    def _why(self, index, error) -> str:
         """Reads the item again the plain way, whose errors say what is wrong with which file."""
         record = label_check.item_for(self.records[index], self.encoding)
         try:
@@ -131,16 +133,16 @@ class Decoder:
 class LabelledStore:
     """A store whose examples get the class of the image, from one vector, at every read."""
 
-    def __init__(self, store, labels):
+    def __init__(self, store, labels) -> None:
         self._store = store
         with tf.device("CPU:0"):
             self._labels = tf.constant(labels, tf.int32)
 
-    def read(self, index):
+    def read(self, index) -> dict[str, tf.Tensor]:
         return self._store.read(index) | {"label": tf.gather(self._labels, index)}
 
 
-def open_split(source, split, decoder, cache, root):
+def open_split(source, split, decoder, cache, root) -> LabelledStore | decoded_cache.Store:
     """Decodes what is not yet kept and returns a store with `read(index)`, class included.
 
     Raises:
@@ -153,7 +155,7 @@ def open_split(source, split, decoder, cache, root):
     return store
 
 
-def open_store(decoder, cache, root, split):
+def open_store(decoder, cache, root, split) -> decoded_cache.Store:
     """Decodes what is not yet kept and returns a store with `read(index)`."""
     count = len(decoder.records)
     kind = cache.choose(decoder.bytes_of_all, root)

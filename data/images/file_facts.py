@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 CACHE_VERSION = 1
 
 
-def cache_file(folder, root):
+def cache_file(folder, root) -> Path | None:
     """Where the facts about the files below `root` are kept; None without a folder."""
     if folder is None:
         return None
@@ -24,7 +24,7 @@ def cache_file(folder, root):
     return Path(folder) / f"check-{where}.json"
 
 
-def gather(records, inspect, path, *, settings, progress=True):
+def gather(records, inspect, path, *, settings, progress=True) -> dict:
     """{record: facts}, in parallel; items whose files did not change come from the cache.
 
     Args:
@@ -57,14 +57,14 @@ def gather(records, inspect, path, *, settings, progress=True):
     return {record: facts[record] for record in records}
 
 
-def _stamp(record, settings):
+def _stamp(record, settings) -> list | None:
     try:
         return [settings, *record.stamp()]
     except OSError:
         return None  # Vanished since the folder was listed: `inspect` says so.
 
 
-def _load(path):
+def _load(path) -> dict:
     try:
         content = json.loads(path.read_text())
         return content["pairs"] if content["version"] == CACHE_VERSION else {}
@@ -72,7 +72,7 @@ def _load(path):
         return {}
 
 
-def _store(path, known):
+def _store(path, known) -> None:
     if path is None:
         return
     try:

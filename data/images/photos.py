@@ -12,12 +12,12 @@ EXIF_ORIENTATION = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def decode_photo(path):
+def decode_photo(path) -> tf.Tensor:
     """The op behind the pipeline: file path -> RGB, uint8 [H, W, 3]."""
     return decode_contents(tf.io.read_file(path), path)
 
 
-def decode_contents(contents, name):
+def decode_contents(contents, name) -> tf.Tensor:
     """Bytes of an image file -> RGB, uint8 [H, W, 3]; `name` appears in errors.
 
     JPEG and PNG are decoded by TensorFlow, in parallel; BMP, WebP and the rest by Pillow.
@@ -39,7 +39,7 @@ def decode_contents(contents, name):
     return image
 
 
-def read_photo(path, *, upright=False):
+def read_photo(path, *, upright=False) -> np.ndarray:
     """Returns an image file as RGB, uint8 [H, W, 3].
 
     Args:
@@ -58,14 +58,14 @@ def read_photo(path, *, upright=False):
         return _decode_with_pillow(file.read(), path.encode(), upright)
 
 
-def colour_profile(path):
+def colour_profile(path) -> bytes | None:
     """Returns the ICC profile of an image file whose colours are RGB, or None."""
     with Image.open(path) as image:
         rgb = image.mode in ("RGB", "RGBA", "P")
         return image.info.get("icc_profile") if rgb else None
 
 
-def inspect_photo(path):
+def inspect_photo(path) -> tuple[int, int]:
     """Reads a photograph to its last byte; returns (height, width) as stored.
 
     Raises:
@@ -82,7 +82,7 @@ def inspect_photo(path):
     return size
 
 
-def inspect_contents(data, name):
+def inspect_contents(data, name) -> tuple[tuple[int, int], bool]:
     """Reads the bytes of a photograph to the last one.
 
     Returns:
@@ -103,24 +103,24 @@ def inspect_contents(data, name):
     return size, orientation in (0, 1)
 
 
-def rotated_complaint(name):
+def rotated_complaint(name) -> str:
     return (
         f"{name}: stored rotated or mirrored (EXIF orientation), which the label map cannot "
         f"follow. Save the photograph upright"
     )
 
 
-def _decode_with_pillow(data, name, upright=False):
+def _decode_with_pillow(data, name, upright=False) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as image:
             if upright and image.mode.startswith(("I", "F")):
                 raise ValueError(f"expected 8 bits a channel, received mode={image.mode}")
-            image = ImageOps.exif_transpose(image) if upright else image
-            return np.array(image.convert("RGB"))
+            turned = ImageOps.exif_transpose(image) if upright else image
+            return np.array(turned.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(_complaint(name.decode(), error)) from None
 
 
-def _complaint(path, error):
+def _complaint(path, error) -> str:
     reason = "not an image file" if isinstance(error, PIL.UnidentifiedImageError) else error
     return f"{path}: {reason}. Replace or remove the file"

@@ -76,7 +76,7 @@ def read_indices(data: bytes) -> np.ndarray:
     return np.ascontiguousarray(rows if header.top_down else rows[::-1])
 
 
-def _unpack_rows(pixels, header):
+def _unpack_rows(pixels, header) -> np.ndarray:
     needed = header.row_bytes * header.height
     if len(pixels) < needed:
         raise ValueError(f"truncated: {len(pixels)} of {needed} bytes of pixels are there")
@@ -89,7 +89,7 @@ def _unpack_rows(pixels, header):
     return indices.reshape(header.height, -1)[:, : header.width].astype(np.uint8)
 
 
-def _decode_runs(pixels, header):
+def _decode_runs(pixels, header) -> np.ndarray:
     """RLE8 and RLE4: (count, value) runs; a zero count escapes to end, move or literal pixels."""
     rows = np.zeros((header.height, header.width), np.uint8)
     four_bit = header.compression == RLE4
@@ -121,7 +121,7 @@ def _decode_runs(pixels, header):
     raise ValueError(f"truncated: the runs stop in row {y + 1} of {header.height}")
 
 
-def _expand(data, count, four_bit):
+def _expand(data, count, four_bit) -> np.ndarray:
     """The first `count` pixels of `data`; in RLE4 a run alternates between its two nibbles."""
     values = np.frombuffer(data, np.uint8)
     if four_bit:
@@ -129,7 +129,7 @@ def _expand(data, count, four_bit):
     return values[:count]
 
 
-def _put(rows, x, y, values):
+def _put(rows, x, y, values) -> None:
     if y >= rows.shape[0] or x + len(values) > rows.shape[1]:
         raise ValueError(f"damaged: a run of {len(values)} pixels leaves the image at row {y + 1}")
     rows[y, x : x + len(values)] = values

@@ -33,7 +33,7 @@ class Conversion:
     ignored: int
 
 
-def load_palette(path):
+def load_palette(path) -> tuple[list[str] | None, dict[str, int], list[tuple[int, ...]]]:
     """Reads a palette file: YAML or JSON, {name: [r, g, b]} or a list of [r, g, b].
 
     The position of a colour is its class id. The name `ignore` is for pixels without a class: 255.
@@ -50,8 +50,8 @@ def load_palette(path):
     try:
         content = yaml.safe_load(Path(path).read_text())  # JSON is YAML
         named = isinstance(content, dict)
-        entries = list(content.items()) if named else list(enumerate(content))
-        entries = [(str(name), _hex(colour)) for name, colour in entries]
+        listed = content.items() if named else enumerate(content)
+        entries = [(str(name), _hex(colour)) for name, colour in listed]
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError):
         raise ValueError(
             "Expected a palette file, YAML or JSON, of {name: [red, green, blue]} or a list of "
@@ -79,7 +79,7 @@ def _hex(colour) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def stored_colours(path):
+def stored_colours(path) -> list[tuple] | None:
     """[(r, g, b)], the palette inside an indexed file; None where the file has none."""
     with Image.open(path) as image:
         if image.mode != "P":
@@ -88,7 +88,9 @@ def stored_colours(path):
     return [tuple(colour) for colour in colours.tolist()]
 
 
-def choose_splits(folder, validation_share, group_pattern, group_modulo, seed):
+def choose_splits(
+    folder, validation_share, group_pattern, group_modulo, seed
+) -> splits.FolderSplits | splits.HashedSplits:
     """Splits by the folders there are; without any, or with a share given, by hashed groups."""
     names = {entry.name for entry in Path(folder).iterdir() if entry.is_dir()}
     if validation_share is None and "train" in names:
@@ -149,8 +151,9 @@ def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) 
             for kind in ("photos", "labels"):
                 (work / kind / folder).mkdir(parents=True, exist_ok=True)
 
-        def one(pair):
-            return _convert_pair(*pair, work, encoding, size, palette)
+        def one(pair) -> np.ndarray:
+            record, place = pair
+            return _convert_pair(record, place, work, encoding, size, palette)
 
         with futures.ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
             results = tqdm(pool.map(one, pairs), "Converting", len(pairs), disable=None)

@@ -1,7 +1,9 @@
 """The check before training: are all files readable, of one size per pair, and their ids legal?"""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +33,10 @@ class LabelReport:
     pixels_by_split: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
-    def absent(self):
+    def absent(self) -> list[str]:
         return [name for name, n in zip(self.class_names, self.pixels, strict=True) if n == 0]
 
-    def table(self):
+    def table(self) -> str:
         """A text table: id, class, pixels, share of all pixels."""
         total = max(1, int(self.pixels.sum()) + self.ignored)
         rows = [(str(i), name, int(n)) for i, (name, n) in
@@ -47,7 +49,7 @@ class LabelReport:
         return "\n".join(lines)
 
 
-def check_source(source, encoding, cache_folder, *, progress=True):
+def check_source(source, encoding, cache_folder, *, progress=True) -> LabelReport:
     """Checks the files of all splits, or a sample of each, and counts the classes.
 
     Args:
@@ -94,7 +96,7 @@ def check_source(source, encoding, cache_folder, *, progress=True):
     return report
 
 
-def check_pair(record, encoding):
+def check_pair(record, encoding) -> None:
     """Raises the ValueError that `check_source` would raise for this one pair."""
     record = item_for(record, encoding)
     facts = {record: inspect(record, encoding.colour_palette)}
@@ -103,16 +105,22 @@ def check_pair(record, encoding):
         raise ValueError(complaint)
 
 
-def sample(records, size):
+def sample(records, size) -> list:
     """`size` records spread evenly over a split; None = all."""
     if size is None or size >= len(records):
         return list(records)
     return [records[i * len(records) // size] for i in range(size)]
 
 
-def inspect(record, palette):
+def inspect(record, palette) -> dict:
     """Facts of one item: sizes, counts of file values, and what is wrong with reading it."""
-    facts = {"photo_size": None, "label_size": None, "values": {}, "colours": None, "error": None}
+    facts: dict = {
+        "photo_size": None,
+        "label_size": None,
+        "values": {},
+        "colours": None,
+        "error": None,
+    }
     try:
         photo, label_map = record.read()
         size, upright = photos.inspect_contents(photo, record.photo)
@@ -131,7 +139,7 @@ def inspect(record, palette):
     return facts
 
 
-def item_for(record, encoding):
+def item_for(record, encoding) -> Any:
     """The record as training reads it: with a label map exactly where maps are asked for."""
     if not encoding.has_maps:
         return record if record.label_map is None else replace(record, label_map=None)
@@ -144,7 +152,7 @@ def item_for(record, encoding):
     return record
 
 
-def summarize(all_facts, encoding):
+def summarize(all_facts, encoding) -> LabelReport:
     values = np.zeros(256, np.int64)
     files = 0
     for facts in all_facts:
@@ -162,12 +170,12 @@ def summarize(all_facts, encoding):
     )
 
 
-def _complaints(facts, encoding, all_values):
+def _complaints(facts, encoding, all_values) -> Iterator[str]:
     yield from _complaints_about_files(facts)
     yield from _complaints_about_values(facts, encoding, all_values)
 
 
-def _complaints_about_files(facts):
+def _complaints_about_files(facts) -> Iterator[str]:
     damaged = [found["error"] for found in facts.values() if found["error"]]
     if damaged:
         items = "pairs" if any(record.label_map for record in facts) else "photographs"
@@ -189,7 +197,7 @@ def _complaints_about_files(facts):
         )
 
 
-def _complaints_about_values(facts, encoding, all_values):
+def _complaints_about_values(facts, encoding, all_values) -> Iterator[str]:
     files_of = {}
     for record, found in facts.items():
         for value in found["values"]:
@@ -208,7 +216,7 @@ def _complaints_about_values(facts, encoding, all_values):
     )
 
 
-def _advice(encoding, foreign, all_values):
+def _advice(encoding, foreign, all_values) -> str:
     """Common numberings are recognised; else the general advice."""
     classes = encoding.num_classes
     present = set(all_values) - {encoding.ignore_index}
@@ -220,7 +228,7 @@ def _advice(encoding, foreign, all_values):
     return encoding.advice_for(foreign)
 
 
-def _warn(facts, encoding, report):
+def _warn(facts, encoding, report) -> None:
     if report.absent and encoding.sample_size is None:
         log.warning("Classes that occur in no label map: %s", ", ".join(report.absent))
     rotated = [record.photo for record, found in facts.items() if not found.get("upright", True)]
@@ -231,10 +239,10 @@ def _warn(facts, encoding, report):
         )  # fmt: skip
 
 
-def _first(items, separator):
+def _first(items, separator) -> str:
     rest = f"{separator}and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
     return separator.join(items[:MAX_NAMED]) + rest
 
 
-def _size(size):
+def _size(size) -> str:
     return f"{size[0]}x{size[1]}"

@@ -34,7 +34,7 @@ class ColourPalette:
         ValueError: a colour is malformed, given twice, or its value is not in 0..255.
     """
 
-    def __init__(self, colours):
+    def __init__(self, colours) -> None:
         if isinstance(colours, Mapping):
             pairs = [(_code_of(colour), int(value)) for colour, value in colours.items()]
         else:
@@ -105,7 +105,7 @@ def decode_values(data: bytes, name: str, palette: ColourPalette | None = None) 
         raise ValueError(f"{name}: {error}. Replace or remove the file.") from None
 
 
-def _values_of_image(image, data, name, palette):
+def _values_of_image(image, data, name, palette) -> np.ndarray:
     if image.mode == "P":
         return np.asarray(image, np.uint8)
     if image.mode == "1":
@@ -136,7 +136,7 @@ def _values_of_image(image, data, name, palette):
     return palette.values(rgb, name)
 
 
-def _code_of(colour):
+def _code_of(colour) -> int:
     if isinstance(colour, str):
         digits = colour.lstrip("#")
         if len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):
@@ -148,11 +148,11 @@ def _code_of(colour):
     )
 
 
-def _name(code):
+def _name(code) -> str:
     return f"#{int(code):06x}"
 
 
-def _most_frequent(codes):
+def _most_frequent(codes) -> str:
     found, counts = np.unique(codes, return_counts=True)
     first = np.argsort(-counts, kind="stable")[:MAX_COLOURS_NAMED]
     listed = ", ".join(f"{_name(found[i])} ({int(counts[i])} pixels)" for i in first)

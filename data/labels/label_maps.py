@@ -48,7 +48,7 @@ class LabelEncoding:
         palette=None,
         check="all",
         mask_in_step=False,
-    ):
+    ) -> None:
         if not isinstance(num_classes, int) or not 1 <= num_classes <= MAX_CLASSES:
             raise ValueError(
                 f"`num_classes` must be an integer in 1..{MAX_CLASSES}. "
@@ -76,7 +76,7 @@ class LabelEncoding:
         self.mask_in_step = mask_in_step
         self.lookup = _lookup_table(num_classes, ignore_index, self.id_map)
 
-    def read(self, path):
+    def read(self, path) -> np.ndarray:
         """Returns the class ids of a label map file as uint8 [H, W], 255 = ignore.
 
         Raises:
@@ -93,16 +93,16 @@ class LabelEncoding:
             )
         return ids
 
-    def settings(self):
+    def settings(self) -> dict:
         """What cached ids depend on, as JSON-clean values."""
         return {"lookup": self.lookup.tolist(), "palette": self.palette}
 
-    def describe_known_values(self):
+    def describe_known_values(self) -> str:
         known = sorted(self.id_map) if self.id_map else f"0..{self.num_classes - 1}"
         extra = "" if self.ignore_index is None else f" and {self.ignore_index} (ignore)"
         return f"values {known}{extra}"
 
-    def advice_for(self, foreign):
+    def advice_for(self, foreign) -> str:
         """The config lines that would make these foreign file values legal."""
         foreign = sorted(foreign)
         if self.id_map:
@@ -120,31 +120,31 @@ class LabelEncoding:
         )
         return "Set " + ", or ".join(lines) + "."
 
-    def colors_of(self, label_map):
+    def colors_of(self, label_map) -> np.ndarray:
         """Class colours of ids [..., H, W] as uint8 [..., H, W, 3]; ignored pixels are black."""
         table = np.zeros((256, 3), np.uint8)
         table[: self.num_classes] = self.class_colors
         return table[np.asarray(label_map)]
 
 
-def one_hot_mask(label_map, num_classes):
+def one_hot_mask(label_map, num_classes) -> tf.Tensor:
     """One-hot encoding [..., H, W, K] float32 of ids [..., H, W]; 255 gives an all-zero row."""
     return tf.one_hot(label_map, num_classes, dtype=tf.float32)
 
 
-def decode_label_map(path, encoding):
+def decode_label_map(path, encoding) -> tf.Tensor:
     """The op behind the pipeline: file path -> class ids, uint8 [H, W], foreign ids an error."""
     return decode_contents(tf.io.read_file(path), path, encoding)
 
 
-def decode_contents(contents, name, encoding):
+def decode_contents(contents, name, encoding) -> tf.Tensor:
     """Bytes of a label map file -> class ids, uint8 [H, W]; `name` appears in errors.
 
     Plain 8-bit BMPs are decoded by TensorFlow, in parallel; all else goes through NumPy.
     """
 
-    def by_numpy():
-        def read(data, name):
+    def by_numpy() -> tf.Tensor:
+        def read(data, name) -> np.ndarray:
             return label_files.decode_values(data, name.decode(), encoding.colour_palette)
 
         return tf.numpy_function(read, [contents, name], tf.uint8)
@@ -168,12 +168,12 @@ def decode_contents(contents, name, encoding):
         return tf.identity(ids)
 
 
-def is_plain_8_bit_bmp(contents):
+def is_plain_8_bit_bmp(contents) -> tf.Tensor:
     """Whether bytes (scalar string tensor) are a BMP that `tf.io.decode_bmp` reads as indices."""
     words = tf.cast(tf.io.decode_raw(contents[tf.newaxis], tf.uint16, fixed_length=34)[0], tf.int64)
     length = tf.cast(tf.strings.length(contents), tf.int64)
 
-    def long_at(byte):
+    def long_at(byte) -> tf.Tensor:
         value = words[byte // 2] + words[byte // 2 + 1] * 65536
         return tf.where(value >= 2**31, value - 2**32, value)
 
@@ -190,7 +190,7 @@ def is_plain_8_bit_bmp(contents):
     )
 
 
-def voc_colors(count):
+def voc_colors(count) -> list[tuple[int, int, int]]:
     """The colours of PASCAL VOC: the bits of the id spread over the three channels."""
     colors = []
     for index in range(count):
@@ -203,7 +203,7 @@ def voc_colors(count):
     return colors
 
 
-def _checked_id_map(id_map, num_classes, ignore_index):
+def _checked_id_map(id_map, num_classes, ignore_index) -> dict[int, int] | None:
     if ignore_index is not None and not 0 <= ignore_index <= 255:
         raise ValueError(
             f"`ignore_index` is a file value in 0..255. Received: ignore_index={ignore_index}"
@@ -227,7 +227,7 @@ def _checked_id_map(id_map, num_classes, ignore_index):
     return id_map
 
 
-def _lookup_table(num_classes, ignore_index, id_map):
+def _lookup_table(num_classes, ignore_index, id_map) -> np.ndarray:
     table = np.full(256, FOREIGN_ID, np.uint8)
     for value, class_id in (id_map or {i: i for i in range(num_classes)}).items():
         table[value] = class_id
@@ -236,7 +236,7 @@ def _lookup_table(num_classes, ignore_index, id_map):
     return table
 
 
-def sample_size_of(check):
+def sample_size_of(check) -> int | None:
     """Files per split to check: None = all of them, 0 = none."""
     if check == "all":
         return None

@@ -24,11 +24,11 @@ class NoLabelMaps:
     colour_palette = None
     palette = None
 
-    def __init__(self, check="sample:1000", *, mask_in_step=False):
+    def __init__(self, check="sample:1000", *, mask_in_step=False) -> None:
         self.check = check
         self.sample_size = label_maps.sample_size_of(check)
         self.mask_in_step = mask_in_step
 
-    def settings(self):
+    def settings(self) -> dict:
         """What cached examples depend on, as JSON-clean values."""
         return {"label_maps": "none"}

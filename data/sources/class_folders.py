@@ -1,5 +1,6 @@
 """Photographs in one folder per class: <split>/<class>/*.jpg, or <class>/*.jpg split by name."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class ClassFolders(folder_source.FolderSource):
         splits=None,
         class_order=None,
         photo_suffixes=folder_source.PHOTO_SUFFIXES,
-    ):
+    ) -> None:
         self.root = root
         self.photos = photos
         self.splits_by = splits or default_splits()
@@ -48,16 +49,16 @@ class ClassFolders(folder_source.FolderSource):
         self.photo_suffixes = tuple(photo_suffixes)
 
     @property
-    def image_class_names(self):
+    def image_class_names(self) -> tuple[str, ...]:
         """Classes of whole images; the position is the id."""
         return self._image_class_names
 
     @property
-    def _folder(self):
+    def _folder(self) -> Path:
         return Path(self.root) / self.photos
 
     @cached_property
-    def _image_class_names(self):
+    def _image_class_names(self) -> tuple[str, ...]:
         found = sorted({self._class_of(stem) for stem in self._paths})
         self._refuse_splits_as_classes(found)
         self._refuse_odd_folders()
@@ -78,7 +79,7 @@ class ClassFolders(folder_source.FolderSource):
         return self.class_order
 
     @cached_property
-    def _records(self):
+    def _records(self) -> dict[str, tuple[folder_source.Record, ...]]:
         ids = {name: index for index, name in enumerate(self._image_class_names)}
         assigned = self.splits_by.assign(list(self._paths), self._folder)
         records = {
@@ -100,7 +101,7 @@ class ClassFolders(folder_source.FolderSource):
         return records
 
     @cached_property
-    def _paths(self):
+    def _paths(self) -> dict[str, str]:
         """{name: path}, sorted; the name has a suffix only where it is needed to tell two apart."""
         if not self._folder.is_dir():
             setting = "data.source.photos" if Path(self.root).is_dir() else "data.root"
@@ -121,11 +122,11 @@ class ClassFolders(folder_source.FolderSource):
         return dict(sorted(named.items()))
 
     @property
-    def _layout(self):
+    def _layout(self) -> str:
         split = "train/" if self.splits_by.inner_path("a/b") == "b" else ""
         return f"{self._folder.name}/{split}<class>/*.jpg"
 
-    def _class_of(self, stem):
+    def _class_of(self, stem) -> str:
         name, slash, _ = self.splits_by.inner_path(stem).partition("/")
         if not slash:
             raise ValueError(
@@ -135,7 +136,7 @@ class ClassFolders(folder_source.FolderSource):
             )
         return name
 
-    def _refuse_splits_as_classes(self, found):
+    def _refuse_splits_as_classes(self, found) -> None:
         if SPLIT_NAMES.issuperset(found):
             raise ValueError(
                 f"The folders are named like splits, not like classes. Received: {found} below "
@@ -143,7 +144,7 @@ class ClassFolders(folder_source.FolderSource):
                 f"holds the classes: data.source.photos={Path(self.photos, found[0]).as_posix()}"
             )
 
-    def _refuse_odd_folders(self):
+    def _refuse_odd_folders(self) -> None:
         """Class folders without photographs, and those that only some of the splits have."""
         filled, empty = {}, []
         for folder, split, name in self._class_folders():
@@ -166,7 +167,7 @@ class ClassFolders(folder_source.FolderSource):
                 f"{sorted(filled)} have. Rename, add or remove folders"
             )
 
-    def _class_folders(self):
+    def _class_folders(self) -> Iterator[tuple[Path, str, str]]:
         """(path, split folder with slash or "", class) of all folders where a class may be."""
         for folder in sorted(self._folder.glob("*/")) + sorted(self._folder.glob("*/*/")):
             stem = folder.relative_to(self._folder).as_posix()
@@ -177,5 +178,5 @@ class ClassFolders(folder_source.FolderSource):
                     yield folder, stem.removesuffix(name), name
 
 
-def default_splits():
+def default_splits() -> splits.FolderSplits:
     return splits.FolderSplits(validation_share=0.1)

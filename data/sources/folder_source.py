@@ -5,7 +5,9 @@ order), `count(split)`, `image_class_names` (those of whole images; may be empty
 `contents(split)` (None where records are files; else an op that gives the bytes of an item).
 """
 
+import functools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +24,12 @@ class Record:
     label_map: str | None = None
     label: int | None = None
 
-    def read(self):
+    def read(self) -> tuple[bytes, bytes | None]:
         """(bytes of the photograph, bytes of the label map or None); OSError if one is gone."""
-        paths = (self.photo, self.label_map)
-        return tuple(None if path is None else Path(path).read_bytes() for path in paths)
+        label_map = None if self.label_map is None else Path(self.label_map).read_bytes()
+        return Path(self.photo).read_bytes(), label_map
 
-    def stamp(self):
+    def stamp(self) -> list:
         """JSON-clean values that change with the files; OSError if one is gone."""
         return [file_stamp(path) for path in (self.photo, self.label_map) if path is not None]
 
@@ -35,11 +37,18 @@ class Record:
 class FolderSource:
     """What sources of files share. `_records` is {split: tuple of Record}."""
 
+    root: str
+    items: str  # what messages call the items
+
+    @functools.cached_property
+    def _records(self) -> dict[str, tuple[Record, ...]]:
+        raise NotImplementedError
+
     @property
-    def splits(self):
+    def splits(self) -> tuple[str, ...]:
         return tuple(self._records)
 
-    def records(self, split):
+    def records(self, split) -> tuple[Record, ...]:
         if split not in self._records:
             raise KeyError(
                 f"The data set has no split '{split}'. Received: {self.splits} below {self.root}. "
@@ -48,14 +57,14 @@ class FolderSource:
             )
         return self._records[split]
 
-    def count(self, split):
+    def count(self, split) -> int:
         return len(self.records(split))
 
-    def contents(self, split):
+    def contents(self, split) -> None:
         return None
 
 
-def files_by_stem(folder, suffixes, what):
+def files_by_stem(folder, suffixes, what) -> dict[str, str]:
     """Returns {path below folder without suffix: path} of all files with one of the suffixes.
 
     Raises:
@@ -73,7 +82,7 @@ def files_by_stem(folder, suffixes, what):
     return {stem: paths[0] for stem, paths in found.items()}
 
 
-def paths_by_stem(folder, suffixes):
+def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:
     """Returns {path below folder without suffix: paths} of all files with one of the suffixes."""
     found = {}
     for stem, path in walk(folder, suffixes):
@@ -81,7 +90,7 @@ def paths_by_stem(folder, suffixes):
     return found
 
 
-def walk(folder, suffixes):
+def walk(folder, suffixes) -> Iterator[tuple[str, str]]:
     """Yields (path below folder without suffix, path) of all files with one of the suffixes."""
     for directory, subfolders, names in os.walk(folder, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -92,13 +101,13 @@ def walk(folder, suffixes):
                 yield stem, os.path.join(directory, name)
 
 
-def file_stamp(path):
+def file_stamp(path) -> list:
     """[file name, size in bytes, modification time in ns]."""
     status = os.stat(path)
     return [os.path.basename(path), status.st_size, status.st_mtime_ns]
 
 
-def refuse_without_train(records, root):
+def refuse_without_train(records, root) -> None:
     if not records.get("train"):
         raise ValueError(
             f"There is nothing to train on: split 'train' is empty. "
@@ -106,6 +115,6 @@ def refuse_without_train(records, root):
         )
 
 
-def first_few(names):
+def first_few(names) -> str:
     """Some of the names, for a message."""
     return f"{names[:MAX_NAMED]}" + (" ..." if len(names) > MAX_NAMED else "")

@@ -41,7 +41,7 @@ class PairedFolders(folder_source.FolderSource):
         class_folders=False,
         photo_suffixes=folder_source.PHOTO_SUFFIXES,
         label_suffixes=label_files.LABEL_SUFFIXES,
-    ):
+    ) -> None:
         self.root = root
         self.photos = photos
         self.labels = labels
@@ -58,18 +58,18 @@ class PairedFolders(folder_source.FolderSource):
             )
 
     @property
-    def image_class_names(self):
+    def image_class_names(self) -> tuple[str, ...]:
         """Classes of whole images, sorted; the position is the id."""
         return self._image_class_names
 
     @cached_property
-    def _image_class_names(self):
+    def _image_class_names(self) -> tuple[str, ...]:
         if not self.class_folders:
             return ()
         return tuple(sorted({self._class_folder(stem) for stem in self._paired_paths}))
 
     @cached_property
-    def _records(self):
+    def _records(self) -> dict[str, tuple[folder_source.Record, ...]]:
         pairs = self._paired_paths
         assigned = self.splits_by.assign(list(pairs), self.root)
         ids = {name: index for index, name in enumerate(self._image_class_names)}
@@ -88,7 +88,7 @@ class PairedFolders(folder_source.FolderSource):
         return records
 
     @cached_property
-    def _paired_paths(self):
+    def _paired_paths(self) -> dict[str, tuple[str, str]]:
         root = Path(self.root)
         for what, folder in (("root", root), ("photos", root / self.photos),
                              ("labels", root / self.labels)):  # fmt: skip
@@ -105,7 +105,7 @@ class PairedFolders(folder_source.FolderSource):
         self._refuse_orphans(photos, labels)
         return {stem: (photos[stem], labels[stem]) for stem in sorted(photos)}
 
-    def _refuse_orphans(self, photos, labels):
+    def _refuse_orphans(self, photos, labels) -> None:
         without_map = sorted(set(photos) - set(labels))
         without_photo = sorted(set(labels) - set(photos))
         lonely_photos = folder_source.first_few(without_map)
@@ -126,7 +126,7 @@ class PairedFolders(folder_source.FolderSource):
                 f"{self.root}. Add the missing files or remove the lonely ones."
             )
 
-    def _class_folder(self, stem):
+    def _class_folder(self, stem) -> str:
         folder, slash, _ = self.splits_by.inner_path(stem).partition("/")
         if not slash:
             raise ValueError(

@@ -27,14 +27,14 @@ class PhotoFolder(folder_source.FolderSource):
 
     def __init__(
         self, root, *, photos="", splits=None, photo_suffixes=folder_source.PHOTO_SUFFIXES
-    ):
+    ) -> None:
         self.root = root
         self.photos = photos
         self.splits_by = splits or default_splits()
         self.photo_suffixes = tuple(photo_suffixes)
 
     @cached_property
-    def _records(self):
+    def _records(self) -> dict[str, tuple[folder_source.Record, ...]]:
         folder = Path(self.root) / self.photos
         if not folder.is_dir():
             setting = "data.source.photos" if Path(self.root).is_dir() else "data.root"
@@ -56,7 +56,7 @@ class PhotoFolder(folder_source.FolderSource):
         return records
 
 
-def named_paths(folder, suffixes):
+def named_paths(folder, suffixes) -> dict[str, str]:
     """{name: path}, sorted; the name has a suffix only where it is needed to tell two apart."""
     files = {}
     for stem, path in folder_source.walk(folder, suffixes):
@@ -68,5 +68,5 @@ def named_paths(folder, suffixes):
     return dict(sorted(named.items()))
 
 
-def default_splits():
+def default_splits() -> splits.HashedSplits:
     return splits.HashedSplits()

@@ -25,7 +25,7 @@ class FolderSplits:
 
     def __init__(
         self, train="train", validation="validation", *, test="test", validation_share=None
-    ):
+    ) -> None:
         self.train = train
         self.validation = validation
         self.test = test
@@ -36,7 +36,7 @@ class FolderSplits:
                 f"Received: validation_share={validation_share}"
             )
 
-    def assign(self, stems, root):
+    def assign(self, stems, root) -> dict[str, list[str]]:
         split_of = {self.train: "train", self.validation: "validation", self.test: "test"}
         assigned = {}
         for stem in stems:
@@ -52,7 +52,7 @@ class FolderSplits:
             return self._with_share(assigned, root)
         return assigned
 
-    def _with_share(self, assigned, root):
+    def _with_share(self, assigned, root) -> dict[str, list[str]]:
         rule = HashedSplits({"validation": self.validation_share})
         parts = {"train": [], "validation": []}
         for stem in assigned["train"]:
@@ -66,7 +66,7 @@ class FolderSplits:
             )
         return {**assigned, **parts}
 
-    def inner_path(self, stem):
+    def inner_path(self, stem) -> str:
         return stem.partition("/")[2]
 
 
@@ -81,10 +81,10 @@ class ListSplits:
         ValueError: a list is empty, names an unknown item, or two lists share one.
     """
 
-    def __init__(self, files):
+    def __init__(self, files) -> None:
         self.files = dict(files)
 
-    def assign(self, stems, root):
+    def assign(self, stems, root) -> dict[str, list[str]]:
         known, owner, assigned = set(stems), {}, {}
         for split, file in self.files.items():
             path = Path(root) / file
@@ -114,21 +114,21 @@ class ListSplits:
         return assigned
 
     @staticmethod
-    def _stem(line, known):
+    def _stem(line, known) -> str:
         """Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem."""
         return line if line in known else line.rpartition(".")[0] or line
 
-    def inner_path(self, stem):
+    def inner_path(self, stem) -> str:
         return stem
 
 
 class NoSplits:
     """Every item belongs to the split "train"."""
 
-    def assign(self, stems, root):
+    def assign(self, stems, root) -> dict[str, list[str]]:
         return {"train": list(stems)}
 
-    def inner_path(self, stem):
+    def inner_path(self, stem) -> str:
         return stem
 
 
@@ -146,7 +146,7 @@ class HashedSplits:
         ValueError: fractions leave nothing for training, a name does not match, a split is empty.
     """
 
-    def __init__(self, fractions=None, group_pattern=None, *, group_modulo=None, seed=0):
+    def __init__(self, fractions=None, group_pattern=None, *, group_modulo=None, seed=0) -> None:
         self.fractions = dict(fractions or {"validation": 0.1})
         self.group_pattern = group_pattern
         self.group_modulo = group_modulo
@@ -165,7 +165,7 @@ class HashedSplits:
                 f"Received: group_pattern={group_pattern!r}"
             ) from None
 
-    def assign(self, stems, root):
+    def assign(self, stems, root) -> dict[str, list[str]]:
         assigned = {split: [] for split in ("train", *self.fractions)}
         groups = set()
         for stem in stems:
@@ -181,7 +181,7 @@ class HashedSplits:
                 )
         return assigned
 
-    def group_of(self, stem):
+    def group_of(self, stem) -> str:
         match = self._pattern.search(stem)
         if match is None:
             raise ValueError(
@@ -198,7 +198,7 @@ class HashedSplits:
             )
         return str(int(captured) % self.group_modulo)
 
-    def split_of(self, group):
+    def split_of(self, group) -> str:
         digest = hashlib.blake2b(f"{self.seed}:{group}".encode(), digest_size=8).digest()
         position = int.from_bytes(digest, "big") / 2**64
         for split, share in self.fractions.items():
@@ -207,5 +207,5 @@ class HashedSplits:
             position -= share
         return "train"
 
-    def inner_path(self, stem):
+    def inner_path(self, stem) -> str:
         return stem

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,10 +16,10 @@ from data.sources import folder_source
 class PackedRecord(folder_source.Record):
     """A record whose photograph and label map lie inside a file with many others."""
 
-    packed: "PackedRecords" = field(default=None, compare=False, repr=False)
+    packed: Any = field(default=None, compare=False, repr=False)
     index: int = field(default=0, compare=False, repr=False)
 
-    def read(self):
+    def read(self) -> tuple[bytes, bytes | None]:
         found = self.packed.parse(self.packed.reader.read(self.index))
         if found.get("label", 0) < 0:
             raise ValueError(
@@ -28,7 +29,7 @@ class PackedRecord(folder_source.Record):
         label_map = None if self.label_map is None else found["label_map"].numpy()
         return found["photo"].numpy(), label_map
 
-    def stamp(self):
+    def stamp(self) -> list:
         shard, place = self.packed.reader.locate(self.index)
         return [self.packed.stamp_of(shard), place, self.label_map is not None]
 
@@ -46,7 +47,7 @@ class PackedRecords(Sequence):
         keys: {"photo": feature name, "label_map": feature name or None, "label": ... or None}.
     """
 
-    def __init__(self, split, reader, features, keys):
+    def __init__(self, split, reader, features, keys) -> None:
         self.split = split
         self.reader = reader
         self._keys = {key: name for key, name in keys.items() if name is not None}
@@ -59,13 +60,13 @@ class PackedRecords(Sequence):
         self._stamps = {}
 
     @property
-    def has_label(self):
+    def has_label(self) -> bool:
         return "label" in self._keys
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.reader)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index) -> Any:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
@@ -76,7 +77,7 @@ class PackedRecords(Sequence):
         label_map = f"{name}:{self._keys['label_map']}" if "label_map" in self._keys else None
         return PackedRecord(f"{self.split}/{index:06d}", name, label_map, packed=self, index=index)
 
-    def __call__(self, index):
+    def __call__(self, index) -> dict[str, tf.Tensor]:
         item = self.parse(self.reader(index))
         if self.has_label:
             with tf.control_dependencies(
@@ -89,7 +90,7 @@ class PackedRecords(Sequence):
                 item[f"{key}_name"] = tf.strings.join([f"{self.split}/", position, f" ({key})"])
         return item
 
-    def parse(self, data):
+    def parse(self, data) -> dict[str, tf.Tensor]:
         """The encoded bytes and the label in a serialised example, as tensors."""
         found = self._features.deserialize_example(data, decoders=self._decoders)
         item = {key: found[name] for key, name in self._keys.items()}
@@ -97,7 +98,7 @@ class PackedRecords(Sequence):
             item["label"] = tf.cast(item["label"], tf.int32)
         return item
 
-    def stamp_of(self, shard):
+    def stamp_of(self, shard) -> list:
         if shard not in self._stamps:
             self._stamps[shard] = folder_source.file_stamp(self.reader.paths[shard])
         return self._stamps[shard]
@@ -110,15 +111,15 @@ class Shards:
         instructions: list of tfds FileInstruction, the files of the split in order.
     """
 
-    def __init__(self, instructions):
+    def __init__(self, instructions) -> None:
         self.instructions = [part for part in instructions if part.take]
         self.paths = [str(part.filename) for part in self.instructions]
         self._ends = np.cumsum([part.take for part in self.instructions], dtype=np.int64)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def locate(self, index):
+    def locate(self, index) -> tuple[int, int]:
         """(position in `paths`, example inside that file)."""
         shard = int(np.searchsorted(self._ends, index, side="right"))
         before = int(self._ends[shard - 1]) if shard else 0
@@ -135,7 +136,7 @@ class TfRecordReader(Shards):
         FileNotFoundError: a file is missing.
     """
 
-    def __init__(self, instructions):
+    def __init__(self, instructions) -> None:
         super().__init__(instructions)
         used = [
             _record_places(part)[part.skip : part.skip + part.take] for part in self.instructions
@@ -145,14 +146,14 @@ class TfRecordReader(Shards):
         with tf.device("CPU:0"):
             self._tensors = [tf.constant(x) for x in (self.paths, shards, self._places)]
 
-    def read(self, index):
+    def read(self, index) -> bytes:
         """The serialised example at an index, as bytes."""
         start, length = self._places[index]
         with open(self.paths[self.locate(index)[0]], "rb", buffering=0) as file:
             file.seek(start + 12)
             return file.read(length)
 
-    def __call__(self, index):
+    def __call__(self, index) -> tf.Tensor:
         """The op: index -> serialised example, checksums verified.
 
         Without Python in it: threads of tf.data that wait for the interpreter can keep a process
@@ -173,23 +174,23 @@ class TfRecordReader(Shards):
 class ArrayRecordReader(Shards):
     """Random access to ArrayRecord files, which are made for it, by their Python reader."""
 
-    def __init__(self, instructions):
+    def __init__(self, instructions) -> None:
         super().__init__(instructions)
         from array_record.python import array_record_data_source
 
         self._source = array_record_data_source.ArrayRecordDataSource(self.instructions)
 
-    def read(self, index):
+    def read(self, index) -> bytes:
         """The serialised example at an index, as bytes."""
         return self._source[int(index)]
 
-    def __call__(self, index):
+    def __call__(self, index) -> tf.Tensor:
         """The op: index -> serialised example."""
         data = tf.numpy_function(self.read, [index], tf.string, stateful=False)
         return tf.ensure_shape(data, [])
 
 
-def _record_places(instruction):
+def _record_places(instruction) -> np.ndarray:
     """int64 [examples, 2]: start of every record of a TFRecord file, and length of its data."""
     path, places, position = instruction.filename, [], 0
     with open(path, "rb") as file:

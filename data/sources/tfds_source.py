@@ -19,7 +19,7 @@ DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
 class TfdsPipeline(pipeline.ImagePipeline):
     """An ImagePipeline; `download` is there for the config of its source to refer to."""
 
-    def __init__(self, source, image_size, *, download=False, **settings):
+    def __init__(self, source, image_size, *, download=False, **settings) -> None:
         super().__init__(source, image_size, **settings)
         self.download = download
 
@@ -59,7 +59,7 @@ class TfdsSource:
         label_key="label",
         label_map_key=None,
         download=False,
-    ):
+    ) -> None:
         self.name = name
         self.splits_by = dict(DEFAULT_SPLITS if splits is None else splits)
         self.data_dir = data_dir
@@ -76,20 +76,20 @@ class TfdsSource:
             )
 
     @property
-    def root(self):
+    def root(self) -> str:
         """Folder of the data set, where caches are kept."""
         return os.path.join(self._folder, self.name.partition(":")[0])
 
     @property
-    def splits(self):
+    def splits(self) -> tuple[str, ...]:
         return tuple(self._records)
 
     @property
-    def image_class_names(self):
+    def image_class_names(self) -> tuple[str, ...]:
         """Classes of whole images; the position is the id."""
         return self._image_class_names
 
-    def records(self, split):
+    def records(self, split) -> tfds_records.PackedRecords:
         if split not in self._records:
             raise KeyError(
                 f"The data set has no split '{split}'. Received: {self.splits}. Say which "
@@ -98,19 +98,19 @@ class TfdsSource:
             )
         return self._records[split]
 
-    def count(self, split):
+    def count(self, split) -> int:
         return len(self.records(split))
 
-    def contents(self, split):
+    def contents(self, split) -> tfds_records.PackedRecords:
         return self.records(split)
 
     @property
-    def _folder(self):
+    def _folder(self) -> str:
         default = os.environ.get("TFDS_DATA_DIR", os.path.join("~", "tensorflow_datasets"))
         return os.path.expanduser(self.data_dir or default)
 
     @cached_property
-    def _builder(self):
+    def _builder(self) -> tfds.core.DatasetBuilder:
         try:  # By its files alone: neither the code of the data set nor a network is needed.
             return tfds.core.read_only_builder.builder_from_files(self.name, data_dir=self._folder)
         except tfds.core.DatasetNotFoundError:
@@ -120,7 +120,7 @@ class TfdsSource:
             self._prepare(builder)
         return builder
 
-    def _builder_from_code(self):
+    def _builder_from_code(self) -> tfds.core.DatasetBuilder:
         try:
             return tfds.builder(self.name, data_dir=self._folder)
         except (tfds.core.DatasetNotFoundError, ValueError) as error:
@@ -132,7 +132,7 @@ class TfdsSource:
                 f"https://www.tensorflow.org/datasets/catalog/overview"
             ) from None
 
-    def _prepare(self, builder):
+    def _prepare(self, builder) -> None:
         by_hand = builder.MANUAL_DOWNLOAD_INSTRUCTIONS
         manual = " manual_dir=FOLDER" if by_hand and not self.manual_dir else ""
         if not self.download or manual:
@@ -151,14 +151,14 @@ class TfdsSource:
         builder.download_and_prepare(download_config=config)
 
     @cached_property
-    def _image_class_names(self):
+    def _image_class_names(self) -> tuple[str, ...]:
         if self.label_key is None:
             return ()
         feature = self._feature("label_key", tfds.features.ClassLabel, "a class label")
         return tuple(feature.names)
 
     @cached_property
-    def _records(self):
+    def _records(self) -> dict[str, tfds_records.PackedRecords]:
         info = self._builder.info
         keys = {"photo": self.image_key, "label_map": self.label_map_key, "label": self.label_key}
         self._check_features()
@@ -176,7 +176,7 @@ class TfdsSource:
             for split, parts in instructions.items()
         }
 
-    def _instructions(self, split, part):
+    def _instructions(self, split, part) -> dict:
         available = self._builder.info.splits
         try:
             found = available[part].file_instructions
@@ -193,7 +193,7 @@ class TfdsSource:
             )
         return found
 
-    def _refuse_overlap(self, instructions):
+    def _refuse_overlap(self, instructions) -> None:
         taken = {}
         for split, parts in instructions.items():
             for part in parts:
@@ -207,7 +207,7 @@ class TfdsSource:
                         )
                 taken.setdefault(part.filename, []).append((split, start, end))
 
-    def _check_features(self):
+    def _check_features(self) -> None:
         pixels = {"image_key": (1, 3), "label_map_key": (1,)}
         for setting, channels in pixels.items():
             if getattr(self, setting) is None and setting == "label_map_key":
@@ -219,7 +219,7 @@ class TfdsSource:
         if self.label_key is not None:
             self._feature("label_key", tfds.features.ClassLabel, "a class label")
 
-    def _feature(self, setting, kind, what):
+    def _feature(self, setting, kind, what) -> tfds.features.FeatureConnector:
         features = self._builder.info.features
         name = getattr(self, setting)
         if name not in features:
@@ -231,7 +231,7 @@ class TfdsSource:
             raise self._other_kind(setting, what, features[name])
         return features[name]
 
-    def _other_kind(self, setting, what, feature):
+    def _other_kind(self, setting, what, feature) -> ValueError:
         return ValueError(
             f"The feature must be {what}. Received: data.source.{setting}="
             f"{getattr(self, setting)!r}, which is {feature!r} in {self._builder.info.full_name}"

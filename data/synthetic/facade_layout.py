@@ -1,11 +1,14 @@
 """Where the parts of a synthetic facade go: floors, bays, ground floor, roof."""
 
+import numpy as np
+from PIL import Image
+
 from data.synthetic import facade_elements as elements
 from data.synthetic import facade_rendering as rendering
 from data.synthetic import facade_styles as styles
 
 
-def draw_facade(rng, style: styles.Style, image_size: int):
+def draw_facade(rng, style: styles.Style, image_size: int) -> tuple[Image.Image, np.ndarray]:
     """One street facade: (RGB Pillow image, uint8 [image_size, image_size] label map)."""
     painter = rendering.FacadePainter(
         rng,
@@ -26,7 +29,7 @@ class FacadeLayout:
         style: `Style` of the building.
     """
 
-    def __init__(self, painter, rng, style: styles.Style):
+    def __init__(self, painter, rng, style: styles.Style) -> None:
         self.painter, self.rng, self.style = painter, rng, style
         self.left, self.right = rng.uniform(0.03, 0.12), 1 - rng.uniform(0.03, 0.12)
         self.ground = rng.uniform(0.9, 0.94)
@@ -56,7 +59,7 @@ class FacadeLayout:
         """Lower edge of an upper floor; 0 is the floor above the ground floor."""
         return self.ground - (floor + 1.25) * self.floor_height
 
-    def draw(self):
+    def draw(self) -> None:
         painter, street_end = self.painter, self.ground
         for x0, x1 in ((0, self.left), (self.right, 1)):
             if self.chance(0.6):
@@ -79,7 +82,7 @@ class FacadeLayout:
             painter, cornice, dentils=self.style.molding > 0.5 and not self.style.gabled
         )
 
-    def draw_roof(self):
+    def draw_roof(self) -> None:
         if self.roof_height == 0 or self.style.gabled:
             return
         ridge = self.top - self.roof_height
@@ -93,7 +96,7 @@ class FacadeLayout:
             inner = (box[0] + 0.012, box[1] + 0.014, box[2] - 0.012, box[3])
             elements.window(self.painter, inner, (2, 1))
 
-    def draw_gable(self):
+    def draw_gable(self) -> None:
         painter, apex = self.painter, self.top - self.roof_height
         eaves = (self.left - 0.03, apex - 0.035, self.right + 0.03, self.top + 0.012)
         elements.roof(painter, eaves, rendering.gable)
@@ -111,13 +114,13 @@ class FacadeLayout:
         elements.surround(painter, box, 0.009)
         elements.window(painter, box, self.style.panes)
 
-    def draw_pillars(self):
+    def draw_pillars(self) -> None:
         """Pilasters at the corners, sometimes between all bays; timber posts between all bays."""
         if not self.chance(self.style.pillar):
             return
-        posts = range(self.bay_count + 1)
+        posts = list(range(self.bay_count + 1))
         if not self.style.gabled and self.chance(0.6):
-            posts = (0, self.bay_count)
+            posts = [0, self.bay_count]
         foot = self.ground if self.chance(0.4) else self.ground - 1.25 * self.floor_height
         half = 0.010 if self.style.gabled else self.rng.uniform(0.011, 0.018)
         for post in posts:
@@ -125,7 +128,7 @@ class FacadeLayout:
             box = (x - half, self.top, x + half, self.ground if self.style.gabled else foot)
             elements.pillar(self.painter, box, round_shaft=not self.style.gabled)
 
-    def draw_timbers(self):
+    def draw_timbers(self) -> None:
         """Horizontal beams and diagonal braces of a half-timbered house."""
         for floor in range(self.floor_count):
             y = self.floor_bottom(floor - 1)
@@ -138,7 +141,7 @@ class FacadeLayout:
                 box = (x, bottom - 0.95 * self.floor_height, x + self.bay_width, bottom)
                 elements.beam(self.painter, box, mask)
 
-    def draw_floor(self, floor: int):
+    def draw_floor(self, floor: int) -> None:
         style, painter, chance = self.style, self.painter, self.chance
         bottom = self.floor_bottom(floor)
         decorated, long_balcony = chance(style.deco), False
@@ -162,11 +165,11 @@ class FacadeLayout:
         if long_balcony:
             self.draw_balcony((boxes[0][0] - 0.02, boxes[-1][2] + 0.02), bottom)
 
-    def draw_balcony(self, span, bottom: float):
+    def draw_balcony(self, span, bottom: float) -> None:
         height = min(0.36 * self.floor_height, 0.075)
         elements.balcony(self.painter, (span[0], bottom - height, span[1], bottom))
 
-    def draw_window(self, box, *, decorated: bool):
+    def draw_window(self, box, *, decorated: bool) -> None:
         painter, style = self.painter, self.style
         x0, y0, x1, y1 = box
         frame = 0.011 if style.gabled else 0.014
@@ -191,7 +194,7 @@ class FacadeLayout:
             else:
                 elements.ornament(painter, (x0, y1 + 0.022, x1, y1 + 0.022 + height))
 
-    def draw_ground_floor(self):
+    def draw_ground_floor(self) -> None:
         painter, rng, style = self.painter, self.rng, self.style
         height = 1.25 * self.floor_height
         ceiling = self.ground - height
@@ -222,7 +225,7 @@ class FacadeLayout:
         band = (self.left - 0.006, ceiling - 0.012, self.right + 0.006, ceiling + 0.014)
         elements.cornice(painter, band, dentils=False)
 
-    def ground_runs(self, door_bay: int):
+    def ground_runs(self, door_bay: int) -> list[tuple[int, int]]:
         """(first bay, count) of the stretches left and right of the door."""
         runs = ((0, door_bay), (door_bay + 1, self.bay_count - door_bay - 1))
         return [run for run in runs if run[1] > 0]

@@ -72,7 +72,7 @@ class FacadePainter:
         light: `Light` of the photograph.
     """
 
-    def __init__(self, rng, image_size: int, *, materials: Materials, light: Light):
+    def __init__(self, rng, image_size: int, *, materials: Materials, light: Light) -> None:
         self.rng, self.image_size, self.materials, self.light = rng, image_size, materials, light
         self.side = side = SUPERSAMPLING * image_size
         self.labels = np.full((side, side), BACKGROUND, np.uint8)
@@ -87,12 +87,12 @@ class FacadePainter:
         grain = 1 + 0.05 * smooth_noise(rng, side, 24) + 0.06 * smooth_noise(rng, side, 4)
         self.wall_texture = (masonry(rng, side, materials) * grain)[..., None] * materials.wall
 
-    def window_of(self, box):
+    def window_of(self, box) -> tuple[slice, slice]:
         """The slices of a box, at least one pixel in either direction."""
         x0, y0, x1, y1 = (min(max(round(v * self.side), 0), self.side) for v in box)
         return slice(y0, max(y1, y0 + 1)), slice(x0, max(x1, x0 + 1))
 
-    def fill(self, box, class_id: int, colour, mask=None):
+    def fill(self, box, class_id: int, colour, mask=None) -> None:
         """Sets class and colour ([3] or an image of the canvas size) of a box."""
         rows, columns = self.window_of(box)
         colour = colour[rows, columns] if np.ndim(colour) == 3 else colour
@@ -104,17 +104,17 @@ class FacadePainter:
             self.labels[rows, columns][where] = class_id
             np.copyto(self.image[rows, columns], colour, where=where[..., None])
 
-    def tone(self, box, factor):
+    def tone(self, box, factor) -> None:
         """Multiplies the brightness of a box (number or array that broadcasts)."""
         self.image[self.window_of(box)] *= factor
 
-    def shadow(self, box, depth: float):
+    def shadow(self, box, depth: float) -> None:
         """Darkens what an element standing `depth` out of the wall keeps the sun from."""
         dx, dy = -self.light.side * depth * self.light.slope, depth
         x0, y0, x1, y1 = box
         self.tone((x0 + dx, y0 + dy, x1 + dx, y1 + dy), 1 - self.light.contrast)
 
-    def relief(self, box, class_id: int, colour, depth: float, mask=None):
+    def relief(self, box, class_id: int, colour, depth: float, mask=None) -> None:
         """A raised slab: shadow, body, bright upper and dark lower edge."""
         x0, y0, x1, y1 = box
         if mask is None:
@@ -125,10 +125,10 @@ class FacadePainter:
             self.tone((x0, y0, x1, y0 + edge), 1.13)
             self.tone((x0, y1 - edge, x1, y1), 0.78)
 
-    def wall(self, box, mask=None):
+    def wall(self, box, mask=None) -> None:
         self.fill(box, FACADE, self.wall_texture, mask)
 
-    def stripes(self, box, pitch: float, factor, *, vertical: bool):
+    def stripes(self, box, pitch: float, factor, *, vertical: bool) -> None:
         """Every second half of `pitch` gets `factor` times the brightness."""
         rows, columns = self.window_of(box)
         step = max(2, round(pitch * self.side))
@@ -137,7 +137,7 @@ class FacadePainter:
             line = view[:, start::step] if vertical else view[start::step]
             line *= factor
 
-    def glass(self, box, class_id: int, mask=None):
+    def glass(self, box, class_id: int, mask=None) -> None:
         """Dark room behind a mirror image of street and sky, sometimes lit or curtained."""
         room = np.array([0.10, 0.11, 0.13], np.float32)
         mirror = 0.5
@@ -159,7 +159,7 @@ class FacadePainter:
         self.labels[rows, columns][where] = class_id
         np.copyto(self.image[rows, columns], view, where=where[..., None])
 
-    def bars(self, box, across: int, down: int, thickness: float, colour, mask=None):
+    def bars(self, box, across: int, down: int, thickness: float, colour, mask=None) -> None:
         """Window bars: the outer frame and the lines between across x down panes."""
         rows, columns = self.window_of(box)
         view = self.image[rows, columns]

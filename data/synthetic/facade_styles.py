@@ -197,7 +197,7 @@ def colour(rng, choices, jitter=0.035) -> np.ndarray:
 def draw_materials(rng, style: Style) -> rendering.Materials:
     names = ("wall", "trim", "accent", "metal", "roof", "frame")
     choices = (style.walls, style.trims, style.accents, style.metals, style.roofs, style.frames)
-    colours = {name: colour(rng, c) for name, c in zip(names, choices, strict=True)}
+    colours: dict = {name: colour(rng, c) for name, c in zip(names, choices, strict=True)}
     return rendering.Materials(**colours, **dict(zip(
         ("course", "block", "joint", "variation"), style.texture, strict=True)),
         rail_pitch=style.rail[0], rail_fill=style.rail[1])  # fmt: skip

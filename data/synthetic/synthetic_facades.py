@@ -51,7 +51,7 @@ class SyntheticFacades(paired_folders.PairedFolders):
     def __init__(
         self, root, *, image_size=128, train_count=800, validation_count=40, seed=0, processes=None,
         class_folders=True,
-    ):  # fmt: skip
+    ) -> None:  # fmt: skip
         super().__init__(root, class_folders=class_folders)
         self.image_size = image_size
         self.train_count = train_count
@@ -60,7 +60,7 @@ class SyntheticFacades(paired_folders.PairedFolders):
         self.processes = processes
 
     @cached_property
-    def _paired_paths(self):
+    def _paired_paths(self) -> dict[str, tuple[str, str]]:
         ensure_written(
             self.root,
             image_size=self.image_size,
@@ -72,7 +72,9 @@ class SyntheticFacades(paired_folders.PairedFolders):
         return super()._paired_paths
 
 
-def make_pair(index: int, *, split: str = "train", image_size: int = 128, seed: int = 0):
+def make_pair(
+    index: int, *, split: str = "train", image_size: int = 128, seed: int = 0
+) -> tuple[Image.Image, np.ndarray]:
     """One facade as (RGB Pillow image, uint8 [image_size, image_size] NumPy label map).
 
     A function of its arguments alone. The style is STYLES[index % 5].

@@ -54,7 +54,7 @@ class GlobalLocalCritics(keras.Model):
         local_size=None,
         spectral_norm=False,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.channels = tuple(channels)
         self.local_channels = None if local_channels is None else tuple(local_channels)
@@ -67,7 +67,7 @@ class GlobalLocalCritics(keras.Model):
             self.local_channels or self.channels, spectral_norm=spectral_norm, name="local"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         _, height, width, channels = input_shape["image"]
         crop = self._crop_size(height, width)
         if crop[0] > height or crop[1] > width:
@@ -79,16 +79,16 @@ class GlobalLocalCritics(keras.Model):
         self.local.build((None, *crop, channels))
         self.built = True
 
-    def _crop_size(self, height, width):
+    def _crop_size(self, height, width) -> tuple[int, int]:
         return self.local_size or (height // 2, width // 2)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         image, hole = inputs["image"], inputs["hole"]
         crop = crop_around(image, hole, self._crop_size(*image.shape[1:3]))
         outputs = [self.whole(image, training=training), self.local(crop, training=training)]
         return _joined(outputs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "channels": list(self.channels),
@@ -118,7 +118,7 @@ class GlobalPatchCritics(keras.Model):
 
     def __init__(
         self, channels=CHANNELS, *, patch_channels=PATCH_CHANNELS, spectral_norm=False, **kwargs
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.channels = tuple(channels)
         self.patch_channels = tuple(patch_channels)
@@ -130,17 +130,17 @@ class GlobalPatchCritics(keras.Model):
             self.patch_channels, spectral_norm=spectral_norm, name="patch"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         self.whole.build(input_shape["image"])
         self.patch.build(input_shape["image"])
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         image, hole = inputs["image"], inputs["hole"]
         outputs = [self.whole(image, training=training), self.patch(image, hole, training=training)]
         return _joined(outputs)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "channels": list(self.channels),
@@ -149,14 +149,14 @@ class GlobalPatchCritics(keras.Model):
         }
 
 
-def _joined(outputs):
+def _joined(outputs) -> dict:
     return {
         "logits": [output["score"] for output in outputs],
         "features": [output["features"] for output in outputs],
     }
 
 
-def crop_around(image, hole, size):
+def crop_around(image, hole, size) -> tf.Tensor:
     """The window of `size` (height, width) around the bounding box of each image's hole.
 
     Args:
@@ -174,7 +174,7 @@ def crop_around(image, hole, size):
     return image
 
 
-def _window(occupied, length):
+def _window(occupied, length) -> tf.Tensor:
     """[B, N] -> int32 [B, length]: consecutive indices, centred on the occupied ones."""
     occupied, total = tf.cast(occupied > 0.5, tf.int32), occupied.shape[1]
     first = tf.argmax(occupied, axis=1, output_type=tf.int32)

@@ -28,7 +28,7 @@ class PatchCritic(keras.layers.Layer):
         activations after each convolution but the last.
     """
 
-    def __init__(self, width, depth, max_width, **kwargs):
+    def __init__(self, width, depth, max_width, **kwargs) -> None:
         super().__init__(**kwargs)
         self.width = width
         self.depth = depth
@@ -52,7 +52,7 @@ class PatchCritic(keras.layers.Layer):
         self.norms = [statistics.InstanceStatistics() for _ in self.middle]
         self.last = keras.layers.Conv2D(1, 4, name="last")
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         channels = input_shape[-1]
         for layer in (self.first, *self.middle, self.last):
             layer.build((None, None, None, channels))
@@ -61,7 +61,7 @@ class PatchCritic(keras.layers.Layer):
             norm.build((None, None, None, layer.filters))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tuple:
         x = ops.leaky_relu(self.first(self.pad(inputs)), 0.2)
         features = [x]
         for convolution, norm in zip(self.middle, self.norms, strict=True):
@@ -70,7 +70,7 @@ class PatchCritic(keras.layers.Layer):
             features.append(x)
         return self.last(self.pad(x)), features
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "width": self.width,
@@ -108,7 +108,7 @@ class MultiScalePatchDiscriminator(keras.Model):
 
     input_keys = ("mask", "image")
 
-    def __init__(self, width=64, *, depth=4, scales=2, max_width=512, **kwargs):
+    def __init__(self, width=64, *, depth=4, scales=2, max_width=512, **kwargs) -> None:
         super().__init__(**kwargs)
         if depth < 2 or scales < 1:
             raise ValueError(
@@ -123,13 +123,13 @@ class MultiScalePatchDiscriminator(keras.Model):
             PatchCritic(width, depth, max_width, name=f"critic_{index}") for index in range(scales)
         ]
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         channels = input_shape["mask"][-1] + input_shape["image"][-1]
         for critic in self.critics:
             critic.build((None, None, None, channels))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         x = ops.concatenate([inputs["mask"], inputs["image"]], axis=-1)
         logits, features = [], []
         for index, critic in enumerate(self.critics):
@@ -140,7 +140,7 @@ class MultiScalePatchDiscriminator(keras.Model):
             features.append(activations)
         return {"logits": logits, "features": features}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "width": self.width,
@@ -150,7 +150,7 @@ class MultiScalePatchDiscriminator(keras.Model):
         }
 
 
-def halve(images):
+def halve(images) -> keras.KerasTensor:
     """Average pooling 3/2 with padding 1 on every side, the padding not counted in the average."""
     padded = ops.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     mean = ops.average_pool(padded, 3, strides=2, padding="valid")
@@ -159,7 +159,7 @@ def halve(images):
     return mean * ops.cast(correction[None, :, :, None], mean.dtype)
 
 
-def _counted(size):
+def _counted(size) -> np.ndarray:
     """Number of real rows under each window of 3 with stride 2 and padding 1."""
     first = 2 * np.arange((size - 1) // 2 + 1) - 1
     return (np.minimum(first + 3, size) - np.maximum(first, 0)).astype("float32")

@@ -62,7 +62,7 @@ class ProjectionDiscriminator(keras.Model):
         self_attention_block=None,
         attentive_norm=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if num_classes < 1 or not channels or len(channels) != len(downsample):
             raise ValueError(
@@ -108,10 +108,10 @@ class ProjectionDiscriminator(keras.Model):
             )
 
     @property
-    def input_keys(self):
+    def input_keys(self) -> tuple[str, ...]:
         return ("label", "image", *block_attention.input_keys(self.attentive_norm_block))
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         _, height, width, channels = input_shape["image"]
         halvings = sum(self.downsample)
         if min(height, width) < 2**halvings:
@@ -130,7 +130,7 @@ class ProjectionDiscriminator(keras.Model):
         self.class_embedding.build((None,))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         x, features, extras = inputs["image"], [], {}
         for block, after in zip(self.blocks, self.attention, strict=True):
             x = block(x, training=training)
@@ -145,10 +145,10 @@ class ProjectionDiscriminator(keras.Model):
         logits = self._apply(self.linear, summed, training) + projection
         return {"logits": [logits], "features": [features], **extras}
 
-    def _apply(self, layer, x, training):
+    def _apply(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,
@@ -160,5 +160,5 @@ class ProjectionDiscriminator(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "ProjectionDiscriminator":
         return cls(**residual.with_templates(config, "normalizer", "attentive_norm"))

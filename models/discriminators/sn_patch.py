@@ -36,7 +36,9 @@ class SNPatchDiscriminator(keras.Model):
 
     input_keys = ("image", "hole")
 
-    def __init__(self, channels=(64, 128, 256, 256, 256, 256), *, spectral_norm=True, **kwargs):
+    def __init__(
+        self, channels=(64, 128, 256, 256, 256, 256), *, spectral_norm=True, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.channels = tuple(channels)
         self.spectral_norm = spectral_norm
@@ -44,17 +46,17 @@ class SNPatchDiscriminator(keras.Model):
             self.channels, spectral_norm=spectral_norm, name="trunk"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         *grid, channels = input_shape["image"]
         self.trunk.build((*grid, channels + input_shape["hole"][-1]))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         x = ops.concatenate([inputs["image"], inputs["hole"]], axis=-1)
         *features, logits = self.trunk(x, training=training)
         return {"logits": [ops.cast(logits, "float32")], "features": [features]}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "channels": list(self.channels),

@@ -65,7 +65,7 @@ class ClassConditionalGenerator(keras.Model):
         self_attention_block=None,
         attentive_norm=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.num_classes = num_classes
         self.channels = tuple(channels)
@@ -83,7 +83,7 @@ class ClassConditionalGenerator(keras.Model):
         self.norm = batch_normalization.PlainBatchNormalization(name="norm")
         self.to_image = residual.convolution(3, 3, spectral_norm=spectral_norm, name="to_image")
 
-    def _check(self):
+    def _check(self) -> None:
         if len(self.channels) < 2 or self.num_classes < 1:
             raise ValueError(
                 "Expected at least one class, and channels of the start grid and of at least one "
@@ -109,11 +109,11 @@ class ClassConditionalGenerator(keras.Model):
                 f"it to a multiple of {self._parts()}."
             )
 
-    def _parts(self):
+    def _parts(self) -> int:
         splits = self.embedding is not None and self.embedding.split_noise
         return len(self.channels) if splits else 1
 
-    def _block(self, filters, index):
+    def _block(self, filters, index) -> residual.ResidualBlock:
         return residual.ResidualBlock(
             filters,
             self.normalizer,
@@ -127,15 +127,15 @@ class ClassConditionalGenerator(keras.Model):
         )
 
     @property
-    def input_keys(self):
+    def input_keys(self) -> tuple[str, ...]:
         return ("label", "noise", *block_attention.input_keys(self.attentive_norm_block))
 
     @property
-    def image_size(self):
+    def image_size(self) -> tuple[int, int]:
         """(height, width) of the images."""
         return (START_SIZE * 2 ** len(self.blocks),) * 2
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         condition_shape, part = tuple(input_shape["label"]), self.noise_dim // self._parts()
         start = part
         if self.class_embedding is not None:
@@ -153,7 +153,7 @@ class ClassConditionalGenerator(keras.Model):
         self.to_image.build((None, size, size, channels))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         start, conditions = self._conditions(inputs["label"], inputs["noise"])
         x = self._apply(self.start, start, training)
         x = ops.reshape(x, (-1, START_SIZE, START_SIZE, self.channels[0]))
@@ -166,7 +166,7 @@ class ClassConditionalGenerator(keras.Model):
         image = self._apply(self.to_image, x, training)
         return {"image": ops.tanh(ops.cast(image, "float32")), **extras}
 
-    def _conditions(self, labels, noise):
+    def _conditions(self, labels, noise) -> tuple:
         """(what the start grid reads, what the normalisations of each block read)."""
         if self.class_embedding is None:
             return noise, [labels] * len(self.blocks)
@@ -175,10 +175,10 @@ class ClassConditionalGenerator(keras.Model):
         joined = [ops.concatenate([part, embedded], axis=-1) for part in parts]
         return joined[0], joined[1:] or [embedded] * len(self.blocks)
 
-    def _apply(self, layer, x, training):
+    def _apply(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,
@@ -191,6 +191,6 @@ class ClassConditionalGenerator(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "ClassConditionalGenerator":
         names = ("normalizer", "embedding", "attentive_norm")
         return cls(**residual.with_templates(config, *names))

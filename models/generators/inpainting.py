@@ -19,7 +19,7 @@ class Row(NamedTuple):
     double: bool = False
 
 
-def encoder(second, fourth):
+def encoder(second, fourth) -> tuple[Row, ...]:
     """Six convolutions to a quarter of the size; the widths of the two strided ones vary."""
     strided = (Row(second, strides=2), Row(2), Row(fourth, strides=2))
     return (Row(1, kernel_size=5), *strided, Row(4), Row(4))
@@ -90,7 +90,7 @@ class InpaintingGenerator(keras.Model):
         hole_in_refinement=True,
         narrow_refinement=False,
         **kwargs,
-    ):
+    ) -> None:
         # Inputs stay float32 at any precision: known pixels must come out as they came in.
         super().__init__(autocast=False, **kwargs)
         if image_activation not in ("clip", "tanh") or width < 2:
@@ -115,7 +115,7 @@ class InpaintingGenerator(keras.Model):
         self.after_attention = self._chain("after_attention", *AFTER_ATTENTION)
         self.decoder = self._chain("decoder", *DECODER, image=True)
 
-    def _chain(self, name, *rows, linear_end=False, image=False):
+    def _chain(self, name, *rows, linear_end=False, image=False) -> list[keras.layers.Layer]:
         """The layers of the rows in order; `image` adds the plain convolution to three channels."""
         layers = []
         for index, row in enumerate(rows):
@@ -139,11 +139,11 @@ class InpaintingGenerator(keras.Model):
         return layers
 
     @property
-    def input_keys(self):
+    def input_keys(self) -> tuple[str, ...]:
         seeded = isinstance(self.attention, attentive_normalization.AttentiveNormalization)
         return ("masked_image", "hole", *(("seed",) if seeded else ()))
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         _check_size(input_shape["masked_image"][1:3])
         image, extra = input_shape["masked_image"][-1], 1 + input_shape["hole"][-1]
         _build(self.coarse, image + extra)
@@ -156,7 +156,7 @@ class InpaintingGenerator(keras.Model):
         _build(self.decoder, joined)
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         known, hole = (tf.cast(inputs[key], tf.float32) for key in ("masked_image", "hole"))
         _check_size(known.shape[1:3])
         extra = [ops.ones_like(hole), hole]
@@ -171,11 +171,11 @@ class InpaintingGenerator(keras.Model):
         image = refined * hole + known
         return {"image": image, "coarse": coarse, "refined": refined, **extras}
 
-    def _image(self, layers, x):
+    def _image(self, layers, x) -> tf.Tensor:
         x = ops.cast(_run(layers, x), "float32")
         return ops.tanh(x) if self.image_activation == "tanh" else ops.clip(x, -1.0, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "width": self.width,
@@ -188,11 +188,11 @@ class InpaintingGenerator(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "InpaintingGenerator":
         return cls(**residual.with_templates(config, "attention"))
 
 
-def _build(layers, channels):
+def _build(layers, channels) -> int:
     """Builds a chain for maps of any size; returns its output channels."""
     for layer in layers:
         layer.build((None, None, None, channels))
@@ -200,13 +200,13 @@ def _build(layers, channels):
     return channels
 
 
-def _run(layers, x):
+def _run(layers, x) -> tf.Tensor:
     for layer in layers:
         x = layer(x)
     return x
 
 
-def _check_size(size):
+def _check_size(size) -> None:
     if any(side is not None and side % 8 for side in size):
         raise ValueError(
             f"Expected image sides that are multiples of 8. Received: (H, W)={tuple(size)}. Crop, "

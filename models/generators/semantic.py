@@ -1,6 +1,7 @@
 """SPADE generator: an image from a label map."""
 
 import math
+from collections.abc import Iterator
 
 import keras
 from keras import ops
@@ -63,7 +64,7 @@ class SpadeGenerator(keras.Model):
         self_attention_block=None,
         attentive_norm=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.width = width
         self.multipliers = tuple(multipliers)
@@ -82,16 +83,16 @@ class SpadeGenerator(keras.Model):
         self.to_image = keras.layers.Conv2D(3, 3, padding="same", name="to_image")
 
     @property
-    def input_keys(self):
+    def input_keys(self) -> tuple[str, ...]:
         noise = () if self.noise_dim is None else ("noise",)
         return ("mask", *noise, *block_attention.input_keys(self.attentive_norm_block))
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         """Side of the image over side of the start grid."""
         return 2 ** sum(self.upsample)
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         mask_shape = tuple(input_shape["mask"])
         height, width = _start_grid(mask_shape, self.stride)
         channels = self.blocks[0].filters
@@ -113,10 +114,10 @@ class SpadeGenerator(keras.Model):
         self.to_image.build((None, height, width, channels))
         self.built = True
 
-    def _stages(self):
+    def _stages(self) -> Iterator[tuple]:
         return zip(self.blocks, self.attention, self.upsample, strict=True)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         mask, extras = inputs["mask"], {}
         height, width = _start_grid(mask.shape, self.stride)
         condition = modulation.resize_nearest(mask, height, width)
@@ -137,7 +138,7 @@ class SpadeGenerator(keras.Model):
         image = self.to_image(ops.leaky_relu(x, 0.2))
         return {"image": ops.tanh(ops.cast(image, "float32")), **extras}
 
-    def _check_size(self, mask_shape):
+    def _check_size(self, mask_shape) -> None:
         if tuple(mask_shape[1:3]) != tuple(self.mask_size):
             raise ValueError(
                 "Expected a label map of the size that the dense start was built for, "
@@ -145,7 +146,7 @@ class SpadeGenerator(keras.Model):
                 "map, or build the generator without noise_dim: it then takes any size."
             )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "width": self.width,
@@ -158,11 +159,11 @@ class SpadeGenerator(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "SpadeGenerator":
         return cls(**residual.with_templates(config, "normalizer", "attentive_norm"))
 
 
-def _block_channels(width, multipliers, upsample):
+def _block_channels(width, multipliers, upsample) -> list[int]:
     if len(multipliers) != len(upsample) or not multipliers:
         raise ValueError(
             "Expected one upsample flag per block. Received: "
@@ -178,7 +179,7 @@ def _block_channels(width, multipliers, upsample):
     return [int(count) for count in channels]
 
 
-def _start_grid(mask_shape, stride):
+def _start_grid(mask_shape, stride) -> tuple[int, int]:
     height, width = mask_shape[1:3]
     if height % stride or width % stride:
         raise ValueError(
@@ -189,6 +190,6 @@ def _start_grid(mask_shape, stride):
     return height // stride, width // stride
 
 
-def _nearest_multiples(size, stride):
+def _nearest_multiples(size, stride) -> str:
     below, above = stride * (size // stride), stride * math.ceil(size / stride)
     return f"{below} or {above}" if 0 < below < above else f"{above}"

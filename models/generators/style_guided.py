@@ -34,7 +34,7 @@ class StyleGuidedGenerator(keras.Model):
 
     optional_keys = ("style_image",)
 
-    def __init__(self, generator, encoder, **kwargs):
+    def __init__(self, generator, encoder, **kwargs) -> None:
         super().__init__(**kwargs)
         if generator.noise_dim is None or generator.noise_dim != encoder.noise_dim:
             raise ValueError(
@@ -46,20 +46,20 @@ class StyleGuidedGenerator(keras.Model):
         self.encoder = encoder
 
     @property
-    def input_keys(self):
+    def input_keys(self) -> tuple[str, ...]:
         return (*self.generator.input_keys, "image")
 
     @property
-    def noise_dim(self):
+    def noise_dim(self) -> int:
         return self.generator.noise_dim
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         for part in (self.generator, self.encoder):
             if not part.built:  # loading a saved model builds the parts first
                 part.build({key: input_shape[key] for key in part.input_keys})
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         extras, z = {}, inputs["noise"]
         if training:
             style = self.encoder({"image": inputs["image"]}, training=True)
@@ -72,7 +72,7 @@ class StyleGuidedGenerator(keras.Model):
         generated = self.generator({**of_generator, "noise": z}, training=training)
         return {**generated, **extras}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "generator": keras.saving.serialize_keras_object(self.generator),
@@ -80,7 +80,7 @@ class StyleGuidedGenerator(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "StyleGuidedGenerator":
         config = dict(config)
         for part in ("generator", "encoder"):
             config[part] = keras.saving.deserialize_keras_object(config[part])

@@ -27,7 +27,7 @@ class NormalizedConvolution(keras.layers.Layer):
         float [B, H, W, filters] >= 0 in the compute dtype.
     """
 
-    def __init__(self, filters, kernel_size=3, *, dilation_rate=1, momentum=0.9, **kwargs):
+    def __init__(self, filters, kernel_size=3, *, dilation_rate=1, momentum=0.9, **kwargs) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -44,15 +44,15 @@ class NormalizedConvolution(keras.layers.Layer):
         )
         self.norm = batch_normalization.PlainBatchNormalization(momentum, name="norm")
 
-    def build(self, x_shape):
+    def build(self, x_shape) -> None:
         self.convolution.build(x_shape)
         self.norm.build((*x_shape[:-1], self.filters))
         self.built = True
 
-    def call(self, x, training=False):
+    def call(self, x, training=False) -> tf.Tensor:
         return ops.relu(self.norm(self.convolution(x), training=training))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -98,7 +98,7 @@ class AtrousSpatialPyramidPooling(keras.layers.Layer):
     research/deeplab/model.py.
     """
 
-    def __init__(self, filters=256, rates=None, *, momentum=0.9, **kwargs):
+    def __init__(self, filters=256, rates=None, *, momentum=0.9, **kwargs) -> None:
         super().__init__(**kwargs)
         if rates is not None and (not rates or min(rates) < 1):
             raise ValueError(
@@ -109,7 +109,7 @@ class AtrousSpatialPyramidPooling(keras.layers.Layer):
         self.rates = None if rates is None else tuple(rates)
         self.momentum = momentum
 
-    def build(self, x_shape):
+    def build(self, x_shape) -> None:
         rates = self.rates or scaled_rates(*x_shape[1:3])
         self.point = self._unit(1, "point")
         self.atrous = [self._unit(3, f"atrous_{n}", rate) for n, rate in enumerate(rates)]
@@ -120,12 +120,12 @@ class AtrousSpatialPyramidPooling(keras.layers.Layer):
         self.fusion.build((*x_shape[:-1], self.filters * (len(rates) + 2)))
         self.built = True
 
-    def _unit(self, kernel_size, name, rate=1):
+    def _unit(self, kernel_size, name, rate=1) -> NormalizedConvolution:
         return NormalizedConvolution(
             self.filters, kernel_size, dilation_rate=rate, momentum=self.momentum, name=name
         )
 
-    def call(self, x, training=False):
+    def call(self, x, training=False) -> tf.Tensor:
         if training:
             _check_batch(x.shape[0])
         parts = [unit(x, training=training) for unit in (self.point, *self.atrous)]
@@ -134,7 +134,7 @@ class AtrousSpatialPyramidPooling(keras.layers.Layer):
         parts.append(ops.broadcast_to(whole, ops.shape(parts[0])))
         return self.fusion(ops.concatenate(parts, axis=-1), training=training)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -143,7 +143,7 @@ class AtrousSpatialPyramidPooling(keras.layers.Layer):
         }
 
 
-def scaled_rates(height, width):
+def scaled_rates(height, width) -> tuple[int, ...]:
     """Rates for a map of this size, see AtrousSpatialPyramidPooling."""
     if height is None or width is None:
         raise ValueError(
@@ -153,7 +153,7 @@ def scaled_rates(height, width):
     return tuple(max(1, (min(height, width) * part + 8) // 16) for part in RATES_16)
 
 
-def _check_batch(size):
+def _check_batch(size) -> None:
     context = tf.distribute.get_replica_context()
     replicas = context.num_replicas_in_sync if context else 1
     if size is not None and size * replicas < 2:

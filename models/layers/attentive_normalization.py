@@ -11,13 +11,13 @@ from models.layers import regions
 class Orthogonality(keras.regularizers.Regularizer):
     """weight * ||W W^T - I||_F^2: drives the rows of W to length 1 and right angles."""
 
-    def __init__(self, weight):
+    def __init__(self, weight) -> None:
         self.weight = weight
 
-    def __call__(self, x):
+    def __call__(self, x) -> tf.Tensor:
         return self.weight * regions.orthogonality(x)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"weight": self.weight}
 
 
@@ -75,7 +75,7 @@ class AttentiveNormalization(keras.layers.Layer):
         orthogonal_weight=1e-3,
         epsilon=1e-5,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if entities < 1 or key_pooling < 1:
             raise ValueError(
@@ -91,7 +91,7 @@ class AttentiveNormalization(keras.layers.Layer):
         self.orthogonal_weight = orthogonal_weight
         self.epsilon = epsilon
 
-    def build(self, x_shape, seed_shape=None):
+    def build(self, x_shape, seed_shape=None) -> None:
         channels = x_shape[-1]
         narrow, table = max(channels // 8, 1), (self.entities, channels)
         self.entity_weight = self.add_weight(
@@ -116,12 +116,12 @@ class AttentiveNormalization(keras.layers.Layer):
         self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
         self.built = True
 
-    def _linear(self, units, channels, name):
+    def _linear(self, units, channels, name) -> keras.layers.Layer:
         layer = keras.layers.Dense(units, use_bias=False, dtype=self.dtype_policy, name=name)
         layer.build((None, None, channels))
         return layer
 
-    def call(self, x, seed=None, training=False):
+    def call(self, x, seed=None, training=False) -> dict:
         height, width, channels = x.shape[1:]
         flat = ops.reshape(x, (-1, height * width, channels))
         if training:
@@ -140,7 +140,7 @@ class AttentiveNormalization(keras.layers.Layer):
             "layout": ops.reshape(masks, (-1, height, width, self.entities)),
         }
 
-    def _positions(self, seed, height, width):
+    def _positions(self, seed, height, width) -> tf.Tensor:
         if seed is None:
             raise ValueError(
                 "Expected a seed for each image: training draws the positions that attract the "
@@ -150,14 +150,14 @@ class AttentiveNormalization(keras.layers.Layer):
         windows = -(-height // self.key_pooling) * -(-width // self.key_pooling)
         return regions.sample_positions(seed, self.entities, windows)
 
-    def _logits_with_samples(self, flat, positions, height, width):
+    def _logits_with_samples(self, flat, positions, height, width) -> tf.Tensor:
         """X W^T + t * q K^T as X (W^T + t * A_q K^T): no [B, P, C/8] queries, no full key map."""
         keys = self._sampled_keys(flat, positions, height, width)
         attraction = ops.matmul(self.query_kernel, ops.transpose(keys, (0, 2, 1)))
         directions = ops.transpose(self.entity_weight) + self.influence * attraction
         return ops.matmul(flat, directions)
 
-    def _sampled_keys(self, flat, positions, height, width):
+    def _sampled_keys(self, flat, positions, height, width) -> tf.Tensor:
         """Max-pooled keys [B, n, C/8] of the drawn windows, from the features of these alone."""
         pool = self.key_pooling
         columns = -(-width // pool)
@@ -175,7 +175,7 @@ class AttentiveNormalization(keras.layers.Layer):
         keys = ops.reshape(keys, (-1, self.entities, pool**2, keys.shape[-1]))
         return ops.max(keys, axis=2)
 
-    def monitored(self):
+    def monitored(self) -> dict:
         """Scalars worth a curve: rho, the mean of t, and ||W W^T - I||_F^2."""
         return {
             "rho": ops.convert_to_tensor(self.gate),
@@ -183,7 +183,7 @@ class AttentiveNormalization(keras.layers.Layer):
             "orthogonality": regions.orthogonality(self.entity_weight),
         }
 
-    def get_config(self):
+    def get_config(self) -> dict:
         initializer = self.entity_initializer
         if initializer is not None:
             initializer = keras.initializers.serialize(keras.initializers.get(initializer))
@@ -200,5 +200,5 @@ class AttentiveNormalization(keras.layers.Layer):
         }
 
 
-def _at_least_float32(x):
+def _at_least_float32(x) -> tf.Tensor:
     return tf.cast(x, tf.float32) if x.dtype in (tf.float16, tf.bfloat16) else x

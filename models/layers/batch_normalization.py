@@ -7,7 +7,7 @@ from keras import ops
 from models.layers import modulation, statistics
 
 
-def rows(table, ids):
+def rows(table, ids) -> tf.Tensor:
     """Returns rows `ids` (int [B] or [B, 1]) of `table` [K, C] as [B, C].
 
     An id outside 0..K-1 is an error on a CPU; GPUs return zeros and XLA the nearest row for it.
@@ -59,7 +59,7 @@ class ConditionalBatchNormalization(keras.layers.Layer):
 
     conditional = True
 
-    def __init__(self, num_classes, *, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(self, num_classes, *, momentum=0.9, epsilon=1e-5, **kwargs) -> None:
         super().__init__(**kwargs)
         if num_classes < 1:
             raise ValueError(
@@ -71,7 +71,7 @@ class ConditionalBatchNormalization(keras.layers.Layer):
         self.epsilon = epsilon
         self.normalization = statistics.BatchStatistics(momentum, epsilon, name="normalization")
 
-    def build(self, x_shape, condition_shape):
+    def build(self, x_shape, condition_shape) -> None:
         channels = x_shape[-1]
         if len(condition_shape) > 2:
             raise ValueError(
@@ -91,7 +91,7 @@ class ConditionalBatchNormalization(keras.layers.Layer):
             self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
         self.built = True
 
-    def call(self, x, condition, training=False):
+    def call(self, x, condition, training=False) -> tf.Tensor:
         normalized = self.normalization(x, training=training)
         if self.takes_vectors:
             gain, bias = self.gain(condition), self.bias(condition)
@@ -99,7 +99,7 @@ class ConditionalBatchNormalization(keras.layers.Layer):
         gamma, beta = rows(self.gamma, condition), rows(self.beta, condition)
         return normalized * _over_space(gamma) + _over_space(beta)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,
@@ -131,25 +131,25 @@ class PlainBatchNormalization(keras.layers.Layer):
 
     conditional = False
 
-    def __init__(self, momentum=0.9, *, epsilon=1e-5, **kwargs):
+    def __init__(self, momentum=0.9, *, epsilon=1e-5, **kwargs) -> None:
         super().__init__(**kwargs)
         self.momentum = momentum
         self.epsilon = epsilon
         self.normalization = statistics.BatchStatistics(momentum, epsilon, name="normalization")
 
-    def build(self, x_shape, condition_shape=None):
+    def build(self, x_shape, condition_shape=None) -> None:
         self.normalization.build(x_shape)
         shape = (x_shape[-1],)
         self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
         self.built = True
 
-    def call(self, x, condition=None, training=False):
+    def call(self, x, condition=None, training=False) -> tf.Tensor:
         return self.normalization(x, training=training) * self.gamma + self.beta
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
 
-def _over_space(vectors):
+def _over_space(vectors) -> tf.Tensor:
     return vectors[:, None, None, :]

@@ -5,7 +5,9 @@ import keras
 from models.layers import attentive_normalization, contextual_attention, residual, self_attention
 
 
-def layers_after(blocks, attentive_norm_block, self_attention_block, attentive_norm=None):
+def layers_after(
+    blocks, attentive_norm_block, self_attention_block, attentive_norm=None
+) -> list[keras.layers.Layer | None]:
     """Returns the layer that follows each block, None where there is none.
 
     Args:
@@ -43,7 +45,7 @@ def layers_after(blocks, attentive_norm_block, self_attention_block, attentive_n
     return after
 
 
-def attach(network, attentive_norm_block, self_attention_block, attentive_norm):
+def attach(network, attentive_norm_block, self_attention_block, attentive_norm) -> None:
     """Keeps a network's settings of attention, and the layers after its `blocks` as `attention`.
 
     Raises:
@@ -57,7 +59,7 @@ def attach(network, attentive_norm_block, self_attention_block, attentive_norm):
     )
 
 
-def settings(network):
+def settings(network) -> dict:
     """Returns what `attach` kept, for `get_config`."""
     return {
         "attentive_norm_block": network.attentive_norm_block,
@@ -66,12 +68,12 @@ def settings(network):
     }
 
 
-def input_keys(attentive_norm_block):
+def input_keys(attentive_norm_block) -> tuple[str, ...]:
     """Returns what attentive normalisation adds to a network's `input_keys`."""
     return () if attentive_norm_block is None else ("seed",)
 
 
-def attend(layer, x, inputs, training):
+def attend(layer, x, inputs, training) -> tuple[keras.KerasTensor, dict]:
     """Applies an attention layer, such as `layers_after` put after a block.
 
     Args:

@@ -28,7 +28,7 @@ class ClassEmbedding(keras.layers.Layer):
     initialisation).
     """
 
-    def __init__(self, num_classes, units=128, *, split_noise=True, **kwargs):
+    def __init__(self, num_classes, units=128, *, split_noise=True, **kwargs) -> None:
         super().__init__(**kwargs)
         if num_classes < 1 or units < 2:
             raise ValueError(
@@ -39,16 +39,16 @@ class ClassEmbedding(keras.layers.Layer):
         self.units = units
         self.split_noise = split_noise
 
-    def build(self, labels_shape):
+    def build(self, labels_shape) -> None:
         self.table = self.add_weight(
             shape=(self.num_classes, self.units), initializer="orthogonal", name="table"
         )
         self.built = True
 
-    def call(self, labels):
+    def call(self, labels) -> keras.KerasTensor:
         return batch_normalization.rows(self.table, labels)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "num_classes": self.num_classes,

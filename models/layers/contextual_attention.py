@@ -61,7 +61,7 @@ class ContextualAttention(keras.layers.Layer):
         rectify=True,
         normalize_queries=False,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if patch_size < 1 or rate < 1:
             raise ValueError(
@@ -75,10 +75,10 @@ class ContextualAttention(keras.layers.Layer):
         self.rectify = rectify
         self.normalize_queries = normalize_queries
 
-    def build(self, x_shape, hole_shape=None):
+    def build(self, x_shape, hole_shape=None) -> None:
         self.built = True
 
-    def call(self, x, hole):
+    def call(self, x, hole) -> tf.Tensor:
         x = ops.relu(x) if self.rectify else x
         grid = self._grid(x.shape, hole.shape)
         known = self._known_patches(hole, *grid)
@@ -86,7 +86,7 @@ class ContextualAttention(keras.layers.Layer):
         weights = tf.nn.softmax(self.softmax_scale * scores + (1.0 - known) * EXCLUDED) * known
         return _paste(x, weights, grid, self.rate)
 
-    def _scores(self, sampled, grid):
+    def _scores(self, sampled, grid) -> tf.Tensor:
         """float32 [B, P, P]; patches are compared by the products of their positions."""
         flat = tf.reshape(sampled, (-1, grid[0] * grid[1], sampled.shape[-1]))
         first = -((self.patch_size - 1) // 2)
@@ -99,7 +99,7 @@ class ContextualAttention(keras.layers.Layer):
             scores *= inverse[:, :, None]
         return _diagonal_sums(scores, grid, (-1, 0, 1)) if self.fuse else scores
 
-    def _grid(self, x_shape, hole_shape):
+    def _grid(self, x_shape, hole_shape) -> list[int]:
         grid = [size // self.rate for size in x_shape[1:3]]
         divides = all(size % self.rate == 0 for size in x_shape[1:3])
         if not divides or any(h % g for h, g in zip(hole_shape[1:3], grid, strict=True)):
@@ -110,14 +110,14 @@ class ContextualAttention(keras.layers.Layer):
             )
         return grid
 
-    def _known_patches(self, hole, rows, columns):
+    def _known_patches(self, hole, rows, columns) -> tf.Tensor:
         """float32 [B, 1, P]: 1 where no pixel under the patch is missing."""
         factors = (hole.shape[1] // rows, hole.shape[2] // columns)
         missing = tf.nn.max_pool2d(tf.cast(hole, tf.float32), factors, factors, "VALID")
         touched = tf.nn.max_pool2d(missing, self.patch_size, 1, "SAME")
         return 1.0 - tf.reshape(touched, (-1, 1, rows * columns))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "patch_size": self.patch_size,
@@ -129,7 +129,7 @@ class ContextualAttention(keras.layers.Layer):
         }
 
 
-def _diagonal_sums(scores, grid, steps):
+def _diagonal_sums(scores, grid, steps) -> tf.Tensor:
     """Sums score(p + d, q + d) over the displacements d of steps x steps; 0 beyond the border.
 
     Such a displacement is a shift of the scores as one row of P^2 numbers; slices of a
@@ -163,7 +163,7 @@ def _diagonal_sums(scores, grid, steps):
     return scores
 
 
-def _paste(x, weights, grid, rate):
+def _paste(x, weights, grid, rate) -> tf.Tensor:
     """The mean of overlapping patches of side 2 * rate, each mixed by its weights; as x.
 
     A patch consists of 2 x 2 cells, so mixing patches and laying them over each other is mixing
@@ -189,7 +189,7 @@ def _paste(x, weights, grid, rate):
     return mixed / tf.constant(counts[0][:, None, None] * counts[1][:, None], x.dtype)
 
 
-def _patches_over(size, rate):
+def _patches_over(size, rate) -> np.ndarray:
     """How many patches of side 2 * rate lie over each of `size` rows."""
     canvas = np.full(size + rate, 2.0)
     canvas[:rate] = canvas[-rate:] = 1.0

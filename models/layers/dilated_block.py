@@ -33,7 +33,9 @@ class DilatedBlock(keras.layers.Layer):
     (dilation instead of strides).
     """
 
-    def __init__(self, filters, downsample=False, *, dilation_rate=1, momentum=0.9, **kwargs):
+    def __init__(
+        self, filters, downsample=False, *, dilation_rate=1, momentum=0.9, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.downsample = downsample
@@ -44,7 +46,7 @@ class DilatedBlock(keras.layers.Layer):
         self.conv_1 = self._convolution(3, "conv_1")
         self.conv_2 = self._convolution(3, "conv_2")
 
-    def _convolution(self, kernel_size, name):
+    def _convolution(self, kernel_size, name) -> keras.layers.Layer:
         return keras.layers.Conv2D(
             self.filters,
             kernel_size,
@@ -55,7 +57,7 @@ class DilatedBlock(keras.layers.Layer):
             name=name,
         )
 
-    def build(self, x_shape):
+    def build(self, x_shape) -> None:
         inner = (None, None, None, self.filters)
         self.norm_1.build(x_shape)
         self.conv_1.build((None, None, None, x_shape[-1]))
@@ -67,14 +69,14 @@ class DilatedBlock(keras.layers.Layer):
             self.conv_skip.build((None, None, None, x_shape[-1]))
         self.built = True
 
-    def call(self, x, training=False):
+    def call(self, x, training=False) -> keras.KerasTensor:
         h = ops.relu(self.norm_1(x, training=training))
         if self.downsample:
             h = ops.average_pool(h, 2, strides=2)
         y = ops.relu(self.norm_2(self.conv_1(h), training=training))
         return self.conv_2(y) + (self.conv_skip(h) if self.learned_skip else x)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -42,7 +42,7 @@ class DownBlock(keras.layers.Layer):
         spectral_norm=True,
         normalizer=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.downsample = downsample
@@ -53,7 +53,7 @@ class DownBlock(keras.layers.Layer):
             residual.fresh_copy(normalizer) for _ in range(1 if first else 2)
         ]  # fmt: skip
 
-    def build(self, x_shape):
+    def build(self, x_shape) -> None:
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
         middle = self.filters if self.first else channels
         self.conv_1 = self._convolution(middle, 3, "conv_1", gain=2**0.5)
@@ -68,7 +68,7 @@ class DownBlock(keras.layers.Layer):
             self.conv_skip.build(x_shape)
         self.built = True
 
-    def _convolution(self, filters, kernel_size, name, gain=1.0):
+    def _convolution(self, filters, kernel_size, name, gain=1.0) -> keras.layers.Layer:
         return residual.convolution(
             filters,
             kernel_size,
@@ -77,7 +77,7 @@ class DownBlock(keras.layers.Layer):
             name=name,
         )
 
-    def call(self, x, training=False):
+    def call(self, x, training=False) -> keras.KerasTensor:
         norms = iter(self.norms)
         y = x if self.first else self._activate(x, norms, training)
         y = self._convolve(self.conv_1, y, training)
@@ -88,17 +88,17 @@ class DownBlock(keras.layers.Layer):
             skip = self._convolve(self.conv_skip, skip, training)
         return self._pool(y) + skip
 
-    def _activate(self, x, norms, training):
+    def _activate(self, x, norms, training) -> keras.KerasTensor:
         norm = next(norms, None)
         return ops.relu(x if norm is None else norm(x, training=training))
 
-    def _pool(self, x):
+    def _pool(self, x) -> keras.KerasTensor:
         return ops.average_pool(x, 2, strides=2) if self.downsample else x
 
-    def _convolve(self, layer, x, training):
+    def _convolve(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -109,5 +109,5 @@ class DownBlock(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "DownBlock":
         return cls(**residual.with_templates(config, "normalizer"))

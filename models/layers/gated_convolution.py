@@ -34,7 +34,7 @@ class GatedConvolution(keras.layers.Layer):
 
     def __init__(
         self, filters, kernel_size=3, *, strides=1, dilation_rate=1, activation="elu", **kwargs
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
@@ -51,15 +51,15 @@ class GatedConvolution(keras.layers.Layer):
             name="convolution",
         )
 
-    def build(self, x_shape):
+    def build(self, x_shape) -> None:
         self.convolution.build(x_shape)
         self.built = True
 
-    def call(self, x):
+    def call(self, x) -> keras.KerasTensor:
         features, gate = ops.split(self.convolution(x), 2, axis=-1)
         return keras.activations.get(self.activation)(features) * ops.sigmoid(gate)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,

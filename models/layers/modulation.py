@@ -7,12 +7,12 @@ from keras import ops
 from models.layers import statistics as statistics_layers
 
 
-def modulate(normalized, gamma, beta):
+def modulate(normalized, gamma, beta) -> keras.KerasTensor:
     """Returns normalized * (1 + gamma) + beta: with gamma = beta = 0 nothing changes."""
     return normalized * (1.0 + gamma) + beta
 
 
-def resize_nearest(images, height, width):
+def resize_nearest(images, height, width) -> keras.KerasTensor:
     """Resizes [B, H, W, C] to (height, width) by copying source row floor(row * H / height).
 
     This is the rule of PyTorch `interpolate(mode="nearest")`. `tf.image.resize` samples at pixel
@@ -27,14 +27,14 @@ def resize_nearest(images, height, width):
     return ops.take(ops.take(images, rows, axis=1), columns, axis=2)
 
 
-def _source_index(old, new):
+def _source_index(old, new) -> np.ndarray:
     # float32 on purpose: the reference rounds so, which decides ties such as 3 * (7 / 21).
     scale = np.float32(old) / np.float32(new)
     index = np.floor(np.arange(new, dtype=np.float32) * scale).astype("int32")
     return np.minimum(index, old - 1)
 
 
-def normalization(statistics):
+def normalization(statistics) -> keras.layers.Layer:
     """Returns the parameter-free layer that takes the named statistics, "batch" or "instance"."""
     if statistics == "batch":
         return statistics_layers.BatchStatistics(name="normalization")
@@ -74,7 +74,7 @@ class SPADE(keras.layers.Layer):
     in NVlabs/SPADE, models/networks/normalization.py.
     """
 
-    def __init__(self, hidden=128, kernel_size=3, *, statistics="batch", **kwargs):
+    def __init__(self, hidden=128, kernel_size=3, *, statistics="batch", **kwargs) -> None:
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:
             raise ValueError(
@@ -87,10 +87,10 @@ class SPADE(keras.layers.Layer):
         self.normalization = normalization(statistics)
         self.shared = self._convolution(hidden, "shared", activation="relu")
 
-    def _convolution(self, filters, name, **kwargs):
+    def _convolution(self, filters, name, **kwargs) -> keras.layers.Layer:
         return keras.layers.Conv2D(filters, self.kernel_size, padding="same", name=name, **kwargs)
 
-    def build(self, x_shape, condition_shape):
+    def build(self, x_shape, condition_shape) -> None:
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
         self.gamma = self._convolution(channels, "gamma")
         self.beta = self._convolution(channels, "beta")
@@ -100,12 +100,12 @@ class SPADE(keras.layers.Layer):
         self.beta.build((*grid, self.hidden))
         self.built = True
 
-    def call(self, x, condition, training=False):
+    def call(self, x, condition, training=False) -> keras.KerasTensor:
         normalized = self.normalization(x, training=training)
         shared = self.shared(resize_nearest(condition, x.shape[1], x.shape[2]))
         return modulate(normalized, self.gamma(shared), self.beta(shared))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "hidden": self.hidden,

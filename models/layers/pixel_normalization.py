@@ -28,17 +28,17 @@ class PixelNormalization(keras.layers.Layer):
 
     conditional = False
 
-    def __init__(self, epsilon=1e-8, **kwargs):
+    def __init__(self, epsilon=1e-8, **kwargs) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
-    def build(self, x_shape, condition_shape=None):
+    def build(self, x_shape, condition_shape=None) -> None:
         self.built = True
 
-    def call(self, x, condition=None, training=False):
+    def call(self, x, condition=None, training=False) -> keras.KerasTensor:
         exact = ops.cast(x, "float32")
         mean_square = ops.mean(ops.square(exact), axis=-1, keepdims=True)
         return ops.cast(exact * ops.rsqrt(mean_square + self.epsilon), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon}

@@ -5,7 +5,7 @@ import tensorflow as tf
 TINY = 1e-12  # keeps the mean of a region that has died at 0 / TINY instead of 0 / 0
 
 
-def regional_normalization(features, masks, scale=None, shift=None, *, epsilon=1e-5):
+def regional_normalization(features, masks, scale=None, shift=None, *, epsilon=1e-5) -> tf.Tensor:
     """Normalises features by the statistics of soft regions.
 
         mu_i = sum_p S_pi v_p / sum_p S_pi,  var_i = sum_p S_pi (v_p - mu_i)^2 / sum_p S_pi
@@ -34,7 +34,7 @@ def regional_normalization(features, masks, scale=None, shift=None, *, epsilon=1
     return centred * tf.matmul(masks, factor) + tf.matmul(masks, offset)
 
 
-def sample_positions(seeds, count, positions):
+def sample_positions(seeds, count, positions) -> tf.Tensor:
     """Draws `count` of the positions 0..positions-1 for each image, all different.
 
     An image's draw depends on its own seed alone, not on its batch-mates or on its place in the
@@ -55,7 +55,7 @@ def sample_positions(seeds, count, positions):
     return tf.math.top_k(_uniform(seeds, positions), count, sorted=True).indices
 
 
-def _uniform(seeds, count):
+def _uniform(seeds, count) -> tf.Tensor:
     """float32 [B, count] in [0, 1), a hash of (seed, index): `tf.random` takes one seed a call."""
     keys = tf.bitcast(seeds, tf.uint32)
     index = tf.cast(tf.range(count), tf.uint32)[None, :]
@@ -63,7 +63,7 @@ def _uniform(seeds, count):
     return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
 
 
-def _mix(bits):
+def _mix(bits) -> tf.Tensor:
     """The finaliser of MurmurHash3: every input bit flips every output bit half of the time."""
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, None)):
         bits = tf.bitwise.bitwise_xor(
@@ -73,7 +73,7 @@ def _mix(bits):
     return bits
 
 
-def orthogonality(entities):
+def orthogonality(entities) -> tf.Tensor:
     """||W W^T - I||_F^2 of W [n, C]; a scalar, 0 where the rows are orthonormal."""
     entities = tf.convert_to_tensor(entities)
     gram = tf.matmul(entities, entities, transpose_b=True)

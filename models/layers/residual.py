@@ -6,36 +6,36 @@ from keras import ops
 from models.layers import spectral_normalization
 
 
-def fresh_copy(layer, name=None):
+def fresh_copy(layer, name=None) -> keras.layers.Layer:
     """Returns an unbuilt layer with the settings of `layer` and a name and weights of its own."""
     config = layer.get_config()
     config.pop("name", None)
     return type(layer).from_config(config if name is None else {**config, "name": name})
 
 
-def keep_template(owner, name, layer):
+def keep_template(owner, name, layer) -> None:
     """Stores `layer` as a setting of `owner`: to be copied, never built or tracked itself."""
     object.__setattr__(owner, name, layer)  # Keras' own setattr would make it a sub-layer
 
 
-def with_templates(config, *names):
+def with_templates(config, *names) -> dict:
     """Returns the config with the serialised templates of these names turned into layers."""
     restored = {n: keras.saving.deserialize_keras_object(config[n]) for n in names if n in config}
     return {**config, **restored}
 
 
-def convolution(filters, kernel_size, *, spectral_norm, **kwargs):
+def convolution(filters, kernel_size, *, spectral_norm, **kwargs) -> keras.layers.Layer:
     """Returns an unbuilt zero-padded convolution, spectrally normalised or plain."""
     kind = spectral_normalization.SpectralConv2D if spectral_norm else keras.layers.Conv2D
     return kind(filters, kernel_size, padding="same", **kwargs)
 
 
-def glorot(gain=1.0):
+def glorot(gain=1.0) -> keras.initializers.Initializer:
     """Returns Glorot's uniform initialiser with its standard deviation times `gain`."""
     return keras.initializers.VarianceScaling(gain**2, mode="fan_avg", distribution="uniform")
 
 
-def double(x):
+def double(x) -> keras.KerasTensor:
     """Nearest x2 up-sampling of [B, H, W, C]."""
     return ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
 
@@ -88,7 +88,7 @@ class ResidualBlock(keras.layers.Layer):
         normalize_skip=True,
         initial_gain=1.0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         keep_template(self, "normalizer", normalizer)
@@ -101,7 +101,7 @@ class ResidualBlock(keras.layers.Layer):
         self.norm_1 = fresh_copy(normalizer)
         self.norm_2 = fresh_copy(normalizer)
 
-    def build(self, x_shape, condition_shape):
+    def build(self, x_shape, condition_shape) -> None:
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
         if self.upsample:
             grid = (grid[0], *(size and 2 * size for size in grid[1:]))
@@ -124,7 +124,7 @@ class ResidualBlock(keras.layers.Layer):
             self.conv_skip.build(x_shape)
         self.built = True
 
-    def _convolution(self, filters, kernel_size, name, gain=1.0, **kwargs):
+    def _convolution(self, filters, kernel_size, name, gain=1.0, **kwargs) -> keras.layers.Layer:
         return convolution(
             filters,
             kernel_size,
@@ -134,14 +134,14 @@ class ResidualBlock(keras.layers.Layer):
             **kwargs,
         )
 
-    def call(self, x, condition, training=False):
+    def call(self, x, condition, training=False) -> keras.KerasTensor:
         y = self._activate(self.norm_1(x, condition, training=training))
         y = self._convolve(self.conv_1, double(y) if self.upsample else y, training)
         y = self._activate(self.norm_2(y, condition, training=training))
         y = self._convolve(self.conv_2, y, training)
         return y + self._skip(x, condition, training)
 
-    def _skip(self, x, condition, training):
+    def _skip(self, x, condition, training) -> keras.KerasTensor:
         if not self.learned_skip:
             return x
         if self.normalize_skip:
@@ -150,13 +150,13 @@ class ResidualBlock(keras.layers.Layer):
         x = self._convolve(self.conv_skip, x, training)
         return double(x) if self.upsample else x
 
-    def _activate(self, x):
+    def _activate(self, x) -> keras.KerasTensor:
         return keras.activations.get(self.activation)(x)
 
-    def _convolve(self, layer, x, training):
+    def _convolve(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "filters": self.filters,
@@ -170,5 +170,5 @@ class ResidualBlock(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "ResidualBlock":
         return cls(**with_templates(config, "normalizer"))

@@ -31,11 +31,11 @@ class SelfAttention(keras.layers.Layer):
     brain-research/self-attention-gan, non_local.py.
     """
 
-    def __init__(self, spectral_norm=True, **kwargs):
+    def __init__(self, spectral_norm=True, **kwargs) -> None:
         super().__init__(**kwargs)
         self.spectral_norm = spectral_norm
 
-    def build(self, x_shape):
+    def build(self, x_shape) -> None:
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
         self.narrow, self.value_width = max(channels // 8, 1), max(channels // 2, 1)
         self.theta = self._convolution(self.narrow, "theta")
@@ -48,11 +48,11 @@ class SelfAttention(keras.layers.Layer):
         self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
         self.built = True
 
-    def _convolution(self, filters, name):
+    def _convolution(self, filters, name) -> keras.layers.Layer:
         kind = spectral_normalization.SpectralConv2D if self.spectral_norm else keras.layers.Conv2D
         return kind(filters, 1, use_bias=False, name=name)
 
-    def call(self, x, training=False):
+    def call(self, x, training=False) -> keras.KerasTensor:
         height, width, channels = x.shape[1:]
         theta = ops.reshape(self._apply(self.theta, x, training), (-1, height * width, self.narrow))
         phi, g = (
@@ -65,16 +65,16 @@ class SelfAttention(keras.layers.Layer):
         mixed = ops.reshape(mixed, (-1, height, width, self.value_width))
         return x + self.gate * self._apply(self.out, mixed, training)
 
-    def _pooled(self, layer, x, width, training):
+    def _pooled(self, layer, x, width, training) -> keras.KerasTensor:
         y = ops.max_pool(self._apply(layer, x, training), 2, strides=2, padding="same")
         return ops.reshape(y, (-1, y.shape[1] * y.shape[2], width))
 
-    def _apply(self, layer, x, training):
+    def _apply(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
 
-    def monitored(self):
+    def monitored(self) -> dict:
         """Scalars worth a curve: {"attention_gate": s}."""
         return {"attention_gate": ops.convert_to_tensor(self.gate)}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "spectral_norm": self.spectral_norm}

@@ -1,5 +1,7 @@
 """Spectral normalisation of convolution, dense and embedding layers by re-parameterisation."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -18,13 +20,19 @@ class _SpectralNorm:
     u' and v are constants to the gradient, sigma is not. All of it is float32 at any precision.
     """
 
-    def add_weight(self, *args, **kwargs):
+    kernel: keras.Variable  # these come from the Keras layer beside this class
+    bias: keras.Variable
+    activation: Callable | None
+    compute_dtype: str
+    use_bias: bool
+
+    def add_weight(self, *args, **kwargs) -> keras.Variable:
         # Without this, mixed precision would hand sigma a weight already rounded to 16 bits.
         kwargs.setdefault("autocast", False)
-        return super().add_weight(*args, **kwargs)
+        return super().add_weight(*args, **kwargs)  # type: ignore[misc]
 
-    def build(self, input_shape=None):
-        super().build(input_shape)
+    def build(self, input_shape=None) -> None:
+        super().build(input_shape)  # type: ignore[misc]
         weight = self._raw_weight()
         rows = 1
         for size in weight.shape[:-1]:
@@ -37,17 +45,17 @@ class _SpectralNorm:
             name="u",
         )
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store) -> None:
         # The Keras layers write kernel and bias by name and would drop u.
         keras.layers.Layer.save_own_variables(self, store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store) -> None:
         keras.layers.Layer.load_own_variables(self, store)
 
-    def _raw_weight(self):
+    def _raw_weight(self) -> keras.Variable:
         return self.embeddings if isinstance(self, keras.layers.Embedding) else self.kernel
 
-    def normalized_weight(self, training):
+    def normalized_weight(self, training) -> tf.Tensor:
         """Returns W / sigma in the compute dtype; one power iteration moves u when training."""
         weight = ops.convert_to_tensor(self._raw_weight())
         matrix = ops.reshape(weight, (self.u.shape[0], weight.shape[-1]))
@@ -60,13 +68,13 @@ class _SpectralNorm:
         # The floor only matters for an all-zero weight, which then stays zero instead of NaN.
         return ops.cast(weight / ops.maximum(sigma, EPSILON), self.compute_dtype)
 
-    def _finish(self, outputs):
+    def _finish(self, outputs) -> tf.Tensor:
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, self.compute_dtype)
         return outputs if self.activation is None else self.activation(outputs)
 
 
-def _unit(vector):
+def _unit(vector) -> tf.Tensor:
     return ops.stop_gradient(vector / ops.maximum(tf.norm(vector), EPSILON))
 
 
@@ -91,7 +99,7 @@ class SpectralConv2D(_SpectralNorm, keras.layers.Conv2D):
     features/spectral_normalization.py.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tf.Tensor:
         return self._finish(self.convolution_op(inputs, self.normalized_weight(training)))
 
 
@@ -109,7 +117,7 @@ class SpectralDense(_SpectralNorm, keras.layers.Dense):
         float [..., units] in the compute dtype.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tf.Tensor:
         return self._finish(ops.matmul(inputs, self.normalized_weight(training)))
 
 
@@ -127,9 +135,9 @@ class SpectralEmbedding(_SpectralNorm, keras.layers.Embedding):
         float [..., output_dim] in the compute dtype.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tf.Tensor:
         # Not `ops.take`, which reads -1 as the last id.
         return tf.gather(self.normalized_weight(training), ops.cast(inputs, "int32"))
 
-    def compute_output_spec(self, inputs, training=False):
+    def compute_output_spec(self, inputs, training=False) -> keras.KerasTensor:
         return super().compute_output_spec(inputs)  # the base class knows no `training`

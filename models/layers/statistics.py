@@ -28,7 +28,7 @@ class BatchStatistics(keras.layers.BatchNormalization):
     Source: NVlabs/SPADE, models/networks/normalization.py (`param_free_norm`).
     """
 
-    def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs) -> None:
         super().__init__(
             momentum=momentum,
             epsilon=epsilon,
@@ -38,7 +38,7 @@ class BatchStatistics(keras.layers.BatchNormalization):
             **kwargs,
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tf.Tensor:
         if not (training and self.trainable):
             return self._normalize(inputs, self.moving_mean, self.moving_variance)
         context = tf.distribute.get_replica_context()
@@ -54,7 +54,7 @@ class BatchStatistics(keras.layers.BatchNormalization):
         self._move(self.moving_variance, unbiased)
         return outputs
 
-    def _fused(self, inputs):
+    def _fused(self, inputs) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         # One kernel keeps one copy of the activations; the plain form keeps three for the gradient.
         channels, none = inputs.shape[-1], tf.zeros([0])
         outputs, mean, unbiased, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -68,20 +68,20 @@ class BatchStatistics(keras.layers.BatchNormalization):
         )
         return outputs, mean, unbiased
 
-    def _normalize(self, inputs, mean, variance):
+    def _normalize(self, inputs, mean, variance) -> tf.Tensor:
         centred = ops.cast(inputs, "float32") - mean
         return ops.cast(centred * ops.rsqrt(variance + self.epsilon), self.compute_dtype)
 
-    def _move(self, average, value):
+    def _move(self, average, value) -> None:
         value = ops.stop_gradient(value)
         average.assign(average * self.momentum + value * (1.0 - self.momentum))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         config = keras.layers.Layer.get_config(self)
         return {**config, "momentum": self.momentum, "epsilon": self.epsilon}
 
 
-def _synchronized_moments(inputs, context, replicas):
+def _synchronized_moments(inputs, context, replicas) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and biased variance over all replicas, in two passes: E[x^2] - E[x]^2 would cancel."""
     mean, variance = tf.nn.moments(ops.cast(inputs, "float32"), axes=(0, 1, 2))
     total = tf.distribute.ReduceOp.SUM
@@ -110,17 +110,17 @@ class InstanceStatistics(keras.layers.Layer):
     Source: Ulyanov, Vedaldi, Lempitsky, arXiv 1607.08022; PyTorch `InstanceNorm2d(affine=False)`.
     """
 
-    def __init__(self, epsilon=1e-5, **kwargs):
+    def __init__(self, epsilon=1e-5, **kwargs) -> None:
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> tf.Tensor:
         x = ops.cast(inputs, "float32")
         mean, variance = tf.nn.moments(x, axes=(1, 2), keepdims=True)
         return ops.cast((x - mean) * ops.rsqrt(variance + self.epsilon), self.compute_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {**super().get_config(), "epsilon": self.epsilon}

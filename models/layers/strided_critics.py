@@ -27,7 +27,7 @@ class StridedConvolutions(keras.layers.Layer):
         ValueError: no convolution; in `build`, more halvings than the map has.
     """
 
-    def __init__(self, channels, *, spectral_norm=False, **kwargs):
+    def __init__(self, channels, *, spectral_norm=False, **kwargs) -> None:
         super().__init__(**kwargs)
         if not channels:
             raise ValueError(f"Expected at least one convolution. Received: channels={channels}.")
@@ -40,7 +40,7 @@ class StridedConvolutions(keras.layers.Layer):
             for index, filters in enumerate(self.channels)
         ]
 
-    def build(self, x_shape):
+    def build(self, x_shape) -> None:
         count, (height, width) = len(self.channels), x_shape[1:3]
         if min(height, width) < 2**count:
             raise ValueError(
@@ -53,7 +53,7 @@ class StridedConvolutions(keras.layers.Layer):
             size = layer.filters
         self.built = True
 
-    def call(self, x, training=False):
+    def call(self, x, training=False) -> list[tf.Tensor]:
         features = []
         for layer in self.convolutions:
             y = layer(x, training=training) if self.spectral_norm else layer(x)
@@ -61,7 +61,7 @@ class StridedConvolutions(keras.layers.Layer):
             features.append(x)
         return features
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "channels": list(self.channels),
@@ -86,7 +86,7 @@ class WholeCritic(keras.layers.Layer):
         convolution in the compute dtype.
     """
 
-    def __init__(self, channels, *, spectral_norm=False, **kwargs):
+    def __init__(self, channels, *, spectral_norm=False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.channels = tuple(channels)
         self.spectral_norm = spectral_norm
@@ -94,7 +94,7 @@ class WholeCritic(keras.layers.Layer):
         dense = spectral_normalization.SpectralDense if spectral_norm else keras.layers.Dense
         self.score = dense(1, dtype="float32", name="score")  # a sum too large for 16 bits
 
-    def build(self, image_shape):
+    def build(self, image_shape) -> None:
         self.trunk.build(image_shape)
         stride = 2 ** len(self.channels)
         height, width = (-(-side // stride) for side in image_shape[1:3])
@@ -102,13 +102,13 @@ class WholeCritic(keras.layers.Layer):
         self.score.build((None, self.flat))
         self.built = True
 
-    def call(self, image, training=False):
+    def call(self, image, training=False) -> dict:
         features = self.trunk(image, training=training)
         flat = ops.reshape(ops.cast(features[-1], "float32"), (-1, self.flat))
         score = self.score(flat, training=training) if self.spectral_norm else self.score(flat)
         return {"score": score, "features": features}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "channels": list(self.channels),
@@ -137,7 +137,7 @@ class HoleCritic(keras.layers.Layer):
         convolution but the last.
     """
 
-    def __init__(self, channels, *, spectral_norm=False, **kwargs):
+    def __init__(self, channels, *, spectral_norm=False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.channels = tuple(channels)
         self.spectral_norm = spectral_norm
@@ -145,12 +145,12 @@ class HoleCritic(keras.layers.Layer):
         conv = spectral_normalization.SpectralConv2D if spectral_norm else keras.layers.Conv2D
         self.last = conv(1, 5, strides=2, padding="same", name="last")
 
-    def build(self, image_shape, hole_shape=None):
+    def build(self, image_shape, hole_shape=None) -> None:
         self.trunk.build(image_shape)
         self.last.build((None, None, None, self.channels[-1]))
         self.built = True
 
-    def call(self, image, hole, training=False):
+    def call(self, image, hole, training=False) -> dict:
         features = self.trunk(image, training=training)
         last = features[-1]
         scores = self.last(last, training=training) if self.spectral_norm else self.last(last)
@@ -161,7 +161,7 @@ class HoleCritic(keras.layers.Layer):
         return {"score": total / ops.maximum(ops.sum(pooled, axis=(1, 2)), 1.0),
                 "features": features}  # fmt: skip
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "channels": list(self.channels),
