@@ -239,6 +239,7 @@ def test_a_folder_that_keeps_changing_is_given_up(tmp_path, monkeypatch):
 
 
 def test_the_module_needs_no_tensorflow():
-    code = "import sys; from data.synthetic import synthetic_facades; sys.exit('tensorflow' in sys.modules)"
+    name = "data.synthetic.synthetic_facades"
+    code = f"import sys, {name}; sys.exit('tensorflow' in sys.modules)"
     root = Path(synthetic_facades.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
