@@ -70,14 +70,6 @@ class PatchCritic(keras.layers.Layer):
             features.append(x)
         return self.last(self.pad(x)), features
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "width": self.width,
-            "depth": self.depth,
-            "max_width": self.max_width,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tessera")
 class MultiScalePatchDiscriminator(keras.Model):

@@ -52,15 +52,6 @@ class NormalizedConvolution(keras.layers.Layer):
     def call(self, x, training=False) -> tf.Tensor:
         return ops.relu(self.norm(self.convolution(x), training=training))
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "dilation_rate": self.dilation_rate,
-            "momentum": self.momentum,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tessera")
 class AtrousSpatialPyramidPooling(keras.layers.Layer):
@@ -133,14 +124,6 @@ class AtrousSpatialPyramidPooling(keras.layers.Layer):
         whole = self.whole(ops.cast(mean, self.compute_dtype), training=training)
         parts.append(ops.broadcast_to(whole, ops.shape(parts[0])))
         return self.fusion(ops.concatenate(parts, axis=-1), training=training)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "rates": None if self.rates is None else list(self.rates),
-            "momentum": self.momentum,
-        }
 
 
 def scaled_rates(height, width) -> tuple[int, ...]:

@@ -99,14 +99,6 @@ class ConditionalBatchNormalization(keras.layers.Layer):
         gamma, beta = rows(self.gamma, condition), rows(self.beta, condition)
         return normalized * _over_space(gamma) + _over_space(beta)
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tessera")
 class PlainBatchNormalization(keras.layers.Layer):
@@ -146,9 +138,6 @@ class PlainBatchNormalization(keras.layers.Layer):
 
     def call(self, x, condition=None, training=False) -> tf.Tensor:
         return self.normalization(x, training=training) * self.gamma + self.beta
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
 
 
 def _over_space(vectors) -> tf.Tensor:

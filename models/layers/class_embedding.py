@@ -47,11 +47,3 @@ class ClassEmbedding(keras.layers.Layer):
 
     def call(self, labels) -> keras.KerasTensor:
         return batch_normalization.rows(self.table, labels)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "units": self.units,
-            "split_noise": self.split_noise,
-        }

@@ -117,17 +117,6 @@ class ContextualAttention(keras.layers.Layer):
         touched = tf.nn.max_pool2d(missing, self.patch_size, 1, "SAME")
         return 1.0 - tf.reshape(touched, (-1, 1, rows * columns))
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "patch_size": self.patch_size,
-            "rate": self.rate,
-            "softmax_scale": self.softmax_scale,
-            "fuse": self.fuse,
-            "rectify": self.rectify,
-            "normalize_queries": self.normalize_queries,
-        }
-
 
 def _diagonal_sums(scores, grid, steps) -> tf.Tensor:
     """Sums score(p + d, q + d) over the displacements d of steps x steps; 0 beyond the border.

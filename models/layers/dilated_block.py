@@ -75,12 +75,3 @@ class DilatedBlock(keras.layers.Layer):
             h = ops.average_pool(h, 2, strides=2)
         y = ops.relu(self.norm_2(self.conv_1(h), training=training))
         return self.conv_2(y) + (self.conv_skip(h) if self.learned_skip else x)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "downsample": self.downsample,
-            "dilation_rate": self.dilation_rate,
-            "momentum": self.momentum,
-        }

@@ -58,13 +58,3 @@ class GatedConvolution(keras.layers.Layer):
     def call(self, x) -> keras.KerasTensor:
         features, gate = ops.split(self.convolution(x), 2, axis=-1)
         return keras.activations.get(self.activation)(features) * ops.sigmoid(gate)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "dilation_rate": self.dilation_rate,
-            "activation": self.activation,
-        }

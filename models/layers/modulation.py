@@ -104,11 +104,3 @@ class SPADE(keras.layers.Layer):
         normalized = self.normalization(x, training=training)
         shared = self.shared(resize_nearest(condition, x.shape[1], x.shape[2]))
         return modulate(normalized, self.gamma(shared), self.beta(shared))
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "hidden": self.hidden,
-            "kernel_size": self.kernel_size,
-            "statistics": self.statistics,
-        }

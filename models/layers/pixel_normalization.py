@@ -39,6 +39,3 @@ class PixelNormalization(keras.layers.Layer):
         exact = ops.cast(x, "float32")
         mean_square = ops.mean(ops.square(exact), axis=-1, keepdims=True)
         return ops.cast(exact * ops.rsqrt(mean_square + self.epsilon), self.compute_dtype)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "epsilon": self.epsilon}

@@ -75,6 +75,3 @@ class SelfAttention(keras.layers.Layer):
     def monitored(self) -> dict:
         """Scalars worth a curve: {"attention_gate": s}."""
         return {"attention_gate": ops.convert_to_tensor(self.gate)}
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "spectral_norm": self.spectral_norm}

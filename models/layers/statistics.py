@@ -121,6 +121,3 @@ class InstanceStatistics(keras.layers.Layer):
         x = ops.cast(inputs, "float32")
         mean, variance = tf.nn.moments(x, axes=(1, 2), keepdims=True)
         return ops.cast((x - mean) * ops.rsqrt(variance + self.epsilon), self.compute_dtype)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "epsilon": self.epsilon}

@@ -61,13 +61,6 @@ class StridedConvolutions(keras.layers.Layer):
             features.append(x)
         return features
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "spectral_norm": self.spectral_norm,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tessera")
 class WholeCritic(keras.layers.Layer):
@@ -107,13 +100,6 @@ class WholeCritic(keras.layers.Layer):
         flat = ops.reshape(ops.cast(features[-1], "float32"), (-1, self.flat))
         score = self.score(flat, training=training) if self.spectral_norm else self.score(flat)
         return {"score": score, "features": features}
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "spectral_norm": self.spectral_norm,
-        }
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -160,10 +146,3 @@ class HoleCritic(keras.layers.Layer):
         total = ops.sum(ops.cast(scores, "float32") * pooled, axis=(1, 2))
         return {"score": total / ops.maximum(ops.sum(pooled, axis=(1, 2)), 1.0),
                 "features": features}  # fmt: skip
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "spectral_norm": self.spectral_norm,
-        }
