@@ -1,5 +1,6 @@
 """Devices, precision and seeds: the set-up before anything is built."""
 
+import contextlib
 import json
 import os
 
@@ -26,22 +27,11 @@ def make_strategy(
             workers without TF_CONFIG.
     """
     _require_one_of("strategy", strategy, STRATEGIES)
-    _require_one_of("device", device, ("auto", "cpu", "gpu"))
+    gpus = _gpus_for(device)
     # Grappler's remapper fails on the gradient of a fused leaky ReLU, with an error in the log for
     # each function, and leaves the graph as it was; without the pass steps are as fast.
     tf.config.optimizer.set_experimental_options({"remapping": False})
-    gpus = tf.config.list_physical_devices("GPU")
-    if device == "gpu" and not gpus:
-        raise ValueError(
-            "Expected a GPU that TensorFlow can use. Received: none. Install the GPU build with "
-            "`make setup GPU=1`, check the driver with nvidia-smi, or train with "
-            "devices.device=cpu."
-        )
-    use_gpu = bool(gpus) and device != "cpu"
-    if use_gpu:
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
-    elif gpus:
+    if not gpus and tf.config.list_physical_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")
     if strategy == "multi_worker":
         if "TF_CONFIG" not in os.environ:
@@ -55,10 +45,42 @@ def make_strategy(
         (cpu,) = tf.config.list_physical_devices("CPU")
         parts = [tf.config.LogicalDeviceConfiguration() for _ in range(logical_cpus)]
         tf.config.set_logical_device_configuration(cpu, parts)
-    if strategy == "mirrored" or (strategy == "auto" and use_gpu and len(gpus) > 1):
-        devices = tf.config.list_logical_devices("GPU" if use_gpu else "CPU")
+    if strategy == "mirrored" or (strategy == "auto" and len(gpus) > 1):
+        devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
         return tf.distribute.MirroredStrategy([device.name for device in devices])
     return tf.distribute.get_strategy()
+
+
+def _gpus_for(device):
+    """The GPUs that "auto", "cpu" or "gpu" means; their memory is taken as it is needed."""
+    _require_one_of("device", device, ("auto", "cpu", "gpu"))
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise ValueError(
+            "Expected a GPU that TensorFlow can use. Received: none. Install the GPU build with "
+            "`make setup GPU=1`, check the driver with nvidia-smi, or use the CPU: device=cpu "
+            "(devices.device=cpu in training)."
+        )
+    gpus = [] if device == "cpu" else gpus
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # in use already, with the settings it has
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return gpus
+
+
+def on(device: str) -> contextlib.AbstractContextManager:
+    """A scope whose ops and variables lie where asked; no setting of the process is changed.
+
+    Args:
+        device: "auto" = as TensorFlow places them; "cpu"; "gpu".
+
+    Raises:
+        ValueError: an unknown value, or a GPU is asked for and TensorFlow sees none.
+    """
+    gpus = _gpus_for(device)
+    if device == "auto":
+        return contextlib.nullcontext()
+    return tf.device("GPU:0" if gpus else "CPU:0")
 
 
 def is_chief(strategy: str) -> bool:
@@ -84,6 +106,17 @@ def set_precision(precision: str) -> None:
     """
     _require_one_of("precision", precision, PRECISIONS)
     keras.config.set_dtype_policy(precision)
+
+
+@contextlib.contextmanager
+def precision_of(precision: str):
+    """A scope with the dtype policy of `set_precision`, which ends with the scope."""
+    before = keras.config.dtype_policy()
+    set_precision(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _require_one_of(name, value, known):

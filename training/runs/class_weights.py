@@ -48,12 +48,6 @@ def fill(config, data, report) -> None:
     log.info("Class weights by inverse frequency: %s", in_words(weights, data.class_names))
 
 
-def leave_out(config) -> None:
-    """Removes the word: the weights are needed in training alone, and the data for them too."""
-    if isinstance(OmegaConf.select(config, KEY), str):
-        OmegaConf.update(config, KEY, None)
-
-
 def inverse_frequencies(pixels) -> list[float]:
     """n / (K n_k) for the pixel counts n_k of K classes; 0 for a class without any."""
     total = int(sum(pixels))

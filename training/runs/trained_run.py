@@ -1,7 +1,9 @@
 """A finished or stopped run, opened for use: its config, its data, its networks."""
 
+import contextlib
 import dataclasses
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from training.runs import class_weights, classes, starting
+from training.runs import classes, starting
 
 BEST = "best"
 
@@ -24,7 +26,7 @@ class TrainedRun:
     folder: Any
     config: DictConfig
     data: Any
-    task: Any
+    task: Any  # built for inference
     step: int
     averaged: bool
     image_class_names: tuple[str, ...]  # classes of images by id
@@ -58,7 +60,6 @@ def open_run(
         ValueError: its config names code from elsewhere, its classes are not those of the data, or
             a step that cannot be.
     """
-    import keras
     import tensorflow as tf
 
     from training.loop import devices
@@ -70,27 +71,47 @@ def open_run(
     config, _ = starting.load_run(folder)
     if data_root is not None:
         OmegaConf.update(config, "data.root", data_root)
-    keras.backend.clear_session()
-    _without_terms(config.task)
-    class_weights.leave_out(config)
-    if not averaged:
-        config.task.averaging = None
-    devices.make_strategy("single", device=device)
-    devices.set_precision(config.devices.precision)
     data = hydra.utils.instantiate(config.data, _convert_="all")
     names = classes.saved(folder)
     names = list(data.image_class_names) if names is None else names
     classes.fill_counts(config, names)
-    task = hydra.utils.instantiate(config.task, _convert_="all")
-    task.build(steps.spec_after(data.preprocess, data.spec(labelled=bool(names))))
+    averaged = averaged and config.task.averaging is not None
+    with _random_state_kept(), devices.precision_of(config.devices.precision), devices.on(device):
+        task = hydra.utils.instantiate(_for_inference(config, averaged).task, _convert_="all")
+        spec = data.spec(labelled=bool(names))
+        task.build_for_inference(steps.spec_after(data.preprocess, spec))
     if data_root is not None and classes.networks_with_classes(config):
         classes.check(folder, data.image_class_names)
     store, step = _checkpoint(folder, config, step)
     restored = store.restore(task.generation_state(), step, subset=True)
     log.info("%s, step %d", folder.path, restored)
-    generate = tf.function(task.generate, reduce_retracing=True)
-    averaged = config.task.averaging is not None
+    compiled = tf.function(task.generate, reduce_retracing=True)
+
+    def generate(batch, seeds):
+        with devices.on(device):
+            return compiled(batch, seeds)
+
     return TrainedRun(folder, config, data, task, restored, averaged, tuple(names), generate)
+
+
+def _for_inference(config, averaged):
+    """The config without what training alone needs: losses, their weights files, optimizers."""
+    config = config.copy()
+    for name in hydra.utils.get_class(config.task._target_).training_only:
+        config.task[name] = None
+    if not averaged:
+        config.task.averaging = None
+    return config
+
+
+@contextlib.contextmanager
+def _random_state_kept():
+    """Undoes the draws of initializers, which take their seeds from Python's own generator."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def steps(run: TrainedRun) -> list[int]:
@@ -137,12 +158,3 @@ def _checkpoint(folder, config, step):
             "evaluation such as eval/mean_iou; step=null takes the newest checkpoint."
         )
     return kept.store, kept.step()
-
-
-def _without_terms(task):
-    """Leaves out the loss terms: they and their weights files are needed in training alone."""
-    for name in ("generator_terms", "discriminator_terms"):
-        if OmegaConf.select(task, f"losses.{name}") is not None:
-            task.losses[name] = {}
-    if OmegaConf.select(task, "losses.adversarial_start_step"):
-        task.losses.adversarial_start_step = 0  # a late start needs terms to train on before it

@@ -23,7 +23,8 @@ class GANTask:
     Args:
         generator: keras.Model, dict -> dict with "image" float32 [B,H,W,3] in [-1, 1].
         discriminator: keras.Model, dict -> dict with "logits" (one tensor a scale) and
-            "features" (a list of tensors a scale).
+            "features" (a list of tensors a scale). It, `losses` and `optimizers` may be None where
+            only `build_for_inference` is called.
         kind: what the generator makes of what, see training/kinds; commands ask it.
         losses: GANLosses, the adversarial loss, the terms beside it, and the augmentation.
         optimizers: {"generator": ..., "discriminator": ...}, Keras optimizers.
@@ -43,14 +44,16 @@ class GANTask:
         KeyError: in `build`, a network reads a batch entry that the data do not have.
     """
 
+    training_only = ("discriminator", "losses", "optimizers")
+
     def __init__(
         self,
         generator: keras.Model,
-        discriminator: keras.Model,
+        discriminator: keras.Model | None = None,
         *,
-        losses: gan_losses.GANLosses,
+        losses: gan_losses.GANLosses | None = None,
         kind: kinds.Kind | None = None,
-        optimizers: dict[str, keras.optimizers.Optimizer],
+        optimizers: dict[str, keras.optimizers.Optimizer] | None = None,
         update_order: str = "d_then_g",
         discriminator_steps: int = 1,
         averaging: weight_averaging.WeightAveraging | None = None,
@@ -61,7 +64,7 @@ class GANTask:
         self.discriminator = discriminator
         self.losses = losses
         self.kind = kind
-        self.optimizers = {o: steps.with_loss_scale(opt) for o, opt in optimizers.items()}
+        self.optimizers = {o: steps.with_loss_scale(opt) for o, opt in (optimizers or {}).items()}
         self.update_order = update_order
         self.discriminator_steps = discriminator_steps
         self.averaging = averaging
@@ -74,6 +77,7 @@ class GANTask:
 
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates the variables of networks, optimizers and averaged generator."""
+        steps.require_parts(**{name: getattr(self, name) for name in self.training_only})
         networks = (self.generator, self.discriminator)
         shapes = [network_inputs.shapes(network, spec) for network in networks]
         gan_checks.check_before_build(
@@ -87,6 +91,11 @@ class GANTask:
         self._step = steps.step_counter()
         if self.averaging is not None:
             self._averaged = self.averaging.copy_of(self.generator, shapes[0])
+
+    def build_for_inference(self, spec: dict[str, tf.TensorSpec]) -> None:
+        """Creates the variables of the generator that `generate` reads: the averaged one's."""
+        self.generator.build(network_inputs.shapes(self.generator, spec))
+        self._averaged = None if self.averaging is None else self.generator
 
     def state(self) -> dict[str, Any]:
         """Owners of variables, by the name under which a checkpoint keeps them."""
@@ -103,8 +112,9 @@ class GANTask:
 
     def generation_state(self) -> dict[str, Any]:
         """The owners that `generate` reads."""
-        name = "generator" if self._averaged is None else "averaged_generator"
-        return {name: self.state()[name]}
+        if self._averaged is None:
+            return {"generator": self.generator}
+        return {"averaged_generator": self._averaged}
 
     # --- Training ----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ NETWORKS = ("generator", "discriminator")
 UPDATE_ORDERS = ("d_then_g", "g_then_d")
 
 
-def check_settings(update_order: str, discriminator_steps: int, optimizers: dict) -> None:
+def check_settings(update_order: str, discriminator_steps: int, optimizers: dict | None) -> None:
     """Refuses settings of the task itself.
 
     Raises:
@@ -22,7 +22,7 @@ def check_settings(update_order: str, discriminator_steps: int, optimizers: dict
             "discriminator_steps must be at least 1. Received: "
             f"discriminator_steps={discriminator_steps}"
         )
-    if set(optimizers) != set(NETWORKS):
+    if optimizers is not None and set(optimizers) != set(NETWORKS):
         raise ValueError(
             f"Expected an optimizer for each of {NETWORKS}. Received: optimizers of "
             f"{sorted(optimizers)}"

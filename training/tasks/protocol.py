@@ -19,8 +19,18 @@ class Task(Protocol):
     batches_per_step: int
     """Batches that one training step takes, e.g. the discriminator steps per generator step."""
 
+    training_only: tuple[str, ...]
+    """Constructor arguments that `generate` does not need; they may be None where
+    only `build_for_inference` is called."""
+
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates every variable, optimizers included. Raises KeyError for a missing batch key."""
+
+    def build_for_inference(self, spec: dict[str, tf.TensorSpec]) -> None:
+        """Creates the variables of `generation_state` and no other: all that `generate` reads.
+
+        Such a task generates; it cannot be trained.
+        """
 
     @property
     def phases(self) -> dict[int, Callable[[list[Batch], tf.Tensor], Metrics]]:

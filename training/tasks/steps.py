@@ -61,6 +61,16 @@ def truncated_noise(seeds: tf.Tensor, noise_dim: int, threshold: float) -> tf.Te
     return noise
 
 
+def require_parts(**parts) -> None:
+    """Raises ValueError for parts without which a task generates but cannot be trained."""
+    missing = [f"{name}=null" for name, part in parts.items() if not part]
+    if missing:
+        raise ValueError(
+            f"Expected a task with {', '.join(parts)}, which training needs. Received: "
+            f"{', '.join(missing)}. Choose them in the config, as those in configs/task do."
+        )
+
+
 class Variables:
     """Owner of loose variables, as `Task.state` names owners."""
 

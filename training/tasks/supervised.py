@@ -25,7 +25,8 @@ class SupervisedTask:
         optimizer: Keras optimizer.
         target: batch entry to predict, int [B, ...]; "label" or "label_map".
         augment: callable (images, seed) -> images, applied to the "image" of training batches; or
-            null for none. Augmentations of the data come before it.
+            null for none. Augmentations of the data come before it. It, `loss` and `optimizer` may
+            be None where only `build_for_inference` is called.
         averaging: WeightAveraging of the network, or null for none.
 
     A step logs "loss/total", "loss/regularization" where the network has Keras `losses`,
@@ -37,14 +38,15 @@ class SupervisedTask:
     """
 
     batches_per_step = 1
+    training_only = ("loss", "optimizer", "augment")
 
     def __init__(
         self,
         network: keras.Model,
         *,
-        loss,
+        loss=None,
         kind: kinds.Kind | None = None,
-        optimizer: keras.optimizers.Optimizer,
+        optimizer: keras.optimizers.Optimizer | None = None,
         target: str = "label",
         augment=None,
         averaging: weight_averaging.WeightAveraging | None = None,
@@ -52,7 +54,7 @@ class SupervisedTask:
         self.network = network
         self.loss = loss
         self.kind = kind
-        self.optimizer = steps.with_loss_scale(optimizer)
+        self.optimizer = None if optimizer is None else steps.with_loss_scale(optimizer)
         self.target = target
         self.augment = augment
         self.averaging = averaging
@@ -63,6 +65,7 @@ class SupervisedTask:
 
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates the variables of network, optimizer and averaged network."""
+        steps.require_parts(loss=self.loss, optimizer=self.optimizer)
         if self.target not in spec:
             raise KeyError(
                 f"Expected data with the target of the task. Received: target={self.target!r}, "
@@ -82,6 +85,11 @@ class SupervisedTask:
         if self.averaging is not None:
             self._averaged = self.averaging.copy_of(self.network, shapes)
 
+    def build_for_inference(self, spec: dict[str, tf.TensorSpec]) -> None:
+        """Creates the variables of the network that `generate` reads: the averaged one's."""
+        self.network.build(network_inputs.shapes(self.network, spec))
+        self._averaged = None if self.averaging is None else self.network
+
     def state(self) -> dict[str, Any]:
         """Owners of variables, by the name under which a checkpoint keeps them."""
         owners = {
@@ -95,8 +103,9 @@ class SupervisedTask:
 
     def generation_state(self) -> dict[str, Any]:
         """The owners that `generate` reads."""
-        name = "network" if self._averaged is None else "averaged_network"
-        return {name: self.state()[name]}
+        if self._averaged is None:
+            return {"network": self.network}
+        return {"averaged_network": self._averaged}
 
     # --- Training ----------------------------------------------------------------------------
 

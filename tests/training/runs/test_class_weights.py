@@ -74,15 +74,3 @@ def test_other_settings_are_left_alone(root):
 def test_what_cannot_be_counted_is_said(root, setting, message):
     with pytest.raises(ValueError, match=message):
         filled(root, setting)
-
-
-def test_sampling_needs_no_weights(root):
-    config = filled(root, word="task.loss.class_weights=[1,2,3,4,5]")
-    class_weights.leave_out(config)
-    assert list(config.task.loss.class_weights) == [1, 2, 3, 4, 5]
-    config.task.loss.class_weights = class_weights.INVERSE_FREQUENCY
-    class_weights.leave_out(config)
-    assert config.task.loss.class_weights is None
-    gan = test_segmenter_runs.compose("experiment=spade_synthetic")
-    class_weights.leave_out(gan)
-    assert "class_weights" not in gan.task.get("loss", {})
