@@ -59,3 +59,56 @@ def test_opening_creates_the_variables_that_generate_and_no_others(runs, kind, a
     assert {id(v) for v in created} == {id(v) for v in variables_of(run)}
     assert run.averaged is (averaged and kind in AVERAGED)
     assert {name.startswith("averaged_") for name in run.task.generation_state()} == {run.averaged}
+
+
+def process_state():
+    """What opening a run must leave as it was: seeds, precision, devices."""
+    keys = np.random.get_state()[1]
+    return {
+        "python": random.getstate(),
+        "numpy": keys.tobytes(),
+        "policy": keras.config.dtype_policy().name,
+        "floatx": keras.config.floatx(),
+        "devices": tf.config.get_visible_devices(),
+        "session": keras.layers.Flatten().name,  # the next in the session's count of names
+    }
+
+
+def images(run, count=2):
+    (network,) = run.task.generation_state().values()
+    _, batch = run.data.examples("validation", count)
+    outputs = run.generate(batch, tf.range(count))
+    assert network.compute_dtype == ("bfloat16" if "logits" in outputs else "float32")
+    return outputs["logits" if "logits" in outputs else "image"].numpy()
+
+
+def test_runs_of_two_precisions_generate_side_by_side_as_alone(runs):
+    painter, segmenter = runs["semantic"], runs["segmentation"]
+    alone = []
+    for folder in (painter, segmenter):
+        keras.backend.clear_session()
+        alone.append(images(trained_run.open_run(folder)))
+    keras.backend.clear_session()
+    before = process_state()
+    opened = [trained_run.open_run(folder, device="cpu") for folder in (painter, segmenter)]
+    after = process_state()
+    assert [before.pop("session"), after.pop("session")] == ["flatten", "flatten_1"]  # goes on
+    assert after == before
+    for _ in range(2):
+        for run, expected in zip(opened, alone, strict=True):
+            np.testing.assert_array_equal(images(run), expected)
+
+
+def test_a_device_that_is_not_there_is_refused_and_an_unknown_one_too(runs):
+    with pytest.raises(ValueError, match="Expected a GPU.*device=cpu"):
+        trained_run.open_run(runs["classification"], device="gpu")
+    with pytest.raises(ValueError, match="device must be one of .*device='tpu'"):
+        trained_run.open_run(runs["classification"], device="tpu")
+
+
+def test_a_task_built_for_inference_cannot_be_trained(runs):
+    parts = {"semantic": "discriminator=null, losses=null, opt", "segmentation": "loss=null, opt"}
+    for kind, missing in parts.items():
+        task = trained_run.open_run(runs[kind]).task
+        with pytest.raises(ValueError, match=f"which training needs. Received: {missing}"):
+            task.build({"label_map": None})
