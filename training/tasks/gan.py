@@ -99,6 +99,8 @@ class GANTask:
 
     def state(self) -> dict[str, Any]:
         """Owners of variables, by the name under which a checkpoint keeps them."""
+        if self._step is None:  # built for inference
+            return self.generation_state()
         owners = {
             "generator": self.generator,
             "discriminator": self.discriminator,

@@ -92,6 +92,8 @@ class SupervisedTask:
 
     def state(self) -> dict[str, Any]:
         """Owners of variables, by the name under which a checkpoint keeps them."""
+        if self._step is None:  # built for inference
+            return self.generation_state()
         owners = {
             "network": self.network,
             "optimizer": self.optimizer,
