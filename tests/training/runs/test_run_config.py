@@ -128,7 +128,7 @@ def resumed(*overrides):
 def test_a_resumed_run_may_change_steps_and_repeat_what_it_says():
     config = resumed(
         "trainer.steps=9", "generator.width=8", "experiment=spade_synthetic", "resume=auto",
-        "labels.id_map={0:0,1:2}", "~generator.absent",
+        "encoding.id_map={0:0,1:2}", "~generator.absent",
     )  # fmt: skip
     assert config.trainer.steps == 9 and config.generator.width == 8
     assert config.schedule.end_step == 5
@@ -149,7 +149,7 @@ def test_a_resumed_run_may_choose_another_best_metric():
         ("trainer.batch_size=4", "trainer.batch_size=4"),
         ("perceptual=null", r"perceptual=null \(the run has perceptual=vgg19\)"),
         ("devices.precision=mixed_bfloat16", "devices.precision=mixed_bfloat16"),
-        ("labels.id_map={0:0,1:1}", "labels.id_map"),
+        ("encoding.id_map={0:0,1:1}", "encoding.id_map"),
         ("+generator.extra=1", "generator.extra=1"),
         ("~generator.width", "~generator.width"),
     ],
