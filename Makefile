@@ -7,37 +7,42 @@ READY  := $(VENV)/.ready$(if $(GPU),-gpu)
 PINS   := requirements$(if $(GPU),-gpu).txt
 ARGS   ?=
 WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
 	pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test check format tensorboard requirements clean
+.PHONY: help setup train test test-all lint check format tensorboard requirements clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  Settings: ARGS="experiment=... data.root=..."  PYTHON=python3.12  GPU=1  WORKERS=4'
 
 setup: $(READY)  ## create .venv and install the pinned requirements (GPU=1 adds CUDA)
 
-$(READY): $(PINS) pyproject.toml
+$(READY): $(PINS)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) \
 		else f"Expected Python 3.10 to 3.13. Received: {v[0]}.{v[1]}. Use make PYTHON=python3.12 ...")'
 	@$(PYTHON) -m venv $(VENV) || { echo "Expected Python's venv module; on Debian: apt install \
 	python3-venv"; rm -rf $(VENV); exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(PINS)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 train: $(READY)  ## train; ARGS="experiment=spade_facades data.root=DIR" passes overrides
 	$(BIN)/python train.py $(ARGS)
 
-test: $(READY)  ## run the tests in WORKERS processes; ARGS="-k name" passes options to pytest
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+test: $(READY)  ## run the quick tests in WORKERS processes; ARGS="-k name" goes to pytest
+	$(PYTEST) -m "not slow" $(ARGS)
 
-check: $(READY)  ## formatting, lint, tests
+test-all: $(READY)  ## run all tests, the slow ones too
+	$(PYTEST) $(ARGS)
+
+lint: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/mypy
+
+check: lint test  ## what to run before a commit: lint and test
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .
@@ -54,5 +59,5 @@ requirements: $(READY)  ## pin anew after a change of pyproject.toml
 		--custom-compile-command "make requirements"
 
 clean:  ## remove .venv and caches; runs and data sets stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
