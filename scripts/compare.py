@@ -16,7 +16,7 @@ from scripts.comparing import run_differences, run_figures, run_pictures
 from training.loop import tensorflow_import
 from training.runs import starting
 
-COMPARISONS = Path("outputs") / "comparisons"
+COMPARISONS = starting.OUTPUTS / "comparisons"
 CELL_LENGTH = 44
 
 

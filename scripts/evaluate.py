@@ -7,9 +7,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # this checkout, whatever is installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, not another one
 
 from scripts.command import errors
 from scripts.evaluating import (
@@ -22,9 +20,9 @@ from scripts.evaluating import (
     real_images,
 )
 from training.loop import tensorflow_import
-from training.runs import trained_run
+from training.runs import starting, trained_run
 
-OUT = "outputs/evaluation"  # of folders of images
+OUT = starting.OUTPUTS / "evaluation"  # of folders of images
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="evaluate")

@@ -8,9 +8,7 @@ import hydra
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # this checkout, whatever is installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, not another one
 
 from scripts.command import errors, overrides
 from scripts.preparing import preview_data

@@ -5,11 +5,12 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
+from data import files
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class CacheSettings:
             "auto" (default) takes memory when a split fits, else files when the disk has twice
             the room, else none.
         folder: where files go, the results of data checks too. Default `<root>/.cache`, or
-            `datasets/.cache` when that cannot be written.
+            `datasets/.cache` of this checkout when that cannot be written.
         memory_limit_gib: float, largest split that "auto" keeps in memory. Default: a quarter of
             the memory that is free.
 
@@ -45,7 +46,7 @@ class CacheSettings:
         if self.folder is not None:
             return Path(self.folder).expanduser()
         beside = Path(root).expanduser() / ".cache"
-        return beside if _can_write(beside) else Path("datasets") / ".cache"
+        return beside if _can_write(beside) else files.DATASETS / ".cache"
 
     def choose(self, needed_bytes, root) -> str:
         """The kind to use for a split of this size; never "auto"."""
@@ -133,7 +134,7 @@ class FileStore:
     @staticmethod
     def _write(path, data) -> None:
         try:
-            write_atomically(path, data)
+            files.write_atomically(path, data)
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -160,20 +161,6 @@ def content_key(record, settings) -> str:
     """Hash of what a decoded example depends on: its files (name, size, time) and settings."""
     parts = [FORMAT_VERSION, settings, record.name, *record.stamp()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
-
-
-def write_atomically(path, data) -> None:
-    """Writes bytes so that a reader sees the whole file or none of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def free_memory_bytes() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data.images import decoded_cache
+from data import files
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,6 @@ def _store(path, known) -> None:
         return
     try:
         content = json.dumps({"version": CACHE_VERSION, "pairs": known})
-        decoded_cache.write_atomically(path, content.encode())
+        files.write_atomically(path, content.encode())
     except OSError as error:
         log.info("The result of the data check is not kept: %s", error)

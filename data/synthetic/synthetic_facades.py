@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from data import files
 from data.sources import paired_folders
 from data.synthetic import facade_layout, facade_styles
 
@@ -28,6 +29,7 @@ CLASS_COLORS = (  # RGB, those of the CMP Facade Database
 )  # fmt: skip
 STYLES = tuple(style.name for style in facade_styles.STYLES)
 SPLITS = ("train", "validation")
+DEFAULT_ROOT = files.DATASETS / "synthetic_facades"
 VERSION = 1  # raise it whenever the same arguments would give other pixels
 MARKER = "synthetic_facades.json"
 JPEG_QUALITY = 92
@@ -43,16 +45,17 @@ class SyntheticFacades(paired_folders.PairedFolders):
     of the image. Writing 1,000 pairs of 128 px takes about 6 s on two cores.
 
     Args: as `ensure_written`, and
+        root: folder. Default `DEFAULT_ROOT`.
         class_folders: bool. False: images have no class. Default True.
 
     Raises: as `ensure_written`, at the first look at the files.
     """
 
     def __init__(
-        self, root, *, image_size=128, train_count=800, validation_count=40, seed=0, processes=None,
-        class_folders=True,
+        self, root=None, *, image_size=128, train_count=800, validation_count=40, seed=0,
+        processes=None, class_folders=True,
     ) -> None:  # fmt: skip
-        super().__init__(root, class_folders=class_folders)
+        super().__init__(root or DEFAULT_ROOT, class_folders=class_folders)
         self.image_size = image_size
         self.train_count = train_count
         self.validation_count = validation_count

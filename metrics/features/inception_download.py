@@ -15,7 +15,7 @@ URL = "http://download.tensorflow.org/models/image/imagenet/inception-2015-12-05
 GRAPH = "classify_image_graph_def.pb"
 SHA256 = "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6"
 """Of the graph. It is sourced for the copy of openai/guided-diffusion, see `fetched_graph`."""
-FOLDER = Path("datasets/.cache/inception")
+FOLDER = Path(__file__).resolve().parents[2] / "datasets" / ".cache" / "inception"
 ADVICE = (
     f"Fetch {URL} yourself, unpack {GRAPH} and give its path: features=inception_2015 "
     "feature_weights=FILE."
@@ -32,7 +32,7 @@ def fetched_graph(folder=None, *, url=URL, sha256=SHA256):
     checked: an interrupted download leaves nothing that could be taken for it.
 
     Args:
-        folder: where to keep it. Default `FOLDER`, in the working directory.
+        folder: where to keep it. Default `FOLDER`, in this checkout.
         url: of a .tgz archive with a member named `GRAPH`.
         sha256: of the graph, in hexadecimal.
 

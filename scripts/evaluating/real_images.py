@@ -126,13 +126,13 @@ def _load(path, count):
 
 
 def _store(path, arrays):
-    from data.images import decoded_cache
+    from data import files
 
     if path is None:
         return
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     try:
-        decoded_cache.write_atomically(path, buffer.getvalue())
+        files.write_atomically(path, buffer.getvalue())
     except OSError as error:
         log.info("The features of the real images are not kept: %s", error)

@@ -10,11 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 from training.loop import tensorflow_import
 from training.runs import run_config
 
+OUTPUTS = run_config.CONFIGS.parent / "outputs"
+"""Where runs, evaluations and comparisons lie by default, whatever the working directory."""
 RESUMED, EFFECTIVE = "resumed_", "effective.yaml"
 
 
 def register_resolvers() -> None:
-    """Makes `${run_folder:...}` and `${hydra_folder:...}` known to the configs."""
+    """Makes `${run_folder:...}`, `${hydra_folder:...}` and `${sweep_folder:...}` known to Hydra.
+
+    Its own part of the config alone uses them: what a run saves of its config computes nothing.
+    """
+    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("hydra_folder", _hydra_folder, replace=True)
 
@@ -44,7 +50,7 @@ def resumes() -> bool:
 
 
 @functools.cache
-def _run_to_resume(resume: str | None, output_root: str, name: str) -> str | None:
+def _run_to_resume(resume: str | None, output_root: str | None, name: str) -> str | None:
     """The folder that `resume` names; None = a new run."""
     if not resume:
         return None
@@ -53,12 +59,12 @@ def _run_to_resume(resume: str | None, output_root: str, name: str) -> str | Non
 
     if resume != "auto":
         return str(run_folder.RunFolder(resume, must_exist=True).path)
-    found = run_folder.newest_run(Path(output_root) / name)
+    found = run_folder.newest_run(runs_of(output_root, name))
     return str(found) if found else None
 
 
 @functools.cache  # Hydra resolves its folder several times
-def _run_folder(resume: str | None, output_root: str, name: str, strategy: str) -> str:
+def _run_folder(resume: str | None, output_root: str | None, name: str, strategy: str) -> str:
     """The folder of the run to resume, or a new one."""
     found = _run_to_resume(resume, output_root, name)
     if found:
@@ -67,18 +73,28 @@ def _run_folder(resume: str | None, output_root: str, name: str, strategy: str) 
     from training.loop import devices
     from training.runs import run_folder
 
-    parent = Path(output_root) / name
+    parent = runs_of(output_root, name)
     if not devices.is_chief(strategy):
         parent = parent / "workers"  # logs only: the chief's folder is the run
     return str(run_folder.new_run_folder(parent, now()))
 
 
+def _sweep_folder(output_root: str | None, name: str, time_stamp: str) -> str:
+    """The folder of a sweep."""
+    return str(runs_of(output_root, name) / f"sweep_{time_stamp}")
+
+
 @functools.cache
-def _hydra_folder(resume: str | None, output_root: str, name: str) -> str:
+def _hydra_folder(resume: str | None, output_root: str | None, name: str) -> str:
     """`.hydra` for a new run; a folder of its own below it for each time the run is resumed."""
     if _run_to_resume(resume, output_root, name):
         return f".hydra/{RESUMED}{now()}"
     return ".hydra"
+
+
+def runs_of(output_root: str | None, name: str) -> Path:
+    """The folder of the runs of one name, absolute."""
+    return (OUTPUTS if output_root is None else Path(output_root).absolute()) / name
 
 
 def now() -> str:

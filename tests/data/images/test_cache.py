@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from data import transforms
+from data import files, transforms
 from data.images import decoded_cache
 from data.labels import label_maps
 from tests.helpers import batches, image_files, pairs
@@ -98,5 +98,5 @@ def test_cache_folder_is_beside_the_data_where_that_can_be_written(tmp_path, mon
     monkeypatch.setenv("HOME", str(tmp_path))
     assert settings.resolved_folder("~/x") == tmp_path / "x" / ".cache"
     monkeypatch.setattr(decoded_cache.os, "access", lambda *_: False)
-    assert str(settings.resolved_folder(tmp_path)) == "datasets/.cache"
+    assert settings.resolved_folder(tmp_path) == files.DATASETS / ".cache"
     assert decoded_cache.CacheSettings(folder="x").resolved_folder(tmp_path).name == "x"
