@@ -109,6 +109,7 @@ def train(config: DictConfig, run) -> int:
             store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
             summary=summaries.Summaries(
                 run,
+                kind=task.kind,
                 colorize=data.encoding.colors_of,
                 image_class_names=data.image_class_names,
                 histograms=config.summaries.histograms,

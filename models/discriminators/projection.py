@@ -1,4 +1,4 @@
-"""Projection discriminator: an image judged against a class."""
+"""Projection discriminator: an image judged against a class, or on its own."""
 
 import keras
 from keras import ops
@@ -17,10 +17,10 @@ class ProjectionDiscriminator(keras.Model):
     """Scores whether an image is real and of its class.
 
         h = sum over positions of relu(blocks(image))
-        D(x, y) = linear(h) + <embedding(y), h>
+        D(x, y) = linear(h) + <embedding(y), h>;  without classes D(x) = linear(h)
 
     Args:
-        num_classes: int.
+        num_classes: int; 0 = no classes.
         channels: sequence of int, of each block. 32 px (default): (128, 128, 128, 128); 64 px:
             (64, 128, 256, 512, 1024); 128 px: (64, 128, 256, 512, 1024, 1024).
         downsample: sequence of bool, as long as `channels`: whether the block halves the size.
@@ -35,8 +35,9 @@ class ProjectionDiscriminator(keras.Model):
         attentive_norm: AttentiveNormalization, a template with its settings; None is the default.
 
     Call arguments:
-        inputs: dict of "label" int [B] or [B, 1] in 0..num_classes-1, "image" float [B, H, W, 3] in
-            [-1, 1]; with attentive normalisation, in training, "seed" int32 [B, 2].
+        inputs: dict of "label" int [B] or [B, 1] in 0..num_classes-1, unless there are no classes;
+            "image" float [B, H, W, 3] in [-1, 1]; with attentive normalisation, in training, "seed"
+            int32 [B, 2].
         training: bool.
 
     Returns:
@@ -44,8 +45,8 @@ class ProjectionDiscriminator(keras.Model):
         dtype]]; with attentive normalisation also "layout": float32 [B, h, w, entities].
 
     Raises:
-        ValueError: no class; no block; lists of different lengths; an attention block that does not
-            exist; in `build`, an image that cannot be halved so often.
+        ValueError: a negative number of classes; no block; lists of different lengths; an attention
+            block that does not exist; in `build`, an image that cannot be halved so often.
 
     Source: Miyato, Koyama, arXiv 1802.05637; pfnet-research/sngan_projection, dis_models/.
     """
@@ -64,11 +65,12 @@ class ProjectionDiscriminator(keras.Model):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        if num_classes < 1 or not channels or len(channels) != len(downsample):
+        if num_classes < 0 or not channels or len(channels) != len(downsample):
             raise ValueError(
-                "Expected at least one class and block, and one downsample flag per block. "
-                f"Received: num_classes={num_classes}, channels={tuple(channels)}, "
-                f"downsample={tuple(downsample)}. Give both lists the same length."
+                "Expected a number of classes, 0 for none, at least one block, and one downsample "
+                f"flag per block. Received: num_classes={num_classes}, "
+                f"channels={tuple(channels)}, downsample={tuple(downsample)}. Give both lists the "
+                "same length."
             )
         self.num_classes = num_classes
         self.channels = tuple(channels)
@@ -90,26 +92,25 @@ class ProjectionDiscriminator(keras.Model):
         ]
         block_attention.attach(self, attentive_norm_block, self_attention_block, attentive_norm)
         # Both in float32: sums over all positions are too large for 16 bits.
-        if spectral_norm:
-            self.linear = spectral_normalization.SpectralDense(
-                1, use_bias=False, dtype="float32", name="linear"
-            )
-            self.class_embedding = spectral_normalization.SpectralEmbedding(
-                num_classes,
-                self.channels[-1],
-                embeddings_initializer="glorot_uniform",
-                dtype="float32",
-                name="class_embedding",
-            )
-        else:
-            self.linear = keras.layers.Dense(1, use_bias=False, dtype="float32", name="linear")
-            self.class_embedding = class_embedding.ClassEmbedding(
-                num_classes, self.channels[-1], dtype="float32", name="class_embedding"
-            )
+        dense = spectral_normalization.SpectralDense if spectral_norm else keras.layers.Dense
+        self.linear = dense(1, use_bias=False, dtype="float32", name="linear")
+        self.class_embedding = self._embedding() if num_classes else None
+
+    def _embedding(self) -> keras.layers.Layer:
+        settings = {"dtype": "float32", "name": "class_embedding"}
+        if not self.spectral_norm:
+            return class_embedding.ClassEmbedding(self.num_classes, self.channels[-1], **settings)
+        return spectral_normalization.SpectralEmbedding(
+            self.num_classes,
+            self.channels[-1],
+            embeddings_initializer="glorot_uniform",
+            **settings,
+        )
 
     @property
     def input_keys(self) -> tuple[str, ...]:
-        return ("label", "image", *block_attention.input_keys(self.attentive_norm_block))
+        label = ("label",) if self.num_classes else ()
+        return (*label, "image", *block_attention.input_keys(self.attentive_norm_block))
 
     def build(self, input_shape) -> None:
         _, height, width, channels = input_shape["image"]
@@ -127,7 +128,8 @@ class ProjectionDiscriminator(keras.Model):
             if after is not None:
                 after.build((None, height, width, channels))
         self.linear.build((None, channels))
-        self.class_embedding.build((None,))
+        if self.class_embedding is not None:
+            self.class_embedding.build((None,))
         self.built = True
 
     def call(self, inputs, training=False) -> dict:
@@ -138,11 +140,11 @@ class ProjectionDiscriminator(keras.Model):
             extras |= of_block
             features.append(x)
         summed = ops.sum(ops.cast(ops.relu(x), "float32"), axis=(1, 2))
-        labels = ops.reshape(inputs["label"], (-1,))
-        projection = ops.sum(
-            self._apply(self.class_embedding, labels, training) * summed, axis=-1, keepdims=True
-        )
-        logits = self._apply(self.linear, summed, training) + projection
+        logits = self._apply(self.linear, summed, training)
+        if self.class_embedding is not None:
+            labels = ops.reshape(inputs["label"], (-1,))
+            embedded = self._apply(self.class_embedding, labels, training)
+            logits += ops.sum(embedded * summed, axis=-1, keepdims=True)
         return {"logits": [logits], "features": [features], **extras}
 
     def _apply(self, layer, x, training) -> keras.KerasTensor:

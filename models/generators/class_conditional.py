@@ -1,4 +1,4 @@
-"""Class-conditional generator: an image from a class and noise."""
+"""Class-conditional generator: an image from a class and noise, or from noise alone."""
 
 import keras
 from keras import ops
@@ -10,7 +10,7 @@ START_SIZE = 4
 
 @keras.saving.register_keras_serializable(package="tessera")
 class ClassConditionalGenerator(keras.Model):
-    """Generates a square image of a class.
+    """Generates a square image of a class, or without classes any image.
 
     A dense layer turns the noise into a 4 x 4 grid; every residual block doubles it; the class
     enters through the normalisations: 4 * 2 ** blocks pixels a side. With an `embedding` of the
@@ -18,13 +18,14 @@ class ClassConditionalGenerator(keras.Model):
     and the dense layer reads it as well.
 
     Args:
-        num_classes: int.
+        num_classes: int; 0 = no classes: noise is all that images differ by.
         channels: sequence of int, of the start grid and of each block. 32 px (default):
             (256, 256, 256, 256); 64 px: (1024, 512, 256, 128, 64); 128 px: (1024, 1024, 512, 256,
             128, 64).
         noise_dim: int, length of the noise vector, default 128.
         normalizer: layer, template of the normalisations in the blocks; None (default) is
-            ConditionalBatchNormalization. The last one, before the image, is always plain.
+            ConditionalBatchNormalization, without classes PlainBatchNormalization. The last one,
+            before the image, is always plain.
         spectral_norm: bool, on every convolution and dense layer, default False.
         embedding: ClassEmbedding, a template; None (default) for class ids in the normalisations.
         attentive_norm_block: int from 1, block whose sum attentive normalisation follows, or None
@@ -34,8 +35,8 @@ class ClassConditionalGenerator(keras.Model):
 
     Call arguments:
         inputs: dict of "label" int [B] or [B, 1] in 0..num_classes-1, or float [B, num_classes],
-            the weights of a mixture of classes; "noise" float [B, noise_dim]; with attentive
-            normalisation, in training, "seed" int32 [B, 2].
+            the weights of a mixture of classes, unless there are no classes; "noise" float
+            [B, noise_dim]; with attentive normalisation, in training, "seed" int32 [B, 2].
         training: bool.
 
     Returns:
@@ -43,9 +44,9 @@ class ClassConditionalGenerator(keras.Model):
         "layout": float32 [B, h, h, entities].
 
     Raises:
-        ValueError: no block; no class; class counts of normaliser or embedding that differ;
-            nothing that reads the class; noise that does not split evenly; an attention block that
-            does not exist.
+        ValueError: no block; a negative number of classes; class counts of normaliser or embedding
+            that differ; nothing that reads the class, or something that does where there is none;
+            noise that does not split evenly; an attention block that does not exist.
 
     Source: Miyato, Koyama, arXiv 1802.05637; pfnet-research/sngan_projection, gen_models/. Spectral
     norm as Zhang et al., arXiv 1805.08318; embedding and split noise as Brock et al., arXiv
@@ -70,7 +71,9 @@ class ClassConditionalGenerator(keras.Model):
         self.num_classes = num_classes
         self.channels = tuple(channels)
         self.noise_dim = noise_dim
-        normalizer = normalizer or batch_normalization.ConditionalBatchNormalization(num_classes)
+        if normalizer is None and num_classes > 0:
+            normalizer = batch_normalization.ConditionalBatchNormalization(num_classes)
+        normalizer = normalizer or batch_normalization.PlainBatchNormalization()
         residual.keep_template(self, "normalizer", normalizer)
         self.spectral_norm = spectral_norm
         residual.keep_template(self, "embedding", embedding)
@@ -84,10 +87,11 @@ class ClassConditionalGenerator(keras.Model):
         self.to_image = residual.convolution(3, 3, spectral_norm=spectral_norm, name="to_image")
 
     def _check(self) -> None:
-        if len(self.channels) < 2 or self.num_classes < 1:
+        if len(self.channels) < 2 or self.num_classes < 0:
             raise ValueError(
-                "Expected at least one class, and channels of the start grid and of at least one "
-                f"block. Received: num_classes={self.num_classes}, channels={self.channels}."
+                "Expected a number of classes, 0 for none, and channels of the start grid and of "
+                f"at least one block. Received: num_classes={self.num_classes}, "
+                f"channels={self.channels}."
             )
         for part in (self.normalizer, self.embedding):
             if getattr(part, "num_classes", self.num_classes) != self.num_classes:
@@ -96,7 +100,14 @@ class ClassConditionalGenerator(keras.Model):
                     f"Received: num_classes={part.num_classes} in {type(part).__name__}. Set it to "
                     "${..num_classes} in a config."
                 )
-        if self.embedding is None and not getattr(self.normalizer, "conditional", True):
+        reads_class = self.embedding is not None or getattr(self.normalizer, "conditional", True)
+        if self.num_classes == 0 and reads_class:
+            raise ValueError(
+                "Expected a normaliser that reads no class, and no embedding, where there are no "
+                f"classes. Received: num_classes=0, normalizer={type(self.normalizer).__name__}, "
+                f"embedding={self.embedding and type(self.embedding).__name__}. Set both to null."
+            )
+        if self.num_classes > 0 and not reads_class:
             raise ValueError(
                 "Expected something that reads the class. Received: normalizer="
                 f"{type(self.normalizer).__name__}, which ignores it, and embedding=None. Set "
@@ -128,16 +139,17 @@ class ClassConditionalGenerator(keras.Model):
 
     @property
     def input_keys(self) -> tuple[str, ...]:
-        return ("label", "noise", *block_attention.input_keys(self.attentive_norm_block))
+        label = ("label",) if self.num_classes else ()
+        return (*label, "noise", *block_attention.input_keys(self.attentive_norm_block))
 
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) of the images."""
         return (START_SIZE * 2 ** len(self.blocks),) * 2
 
-    def build(self, input_shape) -> None:
-        condition_shape, part = tuple(input_shape["label"]), self.noise_dim // self._parts()
-        start = part
+    def build(self, input_shape):
+        condition_shape = tuple(input_shape["label"]) if self.num_classes else None
+        start = part = self.noise_dim // self._parts()
         if self.class_embedding is not None:
             self.class_embedding.build(condition_shape)
             start = part + self.embedding.units
@@ -153,8 +165,8 @@ class ClassConditionalGenerator(keras.Model):
         self.to_image.build((None, size, size, channels))
         self.built = True
 
-    def call(self, inputs, training=False) -> dict:
-        start, conditions = self._conditions(inputs["label"], inputs["noise"])
+    def call(self, inputs, training=False):
+        start, conditions = self._conditions(inputs.get("label"), inputs["noise"])
         x = self._apply(self.start, start, training)
         x = ops.reshape(x, (-1, START_SIZE, START_SIZE, self.channels[0]))
         extras = {}

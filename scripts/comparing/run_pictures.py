@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from scripts.sampling import generation
 from training.runs import classes, trained_run
 
-KINDS = ("mask", "label", "masked_image", "image")  # what networks read, the first that is there
 BATCH_SIZE = 8
 TILE_SIDE = 128  # smaller images are enlarged, so that the titles fit
 
@@ -80,16 +78,13 @@ def facts_of(run) -> dict:
     Raises:
         ValueError: there is nothing to look at.
     """
-    (network,) = run.task.generation_state().values()
-    kinds = [key for key in KINDS if key in network.input_keys]
-    classifies = getattr(run.task, "target", None) == "label"
-    if classifies or not kinds:
-        raise ValueError(f"{type(network).__name__} makes no pictures")
-    names = {"label": run.image_class_names, "masked_image": ()}.get(kinds[0])
+    kind = run.task.kind
+    if kind.pictured is None:
+        raise ValueError(f"{type(run.task.generating_network).__name__} makes no pictures")
     return {
-        "reads": kinds[0],
+        "reads": kind.condition or "noise",
         "image size": list(run.data.image_size),
-        "classes": list(run.data.class_names if names is None else names),
+        "classes": list(kind.class_names(run)),
     }
 
 
@@ -108,35 +103,30 @@ def unlike(facts: dict, inputs: Inputs) -> str:
 
 
 def inputs_of(name: str, run, facts: dict, config) -> Inputs:
-    """Validation items of a run; classes in turn, where its network reads nothing else."""
-    from training.watch import contact_sheet
-
-    if facts["reads"] == "label":
-        count, known = config.count, len(run.image_class_names)
-        ids = [row % known if count > known else row * known // count for row in range(count)]
-        batch = {"label": np.array(ids, np.int32)}
-    else:
-        _, batch = run.data.examples("validation", config.count)
-        batch = {key: value.numpy() for key, value in batch.items()}
-    colorize = run.data.encoding.colors_of if run.data.encoding.has_maps else None
-    columns, rows = contact_sheet.conditions(batch, colorize, run.image_class_names)
-    seeds = config.seed + np.arange(len(next(iter(batch.values()))), dtype=np.int32)
+    """What the kind of a run takes for examples: validation items, classes in turn, noise."""
+    names, batch = run.task.kind.examples(run, config.count)
+    colorize = run.data.encoding.colors_of
+    columns, rows = run.task.kind.given(batch, colorize, run.image_class_names)
+    seeds = config.seed + np.arange(len(names), dtype=np.int32)
     return Inputs(name, facts, batch, seeds, columns, rows)
 
 
 def generated(run, inputs: Inputs) -> np.ndarray:
     """uint8 [N, H, W, 3], what a run makes of the inputs; class ids in their colours."""
+    import tensorflow as tf
+    from tqdm import tqdm
+
     from training.watch import contact_sheet
 
-    def batch(part):
-        return {key: value[part] for key, value in inputs.batch.items()}
-
     pictures = []
-    for _, out in generation.batches(run, batch, inputs.seeds, BATCH_SIZE, title="Pictures"):
-        if "image" in out:
-            pictures.append(contact_sheet.to_uint8(out["image"]))
-        else:
-            pictures.append(run.data.encoding.colors_of(out["prediction"]))
+    for first in tqdm(range(0, len(inputs.seeds), BATCH_SIZE), "Pictures", disable=None):
+        part = slice(first, first + BATCH_SIZE)
+        batch = {key: value[part] for key, value in inputs.batch.items()}
+        made = run.generate(batch, tf.constant(inputs.seeds[part]))[run.task.kind.pictured]
+        of_ids = len(made.shape) == 3
+        pictures.append(
+            run.data.encoding.colors_of(made) if of_ids else contact_sheet.to_uint8(made)
+        )
     return np.concatenate(pictures)
 
 

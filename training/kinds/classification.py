@@ -9,5 +9,7 @@ class Classification(kind.Kind):
     name = "classification"
     condition = "image"
     makes_images = False
+    pictured = None
     provides = frozenset({"label"})
+    classes = "label"
     network_name = "classifier"

@@ -3,7 +3,6 @@
 import logging
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from training.watch import confusion_picture
@@ -127,7 +126,8 @@ class Session:
         """A sheet of the fixed items."""
         self.prepare(step)
         if self.writes:
-            previews = self._previews(batch, preview_seeds(batch))
+            seeds = self.task.kind.preview_seeds(batch)
+            previews = self._previews(batch, tf.constant(seeds, tf.int32))
             path = self.summary.sheet(step, batch, previews)
             self.summary.weights(step, self.task.state())
             log.info("step %d: sample sheet %s", step, path)
@@ -153,19 +153,3 @@ class Session:
         self.prepare(step)
         if self.writes:
             self.store.save(step, self.task.state())
-
-
-def preview_seeds(batch: dict) -> tf.Tensor:
-    """Noise seeds of previewed items: 0; where a class is all that tells them apart, its next one.
-
-    Args:
-        batch: "label" [B] of the items, or their "label_map", or neither.
-
-    Returns:
-        int32 [B].
-    """
-    count = next(iter(batch.values())).shape[0]
-    if "label" not in batch or "label_map" in batch:
-        return tf.zeros([count], tf.int32)
-    labels = np.ravel(batch["label"])
-    return tf.constant([np.sum(labels[:i] == labels[i]) for i in range(count)], tf.int32)

@@ -13,6 +13,8 @@ ACCURACY = "metrics.accuracy.ClassAccuracy"
 def fill_counts(config, image_class_names) -> None:
     """Sets `num_classes: null` of the networks in a config to the number of classes of the data.
 
+    Networks with `num_classes: 0` have to do with no classes, whatever the data have.
+
     Metrics of these classes that leave out `class_names` get their names.
 
     Args:
@@ -60,7 +62,8 @@ def check_label_maps(config) -> None:
 
 def networks_with_classes(config) -> list[str]:
     """Keys of the networks of a training config whose `num_classes` are the classes of images."""
-    return _networks_with("num_classes", config)
+    names = _networks_with("num_classes", config)
+    return [name for name in names if config[name].num_classes != 0]
 
 
 def _networks_with(setting, config):

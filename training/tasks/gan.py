@@ -25,7 +25,7 @@ class GANTask:
         discriminator: keras.Model, dict -> dict with "logits" (one tensor a scale) and
             "features" (a list of tensors a scale). It, `losses` and `optimizers` may be None where
             only `build_for_inference` is called.
-        kind: what the generator makes of what, see training/kinds; commands ask it.
+        kind: what the generator makes of what, see training/kinds; sheets and commands ask it.
         losses: GANLosses, the adversarial loss, the terms beside it, and the augmentation.
         optimizers: {"generator": ..., "discriminator": ...}, Keras optimizers.
         update_order: "d_then_g" or "g_then_d" (the order of Park et al. 2019, arXiv 1903.07291).
@@ -63,7 +63,7 @@ class GANTask:
         self.generator = generator
         self.discriminator = discriminator
         self.losses = losses
-        self.kind = kind
+        self.kind = kind or kinds.Kind()
         self.optimizers = {o: steps.with_loss_scale(opt) for o, opt in (optimizers or {}).items()}
         self.update_order = update_order
         self.discriminator_steps = discriminator_steps
@@ -240,6 +240,11 @@ class GANTask:
 
     # --- Generation --------------------------------------------------------------------------
 
+    @property
+    def generating_network(self) -> keras.Model:
+        """The averaged generator; the raw one without averaging."""
+        return self.generator if self._averaged is None else self._averaged
+
     def prepare_generation(self, batches) -> None:
         """Estimates the batch statistics of the averaged generator."""
         if self.averaging is not None:
@@ -247,17 +252,17 @@ class GANTask:
 
     def generate(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Outputs of the averaged generator (of the raw one without averaging)."""
-        network = self.generator if self._averaged is None else self._averaged
-        return self._infer(network, batch, seeds)
+        return self._infer(self.generating_network, batch, seeds)
 
     def previews(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of the raw and the averaged generator; all that the last returns beside them."""
         outputs = self._infer(self.generator, batch, seeds)
-        title = "pasted" if "refined" in outputs else "generated"
+        title, stages = self.kind.image_title, self.kind.stages
         if self._averaged is None:
-            return monitoring.preview_columns(outputs, title)
+            return monitoring.preview_columns(outputs, title, stages)
         averaged = self._infer(self._averaged, batch, seeds)
-        return {title: outputs["image"]} | monitoring.preview_columns(averaged, "averaged")
+        shown = monitoring.preview_columns(averaged, "averaged", stages)
+        return {title: outputs["image"]} | shown
 
     def _infer(self, network, batch, seeds):
         return network(network_inputs.for_inference(network, batch, seeds), training=False)

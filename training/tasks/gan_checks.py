@@ -52,7 +52,7 @@ def check_before_build(generator, discriminator, spec, *, sample_labels: bool, a
             f"Expected the same number of classes in both networks. Received: {counts}. Set "
             "num_classes of both to that of the data."
         )
-    if sample_labels and ("generator" not in counts or "label" not in spec):
+    if sample_labels and (not counts.get("generator") or "label" not in spec):
         raise ValueError(
             "sample_labels needs a generator with num_classes and data with labels. Received: "
             f"{type(generator).__name__}, data with {tuple(spec)}. Set sample_labels=false."

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import keras
 import tensorflow as tf
+
+from training.kinds import kind as kinds
 
 Batch = dict[str, tf.Tensor]
 Metrics = dict[str, tf.Tensor]
@@ -22,6 +25,9 @@ class Task(Protocol):
     training_only: tuple[str, ...]
     """Constructor arguments that `generate` does not need; they may be None where
     only `build_for_inference` is called."""
+
+    kind: kinds.Kind
+    """What the network makes of what; sheets and commands ask it."""
 
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates every variable, optimizers included. Raises KeyError for a missing batch key."""
@@ -54,6 +60,10 @@ class Task(Protocol):
         Args:
             batches: iterable of (distributed) training batches, always the same ones.
         """
+
+    @property
+    def generating_network(self) -> keras.Model:
+        """The network that `generate` calls."""
 
     def generate(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Outputs of the averaged generator at inference.

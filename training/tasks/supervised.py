@@ -19,7 +19,7 @@ class SupervisedTask:
 
     Args:
         network: keras.Model, dict -> dict with "logits" float32 [B, ..., K].
-        kind: what the network makes of what, see training/kinds; commands ask it.
+        kind: what the network makes of what, see training/kinds; sheets and commands ask it.
         loss: object with `sums(logits, target)` -> (sum, weight), of which the loss is the
             quotient, and `ignore_index`, a target that does not count (or None).
         optimizer: Keras optimizer.
@@ -53,7 +53,7 @@ class SupervisedTask:
     ):
         self.network = network
         self.loss = loss
-        self.kind = kind
+        self.kind = kind or kinds.Kind()
         self.optimizer = None if optimizer is None else steps.with_loss_scale(optimizer)
         self.target = target
         self.augment = augment
@@ -148,6 +148,11 @@ class SupervisedTask:
 
     # --- Prediction --------------------------------------------------------------------------
 
+    @property
+    def generating_network(self) -> keras.Model:
+        """The averaged network; the raw one without averaging."""
+        return self.network if self._averaged is None else self._averaged
+
     def prepare_generation(self, batches) -> None:
         """Estimates the batch statistics of the averaged network."""
         if self.averaging is not None:
@@ -156,7 +161,7 @@ class SupervisedTask:
     def generate(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """{"logits": float32 [B, ..., K], "prediction": int32 [B, ...]} of the averaged network
         (of the raw one without averaging)."""
-        network = self.network if self._averaged is None else self._averaged
+        network = self.generating_network
         inputs = network_inputs.for_inference(network, batch, seeds)
         logits = network(inputs, training=False)["logits"]
         return {"logits": logits, "prediction": predicted(logits)}

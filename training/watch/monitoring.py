@@ -5,7 +5,6 @@ import colorsys
 import tensorflow as tf
 
 SHARE = "entity_share_"
-STAGES = ("coarse", "refined")  # what an inpainting generator returns before the pasted image
 
 
 def layout_scalars(layout: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -79,19 +78,22 @@ def mask_tiles(layout: tf.Tensor) -> dict[str, tf.Tensor]:
     }
 
 
-def preview_columns(outputs: dict[str, tf.Tensor], title: str) -> dict[str, tf.Tensor]:
+def preview_columns(
+    outputs: dict[str, tf.Tensor], title: str, stages: tuple[str, ...] = ()
+) -> dict[str, tf.Tensor]:
     """All that a generator returns, as columns of a sheet: earlier stages, the image, the layout.
 
     Args:
-        outputs: "image"; "layout" if there is one, as for `overlay`; those of STAGES there are.
+        outputs: "image"; "layout" if there is one, as for `overlay`; the stages.
         title: of the column of the image.
+        stages: outputs before the image.
 
     Returns:
         column title -> float32 [B, H, W, 3] in [-1, 1]. The layout is laid over the image, and its
         masks are a sheet of their own, "masks/00", ...
     """
     image, layout = outputs["image"], outputs.get("layout")
-    columns = {stage: outputs[stage] for stage in STAGES if stage in outputs} | {title: image}
+    columns = {stage: outputs[stage] for stage in stages} | {title: image}
     if layout is not None:
         tiles = {f"masks/{number}": tile for number, tile in mask_tiles(layout).items()}
         columns |= {"layout": overlay(image, layout)} | tiles

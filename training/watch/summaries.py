@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from training.kinds import kind as kinds
 from training.runs import run_folder
 from training.watch import contact_sheet
 
@@ -17,6 +18,7 @@ class Summaries:
 
     Args:
         run: folder of the run.
+        kind: what sheets show beside previews.
         colorize: class ids [..., H, W] -> uint8 [..., H, W, 3], for label maps in sheets.
         image_class_names: of whole images by id, titles of the rows where they are the condition.
         histograms: whether to write weight histograms with every preview.
@@ -28,11 +30,13 @@ class Summaries:
         self,
         run: run_folder.RunFolder,
         *,
+        kind: kinds.Kind | None = None,
         colorize=None,
         image_class_names=(),
         histograms: bool = False,
     ):
         self.run = run
+        self.kind = kind or kinds.Kind()
         self.colorize = colorize
         self.image_class_names = image_class_names
         self.histograms = histograms
@@ -62,14 +66,14 @@ class Summaries:
 
         Args:
             step: the training step.
-            batch: label_map, label, image and masked_image of the items, where the data have them.
+            batch: the items.
             previews: column title -> float32 [B,H,W,3] in [-1, 1], or class ids int [B,H,W]; those
                 named "sheet/title" make a sheet of their own, of another size if need be.
 
         Returns:
             Path of the PNG, `samples/step_00001200.png`; others are `step_00001200_<sheet>.png`.
         """
-        columns, rows = contact_sheet.conditions(batch, self.colorize, self.image_class_names)
+        columns, rows = self.kind.given(batch, self.colorize, self.image_class_names)
         sheets = {"samples": columns}
         for name, image in previews.items():
             sheet, slash, title = name.rpartition("/")

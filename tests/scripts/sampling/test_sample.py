@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from scripts import sample
+from scripts.sampling import sampling
 from tests.helpers import tiny
 from training.watch import contact_sheet
 
@@ -46,7 +46,7 @@ def sampled(run, out, **settings):
     overrides = [f"run={run}", f"out={out}", *(f"{k}={v}" for k, v in settings.items())]
     with hydra.initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
         config = hydra.compose("sample", overrides)
-    sample.sample(config)
+    sampling.sample(config)
     files = [path for path in out.rglob("*.png")]
     return {str(path.relative_to(out)): np.asarray(Image.open(path)) for path in files}
 

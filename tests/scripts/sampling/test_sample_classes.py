@@ -1,7 +1,6 @@
 """Sampling by class: grids, truncation, interpolation, layouts, and no need of the data set."""
 
 import shutil
-import types
 
 import hydra
 import numpy as np
@@ -9,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from scripts import sample
-from scripts.sampling import sample_classes
+from scripts.sampling import sampling
 from tests.helpers import tiny
+from training.kinds import class_conditional
 from training.tasks import steps
 from training.watch import contact_sheet
 
@@ -40,7 +39,7 @@ def sampled(run, out, **settings):
     overrides = [f"run={run}", f"out={out}", *(f"{k}={v}" for k, v in settings.items())]
     with hydra.initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
         config = hydra.compose("sample", overrides)
-    text = sample.sample(config)
+    text = sampling.sample(config)
     files = {str(path.relative_to(out)): path for path in out.rglob("*.png")}
     count = sum("_layout" not in name for name in files) - sum("/" not in name for name in files)
     assert text.startswith(f"{count} images of step 2")
@@ -141,14 +140,6 @@ def test_a_data_set_that_has_moved_is_compared_with_the_run(run, tmp_path):
         names.write_text(text)
 
 
-def test_a_generator_of_another_kind_is_named(tmp_path, monkeypatch):
-    generator = types.SimpleNamespace(input_keys=("depth",))
-    other = types.SimpleNamespace(task=types.SimpleNamespace(generator=generator))
-    monkeypatch.setattr(sample.trained_run, "open_run", lambda *_, **__: other)
-    with pytest.raises(ValueError, match="reads one of \\('mask', 'label', .*'depth'"):
-        sampled("any", tmp_path)
-
-
 def test_truncated_noise_keeps_what_lies_within():
     seeds = tf.range(40)
     plain = steps.noise_from_seeds(seeds, 50).numpy()
@@ -166,5 +157,5 @@ def test_truncated_noise_keeps_what_lies_within():
 
 def test_names_of_folders_are_safe_and_distinct():
     names = ["brick", "a b", "a/b", "../x", "ä", ".", "a:b"]
-    folders = [sample_classes.folder_name(name) for name in names]
+    folders = [class_conditional.folder_name(name) for name in names]
     assert folders == ["brick", "a_b", "a%2fb", "%2e.%2fx", "ä", "%2e", "a%3ab"]

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from scripts import sample
-from scripts.sampling import generation, photos_with_holes, sample_inpainting
+from scripts.sampling import photograph_files, photographs, sampling
 from tests.helpers import tiny
+from training.kinds import inpainting
+from training.kinds import photographs as any_size
 from training.runs import trained_run
 from training.watch import contact_sheet
 
@@ -50,9 +51,10 @@ def composed(run, out, **settings):
 def repaired(opened, out, **settings):
     """Runs the sampler; returns {file name: pixels}."""
     config = composed("any", out, **settings)
-    count = sample_inpainting.sample(opened, config, out)
+    text = photographs.sample(opened, config, out)
     files = {str(path.relative_to(out)): path for path in out.rglob("*.png")}
-    assert count == sum("_layout" not in name for name in files) - 1
+    count = sum("_layout" not in name for name in files) - 1
+    assert text == f"{count} images of step 2 in {out}, sheet {out}/sheet.png"
     return {name: np.asarray(Image.open(path)) for name, path in files.items()}
 
 
@@ -136,9 +138,9 @@ def test_the_hole_shows_what_the_network_makes_of_the_photograph(opened, folders
 
 def test_sides_are_filled_up_by_mirroring_photograph_and_hole(opened):
     image, hole = random_image(11, 6), RNG.random((11, 6)) < 0.4
-    size = sample_inpainting.padded_size((11, 6))
-    assert size == (16, 8) and sample_inpainting.padded_size((8, 1)) == (8, 8)
-    inputs = sample_inpainting.network_inputs(opened, [(image, hole)], size)
+    size = inpainting.padded_size((11, 6))
+    assert size == (16, 8) and inpainting.padded_size((8, 1)) == (8, 8)
+    inputs = inpainting.network_inputs(opened, [(image, hole)], size)
     for row in range(16):
         for column in range(8):
             y, x = min(row, 20 - row), min(column, 10 - column)
@@ -149,7 +151,7 @@ def test_sides_are_filled_up_by_mirroring_photograph_and_hole(opened):
 
 
 def test_validation_photographs_are_those_of_the_training_time_sheet(run, tmp_path):
-    text = sample.sample(composed(run, tmp_path, layouts="true"))
+    text = sampling.sample(composed(run, tmp_path, layouts="true"))
     assert text.startswith("6 images of step 2")
     sheet = np.asarray(Image.open(run / "samples" / "step_00000002.png"))
     paths = sorted(p for p in tmp_path.rglob("*/*.png") if "_layout" not in p.name)
@@ -173,8 +175,8 @@ def test_masks_of_any_kind(tmp_path):
 
     def hole(file, invert=False):
         config = composed("any", tmp_path, images=image, masks=file, invert=invert)
-        (photograph,) = photos_with_holes.of_files(config, tmp_path / "out")
-        return photograph.read()[1]
+        (photograph,) = photograph_files.with_holes_of(config, tmp_path / "out")
+        return photograph.read()["hole"]
 
     alpha = np.dstack([np.full((24, 32, 3), 255, np.uint8), grey])  # white on transparent
     black = np.dstack([np.zeros((24, 32, 3), np.uint8), grey])
@@ -207,20 +209,20 @@ def test_a_photograph_stored_on_its_side_comes_back_upright(opened, tmp_path):
 
 def test_large_photographs_painted_small(opened, tmp_path):
     image, hole = random_image(70, 97), RNG.random((70, 97)) < 0.02
-    size = sample_inpainting.working_size((70, 97), (SIZE, SIZE), True)
+    size = inpainting.painted_size((70, 97), (SIZE, SIZE), True)
     assert size == (32, 44)
-    assert sample_inpainting.working_size((70, 97), (SIZE, SIZE), False) == (70, 97)
-    assert sample_inpainting.working_size((20, 90), (SIZE, SIZE), True) == (20, 90)
-    small, missing = sample_inpainting.scaled(image, hole, size)
+    assert inpainting.painted_size((70, 97), (SIZE, SIZE), False) == (70, 97)
+    assert inpainting.painted_size((20, 90), (SIZE, SIZE), True) == (20, 90)
+    small, missing = inpainting.scaled(image, hole, size)
     garbage = np.where(hole[..., None], 255 - image, image)
-    other, _ = sample_inpainting.scaled(garbage, hole, size)
+    other, _ = inpainting.scaled(garbage, hole, size)
     np.testing.assert_array_equal(small[~missing], other[~missing])
     assert 0.05 < missing.mean() < 0.5
     file = save(tmp_path / "x.png", image)
     made = repaired(opened, tmp_path / "out", images=file, resize=True,
                     masks=save(tmp_path / "m.png", np.uint8(255 * hole)))["x.png"]  # fmt: skip
     np.testing.assert_array_equal(made[~hole], image[~hole])
-    inputs = sample_inpainting.network_inputs(opened, [(small, missing)], (32, 48))
+    inputs = inpainting.network_inputs(opened, [(small, missing)], (32, 48))
     refined = contact_sheet.to_uint8(opened.task.generator(inputs)["refined"])[0, :, :44]
     enlarged = np.asarray(Image.fromarray(refined).resize((97, 70), Image.Resampling.BICUBIC))
     np.testing.assert_allclose(made[hole].astype(int), enlarged[hole], atol=2)
@@ -231,17 +233,19 @@ def test_drawn_holes_depend_on_seed_and_name_alone(tmp_path):
     for name in ("a", "b", "c"):
         save(images / f"{name}.png", random_image(40, 56))
     holes = {}
-    for kind in photos_with_holes.KINDS:
+    for kind in photograph_files.HOLE_NAMES:
         for seed in (0, 1):
             config = composed("any", tmp_path, images=images, hole=kind, seed=seed)
-            found = photos_with_holes.of_files(config, tmp_path / "out")
-            holes[kind, seed] = [photograph.read()[1] for photograph in found]
+            found = photograph_files.with_holes_of(config, tmp_path / "out")
+            holes[kind, seed] = [photograph.read()["hole"] for photograph in found]
             assert all(
                 0 < hole.mean() < 0.9 and hole.shape == (40, 56) for hole in holes[kind, seed]
             )
     (images / "a.png").unlink()
     config = composed("any", tmp_path, images=images, hole="freeform", seed=1)
-    again = [photograph.read()[1] for photograph in photos_with_holes.of_files(config, tmp_path)]
+    again = [
+        photograph.read()["hole"] for photograph in photograph_files.with_holes_of(config, tmp_path)
+    ]
     np.testing.assert_array_equal(again, holes["freeform", 1][1:])
     for kind in ("freeform", "strokes", "rectangle"):
         assert not np.array_equal(holes[kind, 0], holes[kind, 1])
@@ -294,9 +298,9 @@ def test_settings_that_do_not_go_together(opened, tmp_path, settings, message):
 
 def test_refused_settings_leave_nothing_behind(run, tmp_path):
     with pytest.raises(ValueError, match="sampled by 'masked_image', with the settings images,"):
-        sample.sample(composed(run, tmp_path, labels="maps"))
+        sampling.sample(composed(run, tmp_path, labels="maps"))
     with pytest.raises(ValueError, match="Expected images= beside"):
-        sample.sample(composed(run, "null", hole="center"))
+        sampling.sample(composed(run, "null", hole="center"))
     assert not [path for path in (run / "samples").iterdir() if path.is_dir()]
 
 
@@ -361,14 +365,14 @@ def test_many_sizes_draw_no_warning(opened, tmp_path, caplog):
 
 
 def test_large_photographs_go_in_smaller_batches(opened, folders, tmp_path, monkeypatch):
-    assert generation.items_at_once(8, (32, 32), (64, 64)) == 8
-    assert generation.items_at_once(8, (128, 128), (64, 64)) == 2
-    assert generation.items_at_once(8, (1024, 768), (64, 64)) == 1
+    assert photographs.items_at_once(8, (32, 32), (64, 64)) == 8
+    assert photographs.items_at_once(8, (128, 128), (64, 64)) == 2
+    assert photographs.items_at_once(8, (1024, 768), (64, 64)) == 1
 
     def exhausted(inputs, seeds):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-    monkeypatch.setattr(generation, "compiled_for", lambda *_: exhausted)
+    monkeypatch.setattr(any_size, "compiled_for", lambda *_: exhausted)
     images, masks = folders
     with pytest.raises(ValueError, match="hold 1 of 40x56 pixels.*batch_size=2, rgb. Use batch"):
         repaired(opened, tmp_path, images=images / "rgb.jpg", masks=masks, batch_size=2)

@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from data import transforms
-from scripts import sample
 from scripts.command import overrides
-from scripts.sampling import sample_segmentation
+from scripts.sampling import photographs, sampling
 from tests.helpers import saved_run, tiny
+from training.kinds import segmentation
 from training.runs import run_config, trained_run
 
 RNG = np.random.default_rng(7)
@@ -62,9 +62,9 @@ def mine(tmp_path):
 def labelled(used, out, **settings):
     """Labels photographs; returns {name of map: opened image}."""
     config = composed("any", out, **settings)
-    count = sample_segmentation.sample(used, config, out)
+    text = photographs.sample(used, config, out)
     names = sorted((out / "labels").rglob("*.bmp"))
-    assert count <= len(names)
+    assert int(text.split()[0]) <= len(names)
     return {str(p.relative_to(out / "labels").with_suffix("")): opened(p) for p in names}
 
 
@@ -83,7 +83,7 @@ def test_maps_pair_up_with_their_photographs_and_train(run, mine):
     """By the command's own code; the printed command finds a data set that its check accepts."""
     for index in range(36):
         save(mine / f"photos/more/{index}.png", random_image(8, 8))
-    text = sample.sample(composed(run, mine, images=mine / "photos", batch_size=2))
+    text = sampling.sample(composed(run, mine, images=mine / "photos", batch_size=2))
     assert sorted(p.name for p in mine.iterdir()) == ["labels", "photos", "sheet.png"]
     config = OmegaConf.load(run / ".hydra" / "config.yaml")
     for name, (height, width) in SIZES.items():
@@ -121,12 +121,13 @@ def test_photographs_elsewhere_are_named_in_the_command(used, tmp_path):
         save(photos / f"{split}/x.png", random_image(8, 8))
     out = tmp_path / "out"
     config = saved_run.compose("sample", "run=any", f"images={overrides.quoted(photos)}")
-    assert sample_segmentation.sample(used, config, out) == 2
-    words = words_of(sample_segmentation.sentence(used, config, out, 2).splitlines()[1])
+    first, command = photographs.sample(used, config, out).splitlines()
+    assert first.startswith("2 label maps")
+    words = words_of(command)
     assert "data/splits=folders" in words and f"data.root={out}" in words
     assert checked(words).files == 2
     config.count = 1
-    assert "train.py" not in sample_segmentation.sentence(used, config, out, 1)
+    assert "train.py" not in photographs.sentence(used, config, out, 1)
 
 
 def test_values_are_those_of_the_network(used, mine, tmp_path):
@@ -160,7 +161,7 @@ def doubled(x):
 def test_most_probable_class_of_enlarged_logits():
     logits = RNG.normal(size=(4, 6, 5)).astype(np.float32) - 3.0  # all below zero somewhere
     enlarged = doubled(doubled(logits).swapaxes(0, 1)).swapaxes(0, 1)
-    found = sample_segmentation.most_probable(tf.constant(logits), (8, 12))
+    found = segmentation.most_probable(tf.constant(logits), (8, 12))
     np.testing.assert_array_equal(found, enlarged.argmax(-1))
     assert found.dtype == np.uint8
 
@@ -189,9 +190,8 @@ def test_the_load_size_is_brought_to_the_output_stride(tmp_path, data):
         "data.resize.keep_aspect_ratio=true",
     )  # fmt: skip
     used = trained_run.open_run(folder)
-    photograph = sample_segmentation.Photograph("x", (90, 140), None, file=tmp_path)
     # The window of 90 x 70 becomes 45 x 35: half the size, 45 x 70, nearest multiples of 8.
-    assert sample_segmentation.working_size(used, photograph) == (48, 72)
+    assert segmentation.Segmentation().working_size(used, (90, 140)) == (48, 72)
     save(tmp_path / "x.png", random_image(90, 140))
     maps = labelled(used, tmp_path / "out", images=tmp_path / "x.png")
     assert maps["x"].size == (140, 90)
@@ -212,8 +212,8 @@ def test_validation_split_with_its_true_maps(used, tmp_path):
 
 def test_rows_of_the_sheet(used):
     image, ids = random_image(4, 6), RNG.integers(0, CLASSES, (4, 6), np.uint8)
-    photograph = sample_segmentation.Photograph("x", (4, 6), None, true=ids[::-1])
-    columns = sample_segmentation.columns_of(used, photograph, image, ids)
+    item, made = {"image": image, "label_map": ids[::-1]}, {"label_map": ids}
+    columns = segmentation.Segmentation().columns(used, item, made)
     assert list(columns) == ["photograph", "true", "label map", "overlay"]
     colours = np.array(used.config.data.encoding.class_colors)
     np.testing.assert_array_equal(columns["true"], colours[ids[::-1]])
@@ -242,7 +242,7 @@ def test_settings_of_other_networks_are_refused(run, tmp_path):
         ({"resize": True}, "sampled by 'image'.*Received: resize=True"),
     ):
         with pytest.raises(ValueError, match=expected):
-            sample.sample(composed(run, tmp_path, **setting))
+            sampling.sample(composed(run, tmp_path, **setting))
 
 
 def test_what_is_refused_before_anything_is_written(used, mine, tmp_path):
@@ -270,6 +270,6 @@ def test_what_is_refused_before_anything_is_written(used, mine, tmp_path):
 
 def test_the_default_folder_is_in_the_run(run, mine):
     config = saved_run.compose("sample", f"run={run}", f"images={mine / 'photos/exact.png'}")
-    assert sample.sample(config).startswith(f"1 label maps of step 2 in {run / 'samples'}")
+    assert sampling.sample(config).startswith(f"1 label maps of step 2 in {run / 'samples'}")
     (made,) = (run / "samples").iterdir()
     assert sorted(p.name for p in made.iterdir()) == ["labels", "sheet.png"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from training.kinds import kind
 from training.loop import failures, session, trainer
 from training.runs import checkpoint, run_folder
 from training.watch import summaries
@@ -20,6 +21,7 @@ class FiveLineTask:
     """Adds up what it sees; enough to tell steps, batches and seeds apart."""
 
     batches_per_step = 1
+    kind = kind.Kind()
 
     def __init__(self, fail_at=-1, signal_at=-1):
         self.variables = [tf.Variable(0.0), tf.Variable(0, dtype=tf.int64)]

@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
 
 from data.labels import label_maps
-from training.loop import session
+from training.kinds import classification, semantic
 from training.runs import run_folder
 from training.watch import contact_sheet, summaries
 
@@ -65,7 +65,7 @@ def test_what_a_killed_process_wrote_beyond_its_checkpoint_is_forgotten(run):
 
 
 def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
-    summary = summaries.Summaries(run, colorize=ENCODING.colors_of)
+    summary = summaries.Summaries(run, kind=semantic.Semantic(), colorize=ENCODING.colors_of)
     summary.start(0)
     image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
     label_map = np.zeros([2, 20, 30], np.uint8)
@@ -113,14 +113,13 @@ def test_a_picture_is_named_by_its_tag(run):
 
 def test_rows_of_class_data_have_titles_and_masks_a_sheet_of_their_own(run):
     summary = summaries.Summaries(
-        run, colorize=ENCODING.colors_of, image_class_names=("cat", "dog")
+        run, kind=classification.Classification(), image_class_names=("cat", "dog")
     )
     summary.start(0)
     image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
     masks = {f"masks/{name}": np.ones([2, 8, 8, 3], np.float32) * 0.5 for name in ("00", "01")}
     batch = {"label": np.array([1, 0]), "image": image}
     path = summary.sheet(7, batch, {"generated": -image} | masks)
-    summary.sheet(8, batch | {"label_map": np.zeros([2, 20, 30], np.uint8)}, {})
     summary.close()
     sheet = np.asarray(Image.open(path))
     margin = contact_sheet.ROW_TITLE_WIDTH
@@ -133,16 +132,6 @@ def test_rows_of_class_data_have_titles_and_masks_a_sheet_of_their_own(run):
     assert {"samples", "masks"} <= set(events(run).Tags()["tensors"])
     small = np.asarray(Image.open(run.samples / "step_00000007_masks.png"))
     assert small.shape[1] == margin + 2 * (8 + contact_sheet.GAP) - contact_sheet.GAP
-    semantic = np.asarray(Image.open(run.samples / "step_00000008.png"))
-    assert semantic.shape[1] == 2 * (30 + contact_sheet.GAP) - contact_sheet.GAP
-
-
-def test_items_of_one_class_are_previewed_with_different_noise():
-    labels = np.array([2, 0, 2, 2, 0])
-    assert session.preview_seeds({"label": labels}).numpy().tolist() == [0, 0, 1, 2, 1]
-    maps = {"label": labels, "label_map": np.zeros([5, 2, 2])}
-    assert session.preview_seeds(maps).numpy().tolist() == [0] * 5
-    assert session.preview_seeds({"mask": np.zeros([3, 2, 2, 1])}).numpy().tolist() == [0] * 3
 
 
 def test_histograms_are_written_on_request(run):

@@ -1,0 +1,84 @@
+"""Pictures of the size of the run, in rows and columns: of label maps, of classes, of noise."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from data.labels import label_files
+from data.sources import folder_source
+from scripts.sampling import files
+from training.kinds import kind as kinds
+from training.runs import classes
+from training.watch import contact_sheet
+
+
+def sample(run, config: DictConfig, out: Path) -> str:
+    """Writes a PNG for every cell of the kind's grid, and sheet.png; returns a sentence.
+
+    With `layouts` there are `<name>_layout.png` and layouts.png as well.
+    """
+    grid = run.task.kind.grid(run, **settings_of(run, config))
+    shown = {"sheet.png": [], "layouts.png": []}
+    for first in tqdm(range(0, len(grid.names), config.batch_size), "Sampling", disable=None):
+        numbers = np.arange(first, min(first + config.batch_size, len(grid.names)))
+        made = run.task.kind.sample(
+            run, grid.conditions(numbers), grid.seeds[numbers], layouts=config.layouts
+        )
+        write(out, grid, numbers, made["image"], "", shown["sheet.png"])
+        if config.layouts:
+            write(out, grid, numbers, made["layout"], "_layout", shown["layouts.png"])
+    for name, pictures in shown.items():
+        if pictures:
+            contact_sheet.write_png(out / name, sheet(grid, np.stack(pictures)))
+    return f"{len(grid.names)} images of step {run.step} in {out}, sheet {out}/sheet.png"
+
+
+def settings_of(run, config: DictConfig) -> dict[str, Any]:
+    """The kind's settings as `Kind.grid` takes them: files are found, classes are ids."""
+    names = ("seeds", *run.task.kind.settings)
+    asked = {name: OmegaConf.to_container(config)[name] for name in names}
+    if asked.get("labels") is not None:
+        expected = "labels=FILE or FOLDER of label maps"
+        asked["labels"] = files.by_name(
+            Path(str(config.labels)), expected, label_files.LABEL_SUFFIXES
+        )
+    if asked.get("style") not in (None, "grid"):
+        expected = "style=grid, a photograph or a folder of photographs"
+        asked["style"] = files.by_name(
+            Path(str(config.style)), expected, folder_source.PHOTO_SUFFIXES
+        )
+    if "classes" in asked:
+        asked["classes"] = classes.chosen(asked["classes"], run.image_class_names)
+    return asked
+
+
+def write(out: Path, grid: kinds.Grid, numbers, pictures, ending: str, shown: list) -> None:
+    """Writes these pictures of the grid; those that go on its sheet are added to `shown`."""
+    for number, picture in zip(numbers, pictures, strict=True):
+        contact_sheet.write_png(out / f"{grid.names[number]}{ending}.png", picture)
+        if number < grid.shown_rows * len(grid.columns):
+            shown.append(picture)
+
+
+def sheet(grid: kinds.Grid, pictures: np.ndarray) -> np.ndarray:
+    """What was given and the pictures, a row a row of the grid.
+
+    Args:
+        grid: what was made.
+        pictures: uint8 [N, H, W, 3], the first ones.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    width = len(grid.columns)
+    blank = np.full_like(pictures[0], 255)
+    missing = [blank] * (-len(pictures) % width)
+    rows = np.stack([*pictures, *missing]).reshape(-1, width, *blank.shape)
+    columns = dict(grid.given) | {title: rows[:, n] for n, title in enumerate(grid.columns)}
+    if grid.heads is not None:
+        heads = dict.fromkeys(columns, blank) | dict(zip(grid.columns, grid.heads, strict=True))
+        columns = {title: np.stack([heads[title], *images]) for title, images in columns.items()}
+    return contact_sheet.contact_sheet(columns, grid.rows[: len(rows)])
