@@ -7,14 +7,20 @@ from data.sources import folder_source
 
 
 def by_name(
-    root: Path, expected: str, suffixes: Sequence[str], skipped: Sequence[Path] = ()
+    root: Path,
+    setting: str,
+    suffixes: Sequence[str],
+    *,
+    expected: str = "FILE or FOLDER of images",
+    skipped: Sequence[Path] = (),
 ) -> dict[str, Path]:
     """{path below root without suffix: path} of its files, sorted; or the file itself.
 
     Args:
         root: a file or a folder.
-        expected: what a message asks for, "images=FILE or FOLDER of images".
+        setting: that names it, for messages.
         suffixes: of the files, lower case.
+        expected: what the setting may be, for messages.
         skipped: folders below root that are left out.
 
     Raises:
@@ -30,16 +36,17 @@ def by_name(
         paths = [p for p in paths if not any(f in p.resolve().parents for f in inner)]
         if len(paths) > 1:
             raise ValueError(
-                f"Expected {expected} of different names, as each gives its name to a result or "
-                f"belongs to a file of its name. Received: {paths[0]} and {paths[1]}, both "
-                f"{[stem]}. Move one of them elsewhere."
+                f"Expected files of different names in {setting}=, as each gives its name to a "
+                f"result or belongs to a file of its name. Received: {paths[0]} and {paths[1]}, "
+                f"both {[stem]}. Move one of them elsewhere."
             )
         if paths:
             kept[stem] = paths[0]
     if not kept:
         state = "a folder without any" if root.is_dir() else "not there"
         raise FileNotFoundError(
-            f"Expected {expected}, {', '.join(suffixes)}. Received: {root}, {state}."
+            f"Expected {setting}={expected}, {', '.join(suffixes)}. Received: {setting}={root}, "
+            f"{state}."
         )
     return dict(sorted(kept.items()))
 
@@ -52,7 +59,7 @@ def paired(images: dict[str, Path], masks: Path, root: Path) -> dict[str, Path]:
     """
     if masks.is_file():
         return dict.fromkeys(images, masks)
-    found = by_name(masks, "masks=FILE or FOLDER of images", folder_source.PHOTO_SUFFIXES)
+    found = by_name(masks, "masks", folder_source.PHOTO_SUFFIXES)
     without_mask = sorted(set(images) - set(found))
     # Where one image of many is chosen, the masks of the others are of no interest.
     without_image = sorted(set(found) - set(images)) if root.is_dir() else []

@@ -41,15 +41,15 @@ def settings_of(run, config: DictConfig) -> dict[str, Any]:
     names = ("seeds", *run.task.kind.settings)
     asked = {name: OmegaConf.to_container(config)[name] for name in names}
     if asked.get("labels") is not None:
-        expected = "labels=FILE or FOLDER of label maps"
         asked["labels"] = files.by_name(
-            Path(str(config.labels)), expected, label_files.LABEL_SUFFIXES
-        )
+            Path(str(config.labels)), "labels", label_files.LABEL_SUFFIXES,
+            expected="FILE or FOLDER of label maps",
+        )  # fmt: skip
     if asked.get("style") not in (None, "grid"):
-        expected = "style=grid, a photograph or a folder of photographs"
         asked["style"] = files.by_name(
-            Path(str(config.style)), expected, folder_source.PHOTO_SUFFIXES
-        )
+            Path(str(config.style)), "style", folder_source.PHOTO_SUFFIXES,
+            expected="grid, a photograph or a folder of photographs",
+        )  # fmt: skip
     if "classes" in asked:
         asked["classes"] = classes.chosen(asked["classes"], run.image_class_names)
     return asked

@@ -83,8 +83,8 @@ def of_files(config: DictConfig, out: Path) -> list[Photograph]:
         path = tf.constant(str(paths[0]))
         return Photograph(name, size, lambda: {"image": decode(path).numpy()}, paths)
 
-    chosen = named(config, [out, out / "labels"])
-    return checked({name: (path,) for name, path in chosen.items()}, inspect)
+    chosen = list(named(config, [out, out / "labels"]).items())[: config.count]
+    return checked({name: (path,) for name, path in chosen}, inspect)
 
 
 def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
@@ -101,7 +101,7 @@ def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
             "Expected masks in a folder of their own, with the names of the images. Received: "
             f"images={root} and masks={masks}, the same folder."
         )
-    everything = named(config, [path for path in (masks, out) if path is not None], count=None)
+    everything = named(config, [path for path in (masks, out) if path is not None])
     of_image = {} if masks is None else files.paired(everything, masks, root)
     chosen = list(everything.items())[: config.count]
     read_hole = masked(of_image, config.invert) if masks else drawn(config.hole, config.seed)
@@ -123,13 +123,10 @@ def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
     return photographs
 
 
-def named(config: DictConfig, skipped: list[Path], **changes) -> dict[str, Path]:
-    """{name: path} of images=, the first `count` of them."""
-    found = files.by_name(
-        Path(str(config.images)), "images=FILE or FOLDER of images", folder_source.PHOTO_SUFFIXES,
-        skipped,
-    )  # fmt: skip
-    return dict(list(found.items())[: changes.get("count", config.count)])
+def named(config: DictConfig, skipped: list[Path]) -> dict[str, Path]:
+    """{name: path} of images=, without those in some folders below it."""
+    root = Path(str(config.images))
+    return files.by_name(root, "images", folder_source.PHOTO_SUFFIXES, skipped=skipped)
 
 
 def checked(paths_of: dict[str, tuple[Path, ...]], inspect: Callable) -> list[Photograph]:

@@ -6,8 +6,8 @@ from omegaconf import OmegaConf
 
 from data.sources import class_folders
 from models.layers import batch_normalization, pixel_normalization
-from scripts.sampling import sample_classes
 from tests.helpers import tiny
+from training.kinds import noise
 
 EMBEDDING = (
     "generator.embedding={_target_: models.layers.class_embedding.ClassEmbedding, "
@@ -83,7 +83,7 @@ def test_a_misspelt_target_is_named_with_its_key(tmp_path):
 )
 def test_numbers_of_sampling_are_numbers(name, value):
     config = OmegaConf.load(tiny.ROOT / "configs" / "sample.yaml")
-    sample_classes.check_settings(config)
-    config[name] = value
+    settings = {key: config[key] for key in ("per_class", "steps", "seed", "truncation")}
+    noise.check_numbers(**settings)
     with pytest.raises(ValueError, match=f"Expected a number. Received: {name}={value!r}"):
-        sample_classes.check_settings(config)
+        noise.check_numbers(**settings | {name: value})
