@@ -147,7 +147,7 @@ class ClassConditionalGenerator(keras.Model):
         """(height, width) of the images."""
         return (START_SIZE * 2 ** len(self.blocks),) * 2
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         condition_shape = tuple(input_shape["label"]) if self.num_classes else None
         start = part = self.noise_dim // self._parts()
         if self.class_embedding is not None:
@@ -165,7 +165,7 @@ class ClassConditionalGenerator(keras.Model):
         self.to_image.build((None, size, size, channels))
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False) -> dict:
         start, conditions = self._conditions(inputs.get("label"), inputs["noise"])
         x = self._apply(self.start, start, training)
         x = ops.reshape(x, (-1, START_SIZE, START_SIZE, self.channels[0]))
