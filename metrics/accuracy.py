@@ -7,7 +7,7 @@ class ClassAccuracy:
     """Share of the items whose class is told right, and that of the items of each class.
 
     Args:
-        num_classes: int K >= 1.
+        num_classes: int K >= 1. Default None: as many as there are names.
         class_names: K different strings. Default "class 0", ...
 
     Call of `update_state(batch, generated)`:
@@ -22,12 +22,14 @@ class ClassAccuracy:
         ValueError: as metrics.confusion.Confusion.
     """
 
-    def __init__(self, num_classes, *, class_names=None):
+    needs = frozenset({"label", "prediction", "class_names"})
+
+    def __init__(self, num_classes=None, *, class_names=None):
         self._counter = confusion.Confusion(num_classes, class_names=class_names)
         self.class_names = self._counter.class_names
 
     def reset_state(self):
-        self._counter.clear()
+        self._counter = confusion.Confusion(class_names=self.class_names)
 
     def update_state(self, batch, generated):
         self._counter.add(batch["label"], generated["prediction"])

@@ -7,7 +7,7 @@ class Confusion:
     """Counts true against predicted classes, batch by batch.
 
     Args:
-        num_classes: int K >= 1.
+        num_classes: int K >= 1. Default None: as many as there are names.
         class_names: K different strings. Default "class 0", ...
 
     Raises:
@@ -15,7 +15,8 @@ class Confusion:
             shapes, or not of integers; a value that is no class.
     """
 
-    def __init__(self, num_classes, *, class_names=None):
+    def __init__(self, num_classes=None, *, class_names=None):
+        num_classes = len(class_names or ()) if num_classes is None else num_classes
         if num_classes < 1:
             raise ValueError(f"Expected at least one class. Received: num_classes={num_classes}")
         self.num_classes = num_classes
@@ -25,11 +26,7 @@ class Confusion:
                 f"Expected a name of its own for each of the {num_classes} classes. Received: "
                 f"class_names={list(self.class_names)}"
             )
-        self.clear()
-
-    def clear(self):
-        """Forgets all entries."""
-        self.counts = np.zeros([self.num_classes, self.num_classes], np.int64)
+        self.counts = np.zeros([num_classes, num_classes], np.int64)
 
     def add(self, labels, predictions, *, ignore_index=None):
         """Counts the entries of a batch.

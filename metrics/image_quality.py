@@ -29,6 +29,8 @@ class ImageQuality:
     Source: Wang et al., IEEE TIP 13(4), 2004 (SSIM); Yu et al., arXiv 1801.07892, section 5.
     """
 
+    needs = frozenset({"pairs"})
+
     def __init__(self):
         self.reset_state()
 

@@ -106,6 +106,8 @@ class LPIPS:
         lpips/lpips.py and pretrained_networks.py.
     """
 
+    needs = frozenset({"pairs", "lpips"})
+
     def __init__(self, backbone_path, heads_path, *, network="alex"):
         if network not in NETWORKS:
             raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}")

@@ -9,7 +9,7 @@ class SegmentationScores:
         IoU_k = h_kk / (sum_j h_kj + sum_j h_jk - h_kk)
 
     Args:
-        num_classes: int K >= 1.
+        num_classes: int K >= 1. Default None: as many as there are names.
         class_names: K different strings. Default "class 0", ...
         ignore_index: int, label of pixels that do not count, whatever is predicted there; None =
             all count. Default 255.
@@ -31,13 +31,15 @@ class SegmentationScores:
     Source: Everingham et al., IJCV 88 (2010); kazuto1011/deeplab-pytorch, libs/utils/metric.py.
     """
 
-    def __init__(self, num_classes, *, class_names=None, ignore_index=255):
+    needs = frozenset({"label_map", "prediction", "class_names"})
+
+    def __init__(self, num_classes=None, *, class_names=None, ignore_index=255):
         self.ignore_index = ignore_index
         self._counter = confusion.Confusion(num_classes, class_names=class_names)
         self.class_names = self._counter.class_names
 
     def reset_state(self):
-        self._counter.clear()
+        self._counter = confusion.Confusion(class_names=self.class_names)
 
     def update_state(self, batch, generated):
         self._counter.add(

@@ -2,7 +2,47 @@
 
 import numpy as np
 
+from metrics import metric
 from metrics.distances import feature_pairs
+
+
+class FID(feature_pairs.FeatureMetric):
+    """`frechet_distance_of_features`. `result()`: "fid"."""
+
+    def result(self) -> dict[str, float]:
+        return {"fid": frechet_distance_of_features(*self.features())}
+
+
+class IntraFID(feature_pairs.FeatureMetric):
+    """`intra_class_frechet_distance`, of images that were asked for by class.
+
+    Args:
+        class_names: of the labels, by id. Default: their numbers.
+
+    `result()`: "intra_fid", the mean over the classes; "intra_fid/<name>" of each, NaN where it
+        has fewer than two images on either side.
+    """
+
+    needs = frozenset({"features", "label", "class_names"})
+
+    def __init__(self, *, class_names=None):
+        super().__init__()
+        self.class_names = class_names
+
+    def result(self) -> dict[str, float]:
+        real, made = self.sets()
+        if not ("label" in real and "label" in made):
+            raise metric.Unmeasurable("images that were asked for by class")
+        count = 1 + max(int(real["label"].max()), int(made["label"].max()))
+        fewest = (np.bincount(arrays["label"], minlength=count) for arrays in (real, made))
+        if np.minimum(*fewest).max() < 2:
+            raise metric.Unmeasurable("a class with two real and two generated images")
+        found = intra_class_frechet_distance(
+            real["features"], real["label"], made["features"], made["label"], count
+        )
+        # Classes without images are last.
+        of_each = zip(self.class_names or range(count), found["per_class"], strict=False)
+        return {"intra_fid": found["mean"]} | {f"intra_fid/{n}": float(v) for n, v in of_each}
 
 
 def frechet_distance(real, generated):
@@ -20,8 +60,7 @@ def frechet_distance(real, generated):
     distances of equal counts only, and give the counts with them.
 
     Args:
-        real, generated: dicts as `FeatureStatistics.result()` returns them: "mean" [D] and
-            "covariance" [D, D], symmetric.
+        real, generated: dicts of "mean" [D] and "covariance" [D, D], symmetric.
 
     Returns: float >= 0, in squared units of the features.
 

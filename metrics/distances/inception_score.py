@@ -2,6 +2,24 @@
 
 import numpy as np
 
+from metrics import metric
+from metrics.distances import feature_pairs
+
+
+class InceptionScore(feature_pairs.FeatureMetric):
+    """`inception_score` of the logits of the generated images, with 10 splits at most.
+
+    `result()`: "inception_score", and "inception_score_std" over the splits.
+    """
+
+    def result(self) -> dict[str, float]:
+        _, made = self.sets()
+        if "logits" not in made:
+            raise metric.Unmeasurable("a network with logits, such as features=inception_2015")
+        probabilities = softmax(made["logits"])
+        found = inception_score(probabilities, min(10, len(probabilities)))
+        return {"inception_score": found["mean"], "inception_score_std": found["std"]}
+
 
 def inception_score(probabilities, splits=10):
     """exp of the mean divergence of an image's classes from those of all images.

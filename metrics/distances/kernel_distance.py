@@ -5,6 +5,27 @@ import numpy as np
 from metrics.distances import feature_pairs
 
 
+class KID(feature_pairs.FeatureMetric):
+    """`kernel_distance` of the features.
+
+    Args:
+        seed: int, of the subsets. Default 0.
+
+    `result()`: "kid" and, where the subsets differ, "kid_std" over them.
+    """
+
+    def __init__(self, *, seed=0):
+        super().__init__()
+        self.seed = seed
+
+    def result(self) -> dict[str, float]:
+        real, made = self.features()
+        found = kernel_distance(real, made, seed=self.seed)
+        # Subsets that hold all images of both are one and the same.
+        differ = found["subset_size"] < max(len(real), len(made))
+        return {"kid": found["mean"]} | ({"kid_std": found["std"]} if differ else {})
+
+
 def kernel_distance(real, generated, *, subsets=100, subset_size=1000, seed=0):
     """Unbiased squared maximum mean discrepancy with a cubic kernel, over random subsets.
 

@@ -2,7 +2,24 @@
 
 import numpy as np
 
+from metrics import metric
 from metrics.distances import feature_pairs
+
+NEIGHBOURS = 5  # the most that a metric here looks at
+
+
+class PrecisionRecall(feature_pairs.FeatureMetric):
+    """`precision_recall` of the features; its results."""
+
+    def result(self) -> dict[str, float]:
+        return precision_recall(*_enough(*self.features()))
+
+
+class DensityCoverage(feature_pairs.FeatureMetric):
+    """`density_coverage` of the features; its results."""
+
+    def result(self) -> dict[str, float]:
+        return density_coverage(*_enough(*self.features()))
 
 
 def precision_recall(real, generated, *, neighbours=3, block=1024):
@@ -57,6 +74,14 @@ def density_coverage(real, generated, *, neighbours=5, block=1024):
         "density": float(np.mean(inside) / neighbours),
         "coverage": float(np.mean(holds > 0)),
     }
+
+
+def _enough(real, made):
+    """Both, where there are more images than neighbours."""
+    if (fewest := min(len(real), len(made))) <= NEIGHBOURS:
+        lack = f"more than {NEIGHBOURS} images on either side, not {fewest}"
+        raise metric.Unmeasurable(lack)
+    return real, made
 
 
 def _radii(points, neighbours, block):

@@ -1,138 +1,178 @@
-"""The real images of an evaluation: what they are, by their content, and their features, kept."""
+"""The real images of an evaluation, read once: what they are, their features, their figures."""
 
 import hashlib
 import io
 import json
 import logging
+import os
 import zipfile
 import zlib
 
 import numpy as np
+from tqdm import tqdm
+
+from data import files
+from metrics.features import feature_store
+from training.watch import contact_sheet
+
+CACHE_VERSION = 2  # another one where the same network would give other features
+SEEN = ("image", "label")
+CONTENT = (*SEEN, "label_map", "hole")
 
 log = logging.getLogger(__name__)
 
-SEEN = ("image", "label")  # what features are kept of
-CACHE_VERSION = 1  # another one where the same network would give other features
-CONTENT = (*SEEN, "label_map", "hole")
 
-
-def batches(data, split, batch_size, title):
-    """Yields the items of a split without padding, as dicts of arrays; images as uint8.
+class RealImages:
+    """The items of a split. All that is asked about them is found out as they are first read.
 
     Args:
         data: pipeline.
         split: str.
         batch_size: int.
-        title: str, of the progress bar.
+        network: feature network, with `name`, `weights_hash` and `resize`; None = no features.
+        columns: metrics of the real items alone; they get nothing generated.
+        num_images: int, how many of the first items the columns count; None = all.
     """
-    from tqdm import tqdm
 
-    from training.watch import contact_sheet
+    def __init__(self, data, split, batch_size, *, network=None, columns=(), num_images=None):
+        self.data, self.split, self.batch_size = data, split, batch_size
+        self.columns, self.num_images = columns, num_images
+        self._network = network and KeptFeatures(network, cache_path(data, split, network))
+        self._features = feature_store.FeatureStore()
+        self._digests, self._count = {}, 0
+        self._first_reading = self._rest = self._read()
+        for column in columns:
+            column.reset_state()
 
-    for batch in tqdm(data.evaluation_dataset(split, batch_size), title, disable=None):
-        valid = batch.pop("valid").numpy()
-        given = {key: value.numpy()[valid] for key, value in data.preprocess(batch).items()}
-        yield given | {"image": contact_sheet.to_uint8(given["image"])}
+    def batches(self):
+        """Batches of the split in order, preprocessed, with "valid", to be read one by one."""
+        reading, self._first_reading = self._first_reading, None
+        return self._batches() if reading is None else reading
+
+    def protocol(self) -> dict:
+        """What the items are, whatever their files are called.
+
+        Returns:
+            {"split", "n_real", "image_size": [height, width], "resize": how files become images of
+            that size, "content_sha256": hash of pixels, classes, label maps and holes as the
+            metrics meet them, "seen_sha256": the same of images and classes alone}.
+        """
+        self._finish()
+        return {
+            "split": self.split,
+            "n_real": self._count,
+            "image_size": list(self.data.image_size),
+            "resize": self.data.resize.settings() | {"load_size": list(self.data.load_size)},
+            "content_sha256": self._digest(CONTENT),
+            "seen_sha256": self._digest(SEEN),
+        }
+
+    def features(self) -> dict[str, np.ndarray]:
+        """{"features": float32 [N, D], "logits" and "label" if there are any} of all items."""
+        self._finish()
+        return self._features.result()
+
+    def _batches(self):
+        for batch in self.data.evaluation_dataset(self.split, self.batch_size):
+            valid = batch.pop("valid")
+            yield self.data.preprocess(batch) | {"valid": valid}
+
+    def _read(self):
+        for batch in self._batches():
+            valid = np.asarray(batch["valid"])
+            self._note({key: np.asarray(value)[valid] for key, value in batch.items()})
+            yield batch
+        if self._network is not None:
+            self._network.keep()
+
+    def _finish(self):
+        """Reads what nobody has asked for yet."""
+        count = -(-self.data.num_examples(self.split) // self.batch_size)
+        done = -(-self._count // self.batch_size)
+        if done < count:
+            for _ in tqdm(self._rest, "Real images", count, initial=done, disable=None):
+                pass
+        next(self._rest, None)  # past the last batch
+
+    def _note(self, items):
+        seen = items | {"image": contact_sheet.to_uint8(items["image"])}
+        for key in set(CONTENT) & set(seen):
+            digest = self._digests.setdefault(key, hashlib.sha256())
+            digest.update(np.ascontiguousarray(seen[key]).tobytes())
+        if self._network is not None:
+            labels = {"label": seen["label"]} if "label" in seen else {}
+            self._features.update_state(self._network(seen["image"]) | labels)
+        if self.num_images is not None:
+            items = {key: x[: max(0, self.num_images - self._count)] for key, x in items.items()}
+        if self.columns and len(items["image"]):
+            for column in self.columns:
+                column.update_state(items, {})
+        self._count += len(seen["image"])
+
+    def _digest(self, keys):
+        parts = [f"{k} {self._digests[k].hexdigest()}" for k in keys if k in self._digests]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def facts(data, split, batch_size) -> dict:
-    """What the items of a split are, whatever their files are called.
-
-    Returns:
-        {"split", "n_real", "content_sha256": hash of pixels, classes, label maps and holes as the
-        metrics meet them, "image_size": [height, width], "resize": how files become images of
-        that size, "seen_sha256": the same of images and
-        classes alone}.
-    """
-    digests, count = {}, 0
-    for given in batches(data, split, batch_size, "Reading"):
-        count += len(given["image"])
-        for key in set(CONTENT) & set(given):
-            digest = digests.setdefault(key, hashlib.sha256())
-            digest.update(np.ascontiguousarray(given[key]).tobytes())
-    return {
-        "split": split,
-        "n_real": count,
-        "image_size": list(data.image_size),
-        "resize": data.resize.settings() | {"load_size": list(data.load_size)},
-        "content_sha256": _joined(digests, CONTENT),
-        "seen_sha256": _joined(digests, SEEN),
-    }
-
-
-def features(data, known: dict, network, batch_size) -> dict:
-    """Features (and classes) of all items of a split, from the cache if these very pixels are.
-
-    The cache lies beside that of the decoded images. The name of its file is a hash of the images,
-    the network, its weights and its resizing: other data never meet an old file.
+class KeptFeatures:
+    """A feature network that need not look at images again whose very pixels it has seen.
 
     Args:
-        data: pipeline.
-        known: `facts` of the split.
-        network: feature network, with `name`, `weights_hash` and `resize`.
-        batch_size: int.
-
-    Returns:
-        {"features": float32 [N, D], "logits", "label" if there are any}.
+        network: callable of uint8 [B, H, W, 3] -> dict of arrays [B, ...].
+        path: file of what it has seen, or None. A damaged one counts as none.
     """
-    from metrics.distances import feature_distances
-    from metrics.features import feature_store
 
-    path = _cache_path(data, known, network)
-    kept = _load(path, known["n_real"])
-    if kept is not None:
-        log.info("Features of the %d real images: kept in %s", known["n_real"], path)
-        return kept
-    store = feature_store.FeatureStore()
-    for given in batches(data, known["split"], batch_size, "Real features"):
-        store.update_state(feature_distances.seen(network, given["image"], given))
-    arrays = store.result()
-    _store(path, arrays)
-    return arrays
+    def __init__(self, network, path):
+        self.network, self.path = network, path
+        self._known = _load(path)
+        self._rows = {key.tobytes(): row for row, key in enumerate(self._known.pop("pixels", ()))}
+        self._seen, self._is_new = feature_store.FeatureStore(), False
+
+    def __call__(self, images) -> dict[str, np.ndarray]:
+        keys = [hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest() for image in images]
+        if all(key in self._rows for key in keys):
+            rows = [self._rows[key] for key in keys]
+            outputs = {name: values[rows] for name, values in self._known.items()}
+        else:
+            outputs, self._is_new = self.network(images), True
+        pixels = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, hashlib.sha256().digest_size)
+        self._seen.update_state(outputs | {"pixels": pixels})
+        return outputs
+
+    def keep(self) -> None:
+        """Writes the file anew, where it lacked something."""
+        if self.path is None or not self._is_new:
+            return
+        buffer = io.BytesIO()
+        np.savez(buffer, **self._seen.result())
+        try:
+            files.write_atomically(self.path, buffer.getvalue())
+        except OSError as error:
+            log.info("The features of the real images are not kept: %s", error)
 
 
-def _joined(digests, keys):
-    parts = [f"{key} {digests[key].hexdigest()}" for key in keys if key in digests]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def cache_path(data, split, network):
+    """The file of the features of a split, beside the decoded images; None without a cache.
 
-
-def _cache_path(data, known, network):
-    """None where the data keep no cache."""
+    Its name says where the images are from and what looks at them; that they are the same images
+    is left to the hashes of their pixels in it.
+    """
     if data.cache.kind == "none":
         return None
-    facts = [
-        CACHE_VERSION,
-        known["seen_sha256"],
-        known["image_size"],  # the same bytes in another shape are other images
-        network.name,
-        network.weights_hash,
-        network.resize,
-    ]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]
+    size = [data.image_size, data.load_size, data.resize.settings()]
+    parts = [CACHE_VERSION, os.path.abspath(data.root), split, size]
+    parts += [network.name, network.weights_hash, network.resize]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
     return data.cache.resolved_folder(data.root) / f"features-{key}.npz"
 
 
-def _load(path, count):
-    """The features of so many images; None where there are none, or a damaged file."""
-    if path is None:
-        return None
+def _load(path) -> dict:
     try:
         # The bytes first: NumPy leaves damaged files open.
         with np.load(io.BytesIO(path.read_bytes())) as file:
-            kept = dict(file)
-    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-    return kept if len(kept.get("features", ())) == count else None
-
-
-def _store(path, arrays):
-    from data import files
-
-    if path is None:
-        return
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    try:
-        files.write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        log.info("The features of the real images are not kept: %s", error)
+            known = dict(file)
+        whole = {"pixels", "features"} <= set(known) and len({*map(len, known.values())}) == 1
+        return known if whole else {}
+    except (AttributeError, OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile,
+            zlib.error):  # fmt: skip
+        return {}

@@ -2,13 +2,13 @@
 
 import json
 
-from scripts import evaluate
+from scripts.evaluating import evaluation
 from tests.helpers import saved_run, tiny
 
 
 def evaluated(out, *settings):
     """(report, what the command prints) of settings; the files are in the folder `out`."""
-    text = evaluate.evaluate(saved_run.compose("evaluate", f"out={out}", *settings))
+    text = evaluation.evaluate(saved_run.compose("evaluate", f"out={out}", *settings))
     (path,) = out.glob("*.json")
     assert str(path.with_suffix(".*")) in text
     return json.loads(path.read_text()), text

@@ -8,9 +8,7 @@ class Evaluation:
     """Metrics of what a task generates for the first items of a split.
 
     Args:
-        metrics: {name: metric}; a metric has `reset_state()`, `update_state(batch, generated)` of
-            dicts of arrays, and `result()` -> {name: float}; those of classes may have
-            `confusion()` -> int64 [K, K], row = true class, with `class_names`.
+        metrics: {name: metric}, see metrics.metric.Metric; None = left out.
         num_images: int, items at most; None = the whole split. Default None.
         batch_size: int, items at a time; results do not depend on it. Default 8.
 
@@ -47,6 +45,15 @@ class Evaluation:
             dataset: batches of `batch_size` items with the key "valid", in fixed order.
             preprocess: last op on a batch.
         """
+        self.observe(generate, dataset, preprocess)
+        return {
+            f"eval/{name}": value
+            for metric in self.metrics.values()
+            for name, value in metric.result().items()
+        }
+
+    def observe(self, generate, dataset, preprocess=lambda batch: batch) -> None:
+        """Shows the metrics all items; arguments as `measure`."""
         for metric in self.metrics.values():
             metric.reset_state()
         first = 0
@@ -54,19 +61,15 @@ class Evaluation:
             if self.num_images is not None and first >= self.num_images:
                 break
             seeds = tf.range(first, first + self.batch_size)
-            wanted = batch.pop("valid").numpy()
+            entries = dict(batch)
+            wanted = np.asarray(entries.pop("valid"))
             if self.num_images is not None:
-                wanted &= seeds.numpy() < self.num_images
-            given = preprocess(batch)
+                wanted = wanted & (seeds.numpy() < self.num_images)
+            given = preprocess(entries)
             made = generate(given, seeds)
             for metric in self.metrics.values():
                 metric.update_state(_rows(given, wanted), _rows(made, wanted))
             first += self.batch_size
-        return {
-            f"eval/{name}": value
-            for metric in self.metrics.values()
-            for name, value in metric.result().items()
-        }
 
     def confusions(self) -> dict:
         """Of the metrics that have one: {"eval/confusion": (counts, class names)}, as of the last

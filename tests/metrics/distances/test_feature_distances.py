@@ -34,12 +34,22 @@ def corner(image):
     return image[:, 0, :2, :2].reshape(-1, 4)
 
 
+def all_metrics(*, seed=0, class_names=None):
+    return {
+        "kid": kernel_distance.KID(seed=seed), "fid": frechet.FID(),
+        "inception_score": inception_score.InceptionScore(),
+        "intra_fid": frechet.IntraFID(class_names=class_names),
+        "precision_recall": neighbourhoods.PrecisionRecall(),
+        "density_coverage": neighbourhoods.DensityCoverage(), "none": None,
+    }  # fmt: skip
+
+
 def test_every_figure_is_that_of_its_own_function():
     network, real, made = Corner(logits=True), images(40, 0), images(30, 1, 0.5)
     labels_real, labels_made = np.arange(40) % 2, np.arange(30) % 2
     metric = feature_distances.FeatureDistances(
-        network, real={"features": corner(real), "label": labels_real},
-        by_class=True, class_names=["cat", "dog"], seed=3,
+        network, all_metrics(seed=3, class_names=["cat", "dog"]),
+        real=lambda: {"features": corner(real), "label": labels_real},
     )  # fmt: skip
     for part in (slice(0, 20), slice(20, 30)):
         metric.update_state({"label": labels_made[part]}, {"image": made[part]})
@@ -66,12 +76,13 @@ def test_every_figure_is_that_of_its_own_function():
     assert set(found) == set(expected)
     for key, value in expected.items():
         assert found[key] == pytest.approx(value), key
+    assert metric.result() == found
     assert network.seen == 30  # one pass, whatever is measured
 
 
 def test_real_images_of_the_batches_where_none_are_given():
     real, made = images(8, 2), images(8, 3)
-    metric = feature_distances.FeatureDistances(Corner())
+    metric = feature_distances.FeatureDistances(Corner(), {"fid": frechet.FID()})
     for _ in range(2):
         metric.reset_state()
         metric.update_state({"image": real}, {"image": made})
@@ -81,8 +92,11 @@ def test_real_images_of_the_batches_where_none_are_given():
 
 
 def test_what_the_images_do_not_allow_is_left_out_or_refused():
-    def measured(count=4, batch=None, network=None, **settings):
-        metric = feature_distances.FeatureDistances(network or Corner(), **settings)
+    def measured(*names, count=4, batch=None):
+        chosen = {name: metric for name, metric in all_metrics().items() if name in names}
+        metric = feature_distances.FeatureDistances(
+            Corner(), chosen or all_metrics(), strict=bool(chosen)
+        )
         batch = {"image": images(count, 4), **(batch or {})}
         metric.update_state(batch, {"image": images(count, 5)})
         return metric.result()
@@ -91,29 +105,38 @@ def test_what_the_images_do_not_allow_is_left_out_or_refused():
     assert set(measured()) == {f"kernel_{key}", f"frechet_{key}"}
     assert "precision" in measured(count=6)
     labels = {"label": np.array([0, 0, 1, 1])}
-    assert f"intra_frechet_{key}" not in measured(batch=labels)
-    assert f"intra_frechet_{key}/1" in measured(batch=labels, by_class=True)
+    assert f"intra_frechet_{key}/1" in measured(batch=labels)
     apart = {"label": np.arange(4)}
-    assert f"intra_frechet_{key}" not in measured(batch=apart, by_class=True)
+    assert f"intra_frechet_{key}" not in measured(batch=apart)
     with pytest.raises(ValueError, match="intra_fid needs a class with two real and two gen"):
-        measured(batch=apart, by_class=True, metrics=["intra_fid"])
+        measured("intra_fid", batch=apart)
     with pytest.raises(ValueError, match="intra_fid needs images that were asked for by class"):
-        measured(metrics=["intra_fid"])
+        measured("intra_fid")
     with pytest.raises(ValueError, match="inception_score needs a network with logits"):
-        measured(metrics=["fid", "inception_score"])
+        measured("fid", "inception_score")
     with pytest.raises(ValueError, match="precision_recall needs more than 5 images.*not 4"):
-        measured(metrics=["precision_recall"])
-    assert set(measured(metrics=["fid"])) == {f"frechet_{key}"}
+        measured("precision_recall")
+    assert set(measured("fid")) == {f"frechet_{key}"}
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="'density_coverage'\\). Received: metrics=\\['FID'\\]"):
-        feature_distances.FeatureDistances(Corner(), ["FID"])
     with pytest.raises(KeyError, match="generated images.*Received: \\('logits',\\). Leave feat"):
-        feature_distances.FeatureDistances(Corner()).update_state({}, {"logits": np.zeros([2, 3])})
+        feature_distances.FeatureDistances(Corner(), {}).update_state(
+            {}, {"logits": np.zeros([2, 3])}
+        )
 
 
 def test_a_config_leaves_them_out_without_a_network():
-    assert feature_distances.of_network(None, metrics=["fid"]) is None
-    metric = feature_distances.of_network(Corner(), metrics=["fid"])
-    assert metric.metrics == ["fid"]
+    assert feature_distances.of_network(None, {"fid": frechet.FID()}) is None
+    metric = feature_distances.of_network(Corner(), {"fid": frechet.FID()})
+    assert set(metric.metrics) == {"fid"} and not metric.strict
+
+
+def test_configs_of_older_runs_name_distances_or_take_all():
+    metric = feature_distances.of_network(Corner(), metrics=["fid"], seed=3)
+    assert set(metric.metrics) == {"fid"} and metric.strict
+    by_class = feature_distances.of_network(Corner(), by_class=True)
+    assert set(by_class.metrics) == set(all_metrics()) - {"none"} and not by_class.strict
+    assert set(feature_distances.of_network(Corner()).metrics) == set(by_class.metrics) - {
+        "intra_fid"
+    }

@@ -1,9 +1,9 @@
-"""What one pass leaves behind: the store of outputs, and the streaming statistics of features."""
+"""What one pass leaves behind: the store of outputs."""
 
 import numpy as np
 import pytest
 
-from metrics.features import feature_statistics, feature_store
+from metrics.features import feature_store
 
 
 def test_batches_come_back_in_order_and_padding_is_left_out():
@@ -61,55 +61,3 @@ def test_what_is_not_finite_may_stand_in_the_padding():
 def test_an_empty_store_has_no_result():
     with pytest.raises(ValueError, match="at least one image. Received: none"):
         feature_store.FeatureStore().result()
-
-
-def test_statistics_of_three_points_by_hand():
-    result = feature_statistics.feature_statistics([[0.0, 0.0], [2.0, 0.0], [1.0, 3.0]])
-    assert result["count"] == 3
-    np.testing.assert_allclose(result["mean"], [1.0, 1.0], rtol=1e-15)
-    np.testing.assert_allclose(result["covariance"], [[1.0, 0.0], [0.0, 3.0]], atol=1e-15)
-
-
-def test_streaming_and_merging_equal_one_batch():
-    features = np.random.default_rng(0).normal(size=[57, 6]).astype(np.float32)
-    streamed, other = (feature_statistics.FeatureStatistics(6) for _ in range(2))
-    for begin, end in ((0, 1), (1, 20), (20, 20), (20, 31)):
-        streamed.update_state(features[begin:end])
-    other.update_state(features[31:])
-    streamed.merge(other)
-    streamed.merge(feature_statistics.FeatureStatistics(6))
-    wide = features.astype(np.float64)
-    result = streamed.result()
-    assert result["count"] == 57 and result["covariance"].dtype == np.float64
-    np.testing.assert_allclose(result["mean"], wide.mean(axis=0), rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose(result["covariance"], np.cov(wide.T), rtol=1e-12, atol=1e-14)
-    streamed.reset_state()
-    streamed.update_state([[1.0] * 6, [3.0] * 6])
-    np.testing.assert_allclose(streamed.result()["covariance"], np.full([6, 6], 2.0))
-
-
-def test_features_far_from_zero_lose_no_digits():
-    """Sums of squares would leave nothing here: 1e18 has steps of 128 in float64."""
-    statistics = feature_statistics.FeatureStatistics(1)
-    for _ in range(50):
-        statistics.update_state([[1e9 - 1.0], [1e9 + 1.0]])
-    result = statistics.result()
-    assert result["mean"][0] == 1e9
-    np.testing.assert_allclose(result["covariance"], [[100 / 99]], rtol=1e-12)
-
-
-def test_wrong_statistics_are_refused():
-    statistics = feature_statistics.FeatureStatistics(2)
-    with pytest.raises(ValueError, match=r"shape \[B, 2\]. Received: shape \(1, 3\)"):
-        statistics.update_state(np.zeros([1, 3]))
-    with pytest.raises(ValueError, match="finite features. Received: 1 that"):
-        statistics.update_state([[np.nan, 0.0]])
-    with pytest.raises(ValueError, match="of 2 features. Received: other.dim=3"):
-        statistics.merge(feature_statistics.FeatureStatistics(3))
-    statistics.update_state([[1.0, 2.0]])
-    with pytest.raises(ValueError, match="at least two images for a covariance. Received: 1"):
-        statistics.result()
-    with pytest.raises(ValueError, match="at least one feature. Received: dim=0"):
-        feature_statistics.FeatureStatistics(0)
-    with pytest.raises(ValueError, match=r"shape \[N, D\]. Received: shape \(3,\)"):
-        feature_statistics.feature_statistics(np.zeros([3]))

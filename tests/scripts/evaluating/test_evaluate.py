@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from scripts import evaluate, sample
-from scripts.evaluating import evaluation_report, evaluation_subject
+from scripts import sample
+from scripts.evaluating import evaluation, subjects
 from tests.helpers import evaluated, saved_run, tiny
 from training.runs import trained_run
 from training.watch import contact_sheet
@@ -103,7 +103,7 @@ def test_a_generator_is_judged_by_the_pixels_of_its_pictures(gan, classifier, ru
     run, judge = runs
     expected = []
     for index in range(12):
-        seed = tf.constant([index + 3 * evaluation_subject.SEED_STRIDE])
+        seed = tf.constant([index + 3 * subjects.SEED_STRIDE])
         made = run.task.generate({"label": tf.constant([index % 5])}, seed)["image"]
         picture = contact_sheet.to_uint8(made)[0]
         expected.append((index % 5, predicted(judge, picture.astype(np.float32) / 127.5 - 1.0)))
@@ -118,7 +118,7 @@ def test_a_generator_is_judged_by_the_pixels_of_its_pictures(gan, classifier, ru
     assert facts["versions"]["tensorflow"] == tf.__version__
     assert (facts["subject"]["step"], protocol["judge"]["step"]) == (2, 2)
     hashes = {facts["subject"]["weights_sha256"], protocol["judge"]["weights_sha256"]}
-    assert hashes == {evaluation_report.weights_hash(run) for run in runs}
+    assert hashes == {subjects.weights_hash(run) for run in runs}
     assert len(hashes) == 2 and all(len(text) == 64 for text in hashes)
 
 
@@ -141,12 +141,11 @@ def test_repeats_have_seeds_of_their_own(gan, classifier, tmp_path):
 
 
 def test_every_image_has_noise_of_its_own_and_of_the_seed(runs):
-    run, _ = runs
+    subject = subjects.EvaluatedRun(runs[0], saved_run.compose("evaluate"))
 
     def images(seed):
-        generate = evaluation_subject.seeded(run.generate, seed)
         batch = {"label": tf.zeros([10], tf.int32)}
-        return contact_sheet.to_uint8(generate(batch, tf.range(10))["image"])
+        return contact_sheet.to_uint8(subject.generate(batch, tf.range(10), seed)["image"])
 
     first, other = images(0), images(1)
     assert len({image.tobytes() for image in [*first, *other]}) == 20
@@ -156,7 +155,7 @@ def test_every_image_has_noise_of_its_own_and_of_the_seed(runs):
 def test_the_report_lies_beside_the_run_with_its_curves(gan, classifier):
     run = trained_run.open_run(gan)
     trained_run.checkpoint_store(run.folder).save(4, run.task.state())
-    text = evaluate.evaluate(
+    text = evaluation.evaluate(
         saved_run.compose("evaluate", f"run={gan}", f"judge={classifier}", "step=all",
                           "num_images=5")
     )  # fmt: skip
@@ -183,7 +182,7 @@ def test_the_report_lies_beside_the_run_with_its_curves(gan, classifier):
 
 def test_raw_weights_where_asked_for(classifier, tmp_path):
     for averaged in (True, False):
-        evaluate.evaluate(
+        evaluation.evaluate(
             saved_run.compose("evaluate", f"run={classifier}", f"averaged={averaged}",
                               f"out={tmp_path}")
         )  # fmt: skip
@@ -227,7 +226,8 @@ def test_runs_that_do_not_go_together_are_both_named(gan, classifier, tmp_path):
     with pytest.raises(ValueError, match="order: timber, stucco.*data with 5: brick"):
         evaluated.evaluated(tmp_path, f"run={other}")
     with pytest.raises(
-        ValueError, match="run of a classifier to judge.*judge=.*gan.*of GANTask. Train"
+        ValueError,
+        match="a classification run to judge.*judge=.*gan.*, a class-conditional run. Tr",
     ):
         evaluated.evaluated(tmp_path, f"run={gan}", f"judge={gan}")
 

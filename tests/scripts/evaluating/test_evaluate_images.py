@@ -12,7 +12,6 @@ from PIL import Image
 
 import train
 from metrics.distances import frechet, kernel_distance
-from scripts.evaluating import evaluation_subject
 from tests.helpers import evaluated, saved_run, tiny
 from training.runs import run_config, run_folder, trained_run
 from training.watch import contact_sheet
@@ -201,21 +200,8 @@ def test_logits_and_another_judge_are_asked_for(painter, network, tmp_path):
     settings, _ = network
     with pytest.raises(ValueError, match="inception_score needs a network with logits"):
         evaluated.evaluated(tmp_path, f"run={painter}", "metrics=[inception_score]", *settings)
-    with pytest.raises(ValueError, match="run of a segmenter to judge .*painter.*with. Received"):
+    with pytest.raises(ValueError, match="a segmentation run to judge .*painter.*with. Received"):
         evaluated.evaluated(tmp_path, f"run={painter}", f"judge={painter}")
-
-
-def test_a_generator_of_something_else_is_named():
-    class Odd:
-        input_keys = ("sound",)
-
-    run = trained_run.TrainedRun(
-        folder=type("Folder", (), {"path": "odd/run"}), config=None, data=None,
-        task=type("Task", (), {"generator": Odd()}), step=1, averaged=True, image_class_names=(),
-        generate=None,
-    )  # fmt: skip
-    with pytest.raises(ValueError, match=r"one of .*'mask'.*odd/run of Odd, which reads \('sound'"):
-        evaluation_subject.kind_of(run)
 
 
 def test_json_has_no_word_of_python(painter, network, tmp_path):

@@ -9,8 +9,7 @@ import tensorflow as tf
 from omegaconf import OmegaConf
 
 from metrics import fills, lpips
-from scripts import evaluate
-from scripts.evaluating import evaluation_data, evaluation_report
+from scripts.evaluating import evaluation, subjects
 from tests.helpers import evaluated, numpy_lpips, saved_run, tiny, torch_file_writer
 from training.runs import trained_run
 
@@ -62,12 +61,12 @@ def test_the_figures_counted_anew(inpainter, tmp_path):
     facts, protocol = report["passport"], report["passport"]["protocol"]
     assert protocol["holes"]["kind"] == "RandomRectangle" and "Holes: RandomRectangle." in text
     assert (protocol["n_fake"], protocol["data"]["n_real"]) == (5, 6)
-    assert facts["subject"]["weights_sha256"] == evaluation_report.weights_hash(run)
+    assert facts["subject"]["weights_sha256"] == subjects.weights_hash(run)
 
 
 def test_other_holes_have_reports_of_their_own(inpainter):
     for size in ("0.25", "0.5"):
-        evaluate.evaluate(
+        evaluation.evaluate(
             saved_run.compose("evaluate", f"run={inpainter}", "holes=center",
                               f"data.holes.size={size}")
         )  # fmt: skip
@@ -80,7 +79,7 @@ def test_other_holes_have_reports_of_their_own(inpainter):
 
 def test_kinds_of_holes_are_named_by_what_draws_them():
     config = OmegaConf.load(tiny.ROOT / "configs" / "holes" / "freeform.yaml")
-    assert evaluation_data.kind_of_holes(config) == "FreeForm+RandomRectangle"
+    assert subjects.kind_of_holes(config) == "FreeForm+RandomRectangle"
 
 
 def test_settings_that_it_does_not_read_are_refused(inpainter, tmp_path):

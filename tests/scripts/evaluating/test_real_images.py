@@ -1,4 +1,4 @@
-"""What real images are known by, and that changed ones never meet the features of others."""
+"""What real images are known by, that each is read once, and whose features are kept."""
 
 import io
 import types
@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from data import transforms
-from scripts.evaluating import evaluation_data, real_images
+from data.images import decoded_cache
+from scripts.evaluating import real_images, subjects
 
 
 class Mean:
@@ -33,37 +34,33 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
-def facts(folder):
-    data = evaluation_data.of_folder(folder, (6, 8))
-    return data, real_images.facts(data, evaluation_data.ALL, 2)
+def read(folder, network=None, size=(6, 8), **settings):
+    data = subjects.folder_data(folder, size)
+    return real_images.RealImages(data, "train", 2, network=network, **settings)
 
 
 def test_images_are_known_by_their_pixels(folder):
-    _, first = facts(folder)
-    assert first["n_real"] == 5 and first["image_size"] == [6, 8]
+    first = read(folder).protocol()
+    assert first["n_real"] == 5 and first["image_size"] == [6, 8] and first["split"] == "train"
     for path in folder.glob("*.png"):
         Image.open(path).save(path.with_suffix(".bmp"))
         path.unlink()
-    _, same = facts(folder)
-    assert same["content_sha256"] == first["content_sha256"]
+    assert read(folder).protocol()["content_sha256"] == first["content_sha256"]
     pixels = np.asarray(Image.open(folder / "3.bmp")).copy()
     pixels[2, 3, 1] ^= 1
     Image.fromarray(pixels).save(folder / "3.bmp")
-    _, other = facts(folder)
-    assert other["content_sha256"] != first["content_sha256"]
+    assert read(folder).protocol()["content_sha256"] != first["content_sha256"]
 
 
 def test_label_maps_and_holes_belong_to_the_content_but_not_to_what_is_seen():
     def known(**more):
-        batch = {"image": np.zeros([2, 4, 4, 3], np.float32), **more}
-        tensors = {key: types.SimpleNamespace(numpy=lambda v=v: v) for key, v in batch.items()}
-        valid = types.SimpleNamespace(numpy=lambda: np.array([True, True]))
+        batch = {"image": np.zeros([2, 4, 4, 3], np.float32), **more, "valid": np.array([1, 1]) > 0}
         data = types.SimpleNamespace(
-            evaluation_dataset=lambda split, batch_size: [tensors | {"valid": valid}],
-            preprocess=lambda batch: batch, image_size=(4, 4), load_size=(4, 4),
-            resize=transforms.Resize(),
+            evaluation_dataset=lambda split, batch_size: [dict(batch)],
+            num_examples=lambda split: 2, preprocess=lambda batch: batch, image_size=(4, 4),
+            load_size=(4, 4), resize=transforms.Resize(),
         )  # fmt: skip
-        return real_images.facts(data, "any", 2)
+        return real_images.RealImages(data, "any", 2).protocol()
 
     plain, mapped = known(), known(label_map=np.zeros([2, 4, 4], np.uint8))
     assert plain["seen_sha256"] == mapped["seen_sha256"]
@@ -71,10 +68,35 @@ def test_label_maps_and_holes_belong_to_the_content_but_not_to_what_is_seen():
     assert known(label=np.array([0, 1]))["seen_sha256"] != plain["seen_sha256"]
 
 
+class Column:
+    def reset_state(self):
+        self.seen = 0
+
+    def update_state(self, batch, generated):
+        assert generated == {}
+        self.seen += len(batch["image"])
+
+
+@pytest.mark.parametrize("used", [0, 1, 2, 3])
+def test_everything_is_found_out_in_one_reading(folder, monkeypatch, used):
+    """However many batches someone else has taken before."""
+    monkeypatch.setattr(decoded_cache.CacheSettings, "choose", lambda *_: "none")
+    network, column = Mean(), Column()
+    real = read(folder, network, columns=[column], num_images=3)
+    datasets, whole = [], real.data.evaluation_dataset
+    real.data.evaluation_dataset = lambda *args: datasets.append(args) or whole(*args)
+    batches = real.batches()
+    taken = [next(batches) for _ in range(used)]
+    assert all(batch["image"].dtype == "float32" for batch in taken)
+    assert real.protocol()["n_real"] == 5 and len(real.features()["features"]) == 5
+    assert network.seen == 5 and column.seen == 3 and datasets == [("train", 2)]
+    assert len(list(real.batches())) == 3  # others may read them again, unnoted
+    assert network.seen == 5 and len(datasets) == 2 and real.protocol()["n_real"] == 5
+
+
 def test_features_are_kept_until_images_or_network_change(folder):
     def features(network):
-        data, known = facts(folder)
-        return real_images.features(data, known, network, 2)["features"], network.seen
+        return read(folder, network).features()["features"], network.seen
 
     first, seen = features(Mean())
     assert seen == 5 and first.shape == (5, 3)
@@ -84,11 +106,15 @@ def test_features_are_kept_until_images_or_network_change(folder):
     other = Mean()
     other.weights_hash = "1" * 64
     assert features(other)[1] == 5
-    path = next((folder / ".cache").glob("features-*"))
-    path.write_bytes(b"torn")
     Image.fromarray(np.zeros([6, 8, 3], np.uint8)).save(folder / "3.png")
     changed, seen = features(Mean())
-    assert seen == 5 and (changed[3] == 0).all()
+    assert seen == 2 and (changed[3] == 0).all()  # the batch of the one that has changed
+    np.testing.assert_array_equal(np.delete(changed, 3, 0), np.delete(first, 3, 0))
+    assert features(Mean())[1] == 0
+    (folder / "0.png").rename(folder / "5.png")
+    moved, seen = features(Mean())
+    np.testing.assert_array_equal(moved, np.roll(changed, -1, 0))
+    assert seen == 0
 
 
 def test_the_same_bytes_in_another_shape_are_other_images(folder):
@@ -96,36 +122,36 @@ def test_the_same_bytes_in_another_shape_are_other_images(folder):
         Image.fromarray(np.zeros([6, 8, 3], np.uint8)).save(path)
     names = set()
     for size in ((6, 8), (8, 6), (12, 4)):
-        data = evaluation_data.of_folder(folder, size)
-        known = real_images.facts(data, evaluation_data.ALL, 2)
-        real_images.features(data, known, Mean(), 2)
+        read(folder, Mean(), size).features()
         names |= {path.name for path in (folder / ".cache").glob("features-*")}
     assert len(names) == 3
 
 
 def test_a_damaged_or_forbidden_cache_costs_time_alone(folder):
-    data, known = facts(folder)
-    real_images.features(data, known, Mean(), 2)
+    expected = read(folder, Mean()).features()["features"]
     (path,) = (folder / ".cache").glob("features-*")
-    whole, other = path.read_bytes(), io.BytesIO()
-    np.savez(other, features=np.zeros([4, 3], np.float32))
+    whole, other, short = path.read_bytes(), io.BytesIO(), io.BytesIO()
+    np.savez(other, features=np.zeros([5, 3], np.float32))
+    np.savez(short, **{**np.load(path), "features": np.zeros([4, 3], np.float32)})
     flipped = whole[:150] + bytes(20) + whole[170:]
-    for damaged in (b"torn", b"", whole[: len(whole) // 2], flipped, other.getvalue()):
+    for damaged in (b"torn", b"", whole[: len(whole) // 2], flipped, other.getvalue(),
+                    short.getvalue()):  # fmt: skip
         path.write_bytes(damaged)
         network = Mean()
-        real_images.features(data, known, network, 2)
+        np.testing.assert_array_equal(read(folder, network).features()["features"], expected)
         assert network.seen == 5
         assert path.read_bytes() == whole
     path.unlink()
+    data = subjects.folder_data(folder, (6, 8))
     data.cache.kind = "none"
-    real_images.features(data, known, Mean(), 2)
+    real_images.RealImages(data, "train", 2, network=Mean()).features()
     assert not path.exists()
 
 
 def test_one_size_or_a_size_that_is_said(folder):
-    assert evaluation_data.common_size(folder, folder) == (6, 8)
+    assert subjects.common_size(folder, folder) == (6, 8)
     Image.fromarray(np.zeros([7, 8, 3], np.uint8)).save(folder / "odd.png")
     with pytest.raises(ValueError, match="0.png of 6x8, .*odd.png of 7x8. Say .*image_size=\\["):
-        evaluation_data.common_size(folder)
+        subjects.common_size(folder)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        evaluation_data.common_size(folder / "nowhere")
+        subjects.common_size(folder / "nowhere")

@@ -4,15 +4,21 @@ import types
 
 import pytest
 
-from scripts.evaluating import evaluation_metrics
+from scripts.evaluating import settings, subjects
 from tests.helpers import saved_run
+from training.kinds import class_conditional, classification, inpainting, segmentation, semantic
 
+KINDS = {
+    "semantic": semantic.Semantic(), "class-conditional": class_conditional.ClassConditional(),
+    "inpainting": inpainting.Inpainting(), "classifier": classification.Classification(),
+    "segmenter": segmentation.Segmentation(), "folders": subjects.Folders(),
+}  # fmt: skip
 GIVEN = ["features=saved", "feature_weights=some.keras", "features.name=Some"]
 
 
-def chosen(kind, *settings):
-    subject = types.SimpleNamespace(kind=kind, described=f"a run, a {kind} run,")
-    return evaluation_metrics.chosen(subject, saved_run.compose("evaluate", *settings))
+def chosen(kind, *words):
+    subject = types.SimpleNamespace(kind=KINDS[kind], described=f"a run, a {kind} run,")
+    return list(settings.chosen_metrics(subject, saved_run.compose("evaluate", *words)))
 
 
 def test_all_that_the_settings_allow():
@@ -23,8 +29,8 @@ def test_all_that_the_settings_allow():
     assert set(chosen("class-conditional", *GIVEN)) == {*distances, "intra_fid"}
     assert chosen("class-conditional", "judge=run") == ["class_accuracy"]
     assert chosen("inpainting") == ["image_quality", "hole_area_bins"]
-    lpips = ["lpips=alex", "lpips_backbone=a.pth", "lpips_heads=b.pth"]
-    assert chosen("inpainting", *lpips)[-1] == "lpips"
+    given = ["lpips=alex", "lpips_backbone=a.pth", "lpips_heads=b.pth"]
+    assert chosen("inpainting", *given)[-1] == "lpips"
     assert chosen("classifier") == ["class_accuracy"]
     assert chosen("segmenter") == ["miou"]
     assert chosen("folders", *GIVEN, "metrics=[fid]") == ["fid"]
@@ -32,7 +38,7 @@ def test_all_that_the_settings_allow():
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "message"),
+    ("kind", "words", "message"),
     [
         ("classifier", ["metrics=[fid]"], "classifier run, are class_accuracy. Rec.*\\[fid\\]"),
         ("classifier", ["metrics=[class_acuracy]"], "Did you mean 'class_accuracy'"),
@@ -46,10 +52,14 @@ def test_all_that_the_settings_allow():
         ("semantic", ["features=squeezenet"], "features=... without feature_weights. Add feature"),
         ("semantic", ["judge=run", "lpips_heads=some"], "lpips=NAME, .*lpips_heads=some alone"),
         ("inpainting", ["lpips=alex", "lpips_heads=some"], "lpips=... without lpips_backbone"),
-        ("class-conditional", [], "with. Received: neither features=.* nor judge=CLASSIFIER_RUN"),
-        ("class-conditional", ["metrics=[class_accuracy]"], "needs judge=CLASSIFIER_RUN"),
+        (
+            "class-conditional",
+            [],
+            "with. Received: neither features=.* nor judge=CLASSIFICATION_RUN",
+        ),
+        ("class-conditional", ["metrics=[class_accuracy]"], "needs judge=CLASSIFICATION_RUN"),
     ],
 )
-def test_what_does_not_go_together(kind, settings, message):
+def test_what_does_not_go_together(kind, words, message):
     with pytest.raises(ValueError, match=message):
-        chosen(kind, *settings)
+        chosen(kind, *words)

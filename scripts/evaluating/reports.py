@@ -3,38 +3,20 @@
 import hashlib
 import json
 import math
-import platform
 import shutil
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from scripts.command import tables
-
-PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
-
-
-def weights_hash(run) -> str:
-    """SHA-256 of all weights of a TrainedRun that generate, in their order, without their names."""
-    digest = hashlib.sha256()
-    for _, owner in sorted(run.task.generation_state().items()):
-        for variable in owner.variables:
-            value = np.ascontiguousarray(variable.numpy())
-            digest.update(f"{value.dtype.str}{value.shape}".encode())
-            digest.update(value.tobytes())
-    return digest.hexdigest()
+from training.watch import contact_sheet
 
 
 def protocol_hash(facts: dict) -> str:
     """8 digits that say what figures depend on besides the weights: equal ones compare."""
     text = json.dumps(plain(facts), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and the packages that figures depend on."""
-    return {"python": platform.python_version()} | {n: metadata.version(n) for n in PACKAGES}
 
 
 def over_repeats(measured: list[dict]) -> tuple[dict, dict]:
@@ -98,8 +80,6 @@ def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
     Another protocol is another file. What was measured before by the same one, of the same weights,
     stays beside what is new.
     """
-    from training.watch import contact_sheet
-
     path = folder / f"{report['name']}_{report['protocol']}.json"
     report = _with_earlier(path, plain(report))
     picture = path.with_suffix(".png")
@@ -128,8 +108,6 @@ def _with_earlier(path, report):
 
 def write_curves(run_folder, protocol: str) -> None:
     """Curves in TensorBoard over all steps of a run that were measured by one protocol."""
-    import tensorflow as tf
-
     folder = run_folder.tensorboard / f"evaluation_{protocol}"
     shutil.rmtree(folder, ignore_errors=True)
     writer = tf.summary.create_file_writer(str(folder))

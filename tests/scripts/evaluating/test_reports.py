@@ -6,7 +6,7 @@ import types
 import numpy as np
 import tensorflow as tf
 
-from scripts.evaluating import evaluation_report
+from scripts.evaluating import reports, subjects
 
 
 def run_of(*values):
@@ -25,37 +25,37 @@ def report(**changes):
 
 
 def test_the_hash_is_that_of_the_values():
-    plain = evaluation_report.weights_hash(run_of([1.0, 2.0], [3.0]))
-    assert plain == evaluation_report.weights_hash(run_of([1.0, 2.0], [3.0]))
+    plain = subjects.weights_hash(run_of([1.0, 2.0], [3.0]))
+    assert plain == subjects.weights_hash(run_of([1.0, 2.0], [3.0]))
     others = [
         run_of([1.0, 2.0], [3.5]), run_of([3.0], [1.0, 2.0]), run_of([1.0], [2.0, 3.0]),
         run_of([[1.0, 2.0]], [3.0]), run_of([1, 2], [3]),
     ]  # fmt: skip
-    assert len({plain, *map(evaluation_report.weights_hash, others)}) == 6
+    assert len({plain, *map(subjects.weights_hash, others)}) == 6
 
 
 def test_a_protocol_is_known_by_its_facts():
     facts = {"data": {"n_real": 5, "split": "test"}, "seed": 0}
-    known = evaluation_report.protocol_hash(facts)
+    known = reports.protocol_hash(facts)
     assert len(known) == 8
-    assert known == evaluation_report.protocol_hash(
+    assert known == reports.protocol_hash(
         {"seed": np.int64(0), "data": {"split": "test", "n_real": 5}}
     )
-    assert known != evaluation_report.protocol_hash(facts | {"seed": 1})
+    assert known != reports.protocol_hash(facts | {"seed": 1})
 
 
 def test_means_and_deviations_over_repeats():
     measured = [{"generated": {"fid": value, "kid": 1.0}} for value in (1.0, 2.0, 6.0)]
-    means, deviations = evaluation_report.over_repeats(measured)
+    means, deviations = reports.over_repeats(measured)
     assert means == {"generated": {"fid": 3.0, "kid": 1.0}}
     assert deviations == {"generated": {"fid": np.sqrt(7.0), "kid": 0.0}}
-    assert evaluation_report.over_repeats(measured[:1]) == (measured[0], {})
+    assert reports.over_repeats(measured[:1]) == (measured[0], {})
 
 
 def test_files_are_plain_whole_and_say_where_the_sheet_is(tmp_path):
     figures = {"generated": {"fid": np.float64(0.5), "kid": np.nan}, "its stage": {"fid": 2}}
     sheet = np.zeros([4, 5, 3], np.uint8)
-    path = evaluation_report.write(tmp_path / "new", report(figures=figures), sheet)
+    path = reports.write(tmp_path / "new", report(figures=figures), sheet)
     assert sorted(file.name for file in path.parent.iterdir()) == [
         f"step_00000003_0123abcd.{suffix}" for suffix in ("json", "md", "png")
     ]
@@ -68,7 +68,7 @@ def test_files_are_plain_whole_and_say_where_the_sheet_is(tmp_path):
 
 def test_what_was_measured_before_by_the_same_protocol_stays(tmp_path):
     def written(**changes):
-        path = evaluation_report.write(tmp_path, report(**changes), None)
+        path = reports.write(tmp_path, report(**changes), None)
         return json.loads(path.read_text())["figures"]
 
     written(figures={"generated": {"fid": 1.0, "kid": 2.0}, "real": {"miou": 3.0}})
@@ -82,7 +82,7 @@ def test_what_was_measured_before_by_the_same_protocol_stays(tmp_path):
 def test_the_table_has_a_line_for_each_figure():
     figures = {"generated": {"fid": 12.3456, "kid": float("nan")}, "real": {"miou": 1.0}}
     std = {"generated": {"fid": 0.0123}}
-    assert evaluation_report.text(report(figures=figures, std=std)).splitlines() == [
+    assert reports.text(report(figures=figures, std=std)).splitlines() == [
         "          generated  real",
         "fid   12.35 ± 0.012     -",
         "kid               -     -",
@@ -95,10 +95,10 @@ def test_damaged_reports_of_other_steps_are_no_points_of_the_curves(tmp_path):
     folder = types.SimpleNamespace(evaluation=tmp_path / "e", tensorboard=tmp_path / "t")
     for step, figures in ((3, {"generated": {"fid": 0.5, "kid": None}}), (4, [1]), (5, None)):
         name = f"step_{step:08d}"
-        path = evaluation_report.write(folder.evaluation, report(name=name, step=step), None)
+        path = reports.write(folder.evaluation, report(name=name, step=step), None)
         path.write_text(json.dumps(report(step=step, figures=figures)))
     (folder.evaluation / "step_00000006_0123abcd.json").write_text('{"figures": ')
-    evaluation_report.write_curves(folder, "0123abcd")
+    reports.write_curves(folder, "0123abcd")
     found = [
         (event.step, value.tag)
         for path in (folder.tensorboard / "evaluation_0123abcd").iterdir()

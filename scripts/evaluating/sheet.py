@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from training.watch import contact_sheet
+
 ROWS = 8
 
 
@@ -9,37 +11,32 @@ class Sheet:
     """Keeps the first items and counts all; takes part in training.watch.evaluation.Evaluation.
 
     Args:
-        subject: Subject.
+        subject: EvaluatedRun or EvaluatedFolder.
     """
 
     def __init__(self, subject):
         self.subject = subject
         self.reset_state()
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self.count, self._kept = 0, []
 
-    def update_state(self, batch, generated):
+    def update_state(self, batch, generated) -> None:
         if self.count < ROWS:
             self._kept.append((batch, generated))
         self.count += len(next(iter(generated.values())))
 
-    def result(self):
-        return {}
-
-    def picture(self) -> np.ndarray | None:
-        """uint8 [height, width, 3]; None where nothing was made."""
-        from training.watch import contact_sheet
-
+    def picture(self) -> np.ndarray:
+        """uint8 [height, width, 3]."""
         given, made = (_joined(parts) for parts in zip(*self._kept, strict=True))
         colorize = self.subject.data.encoding.colors_of
         names = self.subject.class_names
-        if self.subject.kind == "folders":
+        if self.subject.kind.condition is None:
             given = {}
         columns, rows = contact_sheet.conditions(given, colorize, names)
         if "image" in made:
             columns["generated"] = contact_sheet.to_uint8(made["image"])
-        elif self.subject.kind == "segmenter":
+        elif made["prediction"].ndim > 1:
             columns["predicted"] = colorize(made["prediction"])
         else:
             rows = [f"{names[label]}: {names[found]}" for label, found in

@@ -1,0 +1,148 @@
+"""What can be measured of whom, with which settings of configs/evaluate.yaml."""
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from training.runs import run_config
+
+# Settings that metrics may need, and the local files that each of them reads.
+FILES = {
+    "features": ("feature_weights",),
+    "lpips": ("lpips_backbone", "lpips_heads"),
+    "judge": (),
+}
+
+
+def check(config: DictConfig) -> None:
+    """Raises ValueError for values that cannot be, and for neither a run nor two folders."""
+    for name, least in (("num_images", 1), ("batch_size", 1), ("seed", 0), ("repeats", 1)):
+        value = config[name]
+        if value is None and name == "num_images":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"{name} must be an integer >= {least}. Received: {name}={value}")
+    if not isinstance(config.averaged, bool):
+        raise ValueError(f"averaged must be true or false. Received: averaged={config.averaged}")
+    size = config.image_size
+    if size is not None and (
+        not OmegaConf.is_list(size)
+        or len(size) != 2
+        or not all(isinstance(side, int) and side >= 1 for side in size)
+    ):
+        raise ValueError(
+            "image_size must be [height, width], integers >= 1. Received: "
+            f"image_size={size}. For example: image_size=[256,256]"
+        )
+    folders = [config.real is not None, config.fake is not None]
+    if (config.run is not None) == any(folders) or any(folders) != all(folders):
+        raise ValueError(
+            "Expected run=RUN, or two folders of images, real=FOLDER fake=FOLDER. Received: "
+            f"run={config.run}, real={config.real}, fake={config.fake}."
+        )
+    of_runs = ("step", "data_root", "judge", "lpips")
+    for name in of_runs if config.run is None else ("image_size",):
+        if config[name] is not None:
+            what = "two folders" if config.run is None else "a run"
+            raise ValueError(
+                f"Expected settings that the evaluation of {what} reads. Received: "
+                f"{name}=..., which it does not. Leave it out."
+            )
+
+
+def check_subject(subject, config: DictConfig) -> None:
+    """Raises ValueError for settings that do nothing for what is evaluated."""
+    if config.repeats > 1 and not subject.random:
+        raise ValueError(
+            f"Expected repeats=1: {subject.described} gives the same figures with every seed. "
+            f"Received: repeats={config.repeats}. Leave it out."
+        )
+    if "hole" not in subject.kind.provides and OmegaConf.select(config, "data.holes") is not None:
+        raise ValueError(
+            "Expected holes= for an inpainting run only. Received: holes=... for "
+            f"{subject.described.rstrip(',')}. Leave it out."
+        )
+
+
+def needs_of(config: DictConfig) -> dict[str, frozenset[str]]:
+    """Name of each metric there is -> what it needs, as its class says."""
+    targets = {name: node._target_ for name, node in config.available.items() if node is not None}
+    return {name: hydra.utils.get_class(target).needs for name, target in targets.items()}
+
+
+def settings_of(needs: frozenset[str], kind) -> list[str]:
+    """Those of `FILES` that a metric needs for a kind: a judge, where the kind does not predict."""
+    wanted = needs | ({"judge"} if "prediction" in needs and kind.makes_images else set())
+    return [setting for setting in FILES if setting in wanted]
+
+
+def chosen_metrics(subject, config: DictConfig) -> dict[str, frozenset[str]]:
+    """The metrics to measure and their needs: those asked for, else all whose settings are given.
+
+    Raises:
+        ValueError: an unknown metric, one that is not of this kind or lacks a setting; none at
+            all; a setting that none of them reads.
+    """
+    others = {"prediction", "class_names", *FILES} - {"features"}
+    known = {n: f for n, f in needs_of(config).items() if f - others <= subject.kind.provides}
+    needed = {name: settings_of(needs, subject.kind) for name, needs in known.items()}
+    missing = {name: [s for s in needed[name] if config[s] is None] for name in known}
+    asked = config.metrics
+    if asked is not None and (isinstance(asked, str) or not asked):
+        raise ValueError(
+            f"Expected a list of metrics, out of {', '.join(known)}. Received: metrics={asked}. "
+            "For example: metrics=[kid,fid]; without metrics= all are measured that the settings "
+            "allow."
+        )
+    for name in asked or ():
+        if name not in known:
+            raise ValueError(
+                f"Metrics of {subject.described} are {', '.join(known)}. Received: metrics="
+                f"[{name}].{run_config.close_match(str(name), known)}"
+            )
+        if missing[name]:
+            raise ValueError(
+                f"The metric {name} needs {_as_written(missing[name], subject)}. Received: {name} "
+                "without. Add it, or leave the metric out."
+            )
+    names = [name for name in known if (not missing[name] if asked is None else name in asked)]
+    if not names:
+        give = dict.fromkeys(_as_written(settings, subject) for settings in missing.values())
+        raise ValueError(
+            f"Expected something to measure {subject.described} with. Received: neither "
+            f"{' nor '.join(give)}. Give at least one of these."
+        )
+    _check_read(subject, config, {name: needed[name] for name in names})
+    return {name: known[name] for name in names}
+
+
+def _as_written(settings, subject) -> str:
+    """Settings as a user writes them."""
+    judge = subject.kind.judge
+    names = dict.fromkeys(FILES, "NAME") | {"judge": judge and f"{judge.kind.upper()}_RUN"}
+    words = [[f"{s}={names[s]}", *(f"{file}=FILE" for file in FILES[s])] for s in settings]
+    return " ".join(word for setting in words for word in setting)
+
+
+def _check_read(subject, config, needed) -> None:
+    """Raises ValueError for settings that no metric reads, and for a network or weights alone."""
+    read = {setting for settings in needed.values() for setting in settings}
+    for setting in FILES:
+        if config[setting] is not None and setting not in read:
+            raise ValueError(
+                f"Expected settings that the metrics of {subject.described} read, here "
+                f"{', '.join(needed)}. Received: {setting}=..., which none of them does. Leave it "
+                "out."
+            )
+    for setting, files in FILES.items():
+        for file in files:
+            if config[setting] is None and config[file] is not None:
+                raise ValueError(
+                    f"Expected {setting}=NAME, which reads {file}. Received: {file}="
+                    f"{config[file]} alone. Add it, or leave the file out."
+                )
+            fetched = config[setting] is not None and config[setting].get("download")
+            if config[setting] is not None and config[file] is None and not fetched:
+                raise ValueError(
+                    f"Expected a local file of weights. Received: {setting}=... without {file}. "
+                    f"Add {file}=FILE; which one: configs/{setting}/"
+                )

@@ -1,0 +1,276 @@
+"""What is evaluated: a run, or a folder of images; and the run that judges images."""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+
+import hydra
+import numpy as np
+import tensorflow as tf
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from data import pipeline
+from data.labels import no_label_maps
+from data.sources import photo_folder, splits
+from scripts.evaluating import real_images
+from training.kinds import kind as kinds
+from training.runs import classes, starting, trained_run
+from training.watch import contact_sheet
+
+SEED_STRIDE = 1_000_003  # items of one seed are numbered; those of the next begin far off
+OUT = starting.OUTPUTS / "evaluation"  # of folders of images
+
+
+class EvaluatedRun:
+    """A run, and the data it is measured on.
+
+    Args:
+        run: TrainedRun.
+        config: settings of configs/evaluate.yaml.
+
+    Attributes:
+        protocol: what figures depend on, besides metrics, data and weights.
+        random: whether another seed gives other images.
+
+    Raises:
+        ValueError: other classes of the data than of the run, fewer images than classes.
+    """
+
+    def __init__(self, run, config: DictConfig):
+        self.run, self.kind, self.split = run, run.task.kind, config.split
+        self.name = str(run.folder.path)
+        self.out = config.out or run.folder.evaluation
+        data_config, self.data = _with_holes(run, OmegaConf.select(config, "data.holes"))
+        self.class_names = tuple(getattr(self.data.encoding, "class_names", ()))
+        if "label" in self.kind.provides:
+            classes.check(run.folder, self.data.image_class_names)
+            self.class_names = tuple(run.image_class_names)
+        self._inputs = self.kind.evaluation_inputs(
+            config.num_images, config.batch_size, self.class_names
+        )
+        # Raw weights, where asked for, are measured by another protocol: their figures replace no
+        # averaged ones.
+        self.protocol = {} if config.averaged else {"averaged": False}
+        if "hole" in self.kind.provides:
+            self.protocol["holes"] = protocol_of_holes(data_config.holes)
+        (network,) = run.task.generation_state().values()
+        self.random = bool(getattr(network, "noise_dim", 0))
+        # What networks that predict are called is older than the names of their kinds.
+        self.kind_name = self.kind.name if self.kind.makes_images else self.kind.network_name
+
+    @property
+    def described(self) -> str:
+        """For sentences."""
+        return f"{self.name}, a {self.kind_name} run,"
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, step {self.run.step}"
+
+    @property
+    def file_name(self) -> str:
+        return f"step_{self.run.step:08d}"
+
+    @property
+    def reads_data(self) -> bool:
+        """Whether it generates from the data it is compared with."""
+        return self._inputs is None
+
+    def inputs(self, real: real_images.RealImages):
+        """Batches to generate from, with "valid"."""
+        return real.batches() if self._inputs is None else self._inputs
+
+    def generate(self, batch, indices, seed) -> dict:
+        """Outputs for items of these numbers, each with noise of its own and of the seed."""
+        return self.run.generate(batch, indices + seed * SEED_STRIDE)
+
+    def at_step(self, step: int) -> "EvaluatedRun":
+        """The same run with the weights of another of its checkpoints."""
+        other = copy.copy(self)
+        other.run = trained_run.at_step(self.run, step)
+        return other
+
+    def passport(self) -> dict:
+        """Which weights of which run made the images."""
+        return {
+            "run": self.name,
+            "step": self.run.step,
+            "averaged": self.run.averaged,
+            "weights_sha256": weights_hash(self.run),
+        }
+
+
+class Folders(kinds.Kind):
+    """Images of a folder beside real ones."""
+
+    name = "folders"
+    provides = frozenset({"features"})
+
+
+class EvaluatedFolder:
+    """The images of one folder, measured against those of another.
+
+    Args:
+        config: settings of configs/evaluate.yaml.
+
+    Raises:
+        FileNotFoundError, ValueError: a folder is missing or has no images; damaged files; sizes
+            that differ.
+    """
+
+    kind, kind_name, run, random, reads_data = Folders(), Folders.name, None, False, False
+    protocol, class_names = {}, ()
+
+    def __init__(self, config: DictConfig):
+        for folder in (config.real, config.fake):
+            folder_data(folder, (1, 1)).check()
+        size = config.image_size and list(config.image_size)
+        size = size or common_size(config.real, config.fake)
+        self.data, images = (folder_data(folder, size) for folder in (config.real, config.fake))
+        (self.split,) = self.data.source.splits
+        self._images = real_images.RealImages(images, self.split, config.batch_size)
+        self.name = self.title = str(Path(config.fake))
+        self.out = config.out or OUT
+        self.described = f"the images of {self.name}"
+
+    @property
+    def file_name(self) -> str:
+        return f"images_{self._images.protocol()['content_sha256'][:8]}"
+
+    def inputs(self, real):
+        """The images themselves, with "valid"."""
+        return self._images.batches()
+
+    def generate(self, batch, indices, seed) -> dict:
+        return {"image": batch["image"]}
+
+    def passport(self) -> dict:
+        """The images by their content."""
+        content = self._images.protocol()["content_sha256"]
+        return {"folder": self.name, "content_sha256": content}
+
+
+class Judge:
+    """A run whose network predicts what images show.
+
+    Args:
+        path: folder of the run.
+        subject: what it is to judge, whose kind has a judge.
+        device: "auto", "cpu" or "gpu".
+
+    Attributes:
+        protocol: which network it is.
+
+    Call: float images in [-1, 1] -> classes, int array; images are rounded to 8 bits first, as
+        they would be saved.
+
+    Raises:
+        ValueError: a run of another kind, of another image size or of other classes.
+    """
+
+    def __init__(self, path, subject, device: str):
+        self.run = run = trained_run.open_run(path, device=device)
+        wanted, kind = subject.kind.judge, run.task.kind
+        if kind.name != wanted.kind:
+            raise ValueError(
+                f"Expected a {wanted.kind} run to judge {subject.described} with. Received: judge="
+                f"{path}, a {kind.name} run. Train one on the same data, such as python train.py "
+                f"experiment={wanted.experiment}"
+            )
+        self.protocol = {
+            "kind": kind.network_name,
+            "step": run.step,
+            "weights_sha256": weights_hash(run),
+        }
+        size, own_size = tuple(subject.data.image_size), tuple(run.data.image_size)
+        if size != own_size:
+            raise ValueError(
+                f"Expected a {kind.network_name} of images of the size that the run generates. "
+                f"Received: {subject.name} of {size} (height, width), {path} of {own_size}. Train "
+                f"a {kind.network_name} with data.image_size={list(size)}."
+            )
+        by_label = wanted.target == "label"
+        names = run.image_class_names if by_label else run.data.encoding.class_names
+        if tuple(names) != subject.class_names:
+            raise ValueError(
+                f"Expected a {kind.network_name} of the classes of the run, in their order. "
+                f"Received: {subject.name} with {classes.first(subject.class_names)}; {path} with "
+                f"{classes.first(names)}. Train a {kind.network_name} on the data of the run."
+            )
+
+    def __call__(self, images) -> np.ndarray:
+        saved = contact_sheet.to_uint8(images).astype(np.float32) / 127.5 - 1.0
+        made = self.run.generate({"image": tf.constant(saved)}, tf.zeros([len(saved)], tf.int32))
+        return made["prediction"].numpy()
+
+
+def weights_hash(run) -> str:
+    """SHA-256 of all weights of a TrainedRun that generate, in their order, without their names."""
+    digest = hashlib.sha256()
+    for _, owner in sorted(run.task.generation_state().items()):
+        for variable in owner.variables:
+            value = np.ascontiguousarray(variable.numpy())
+            digest.update(f"{value.dtype.str}{value.shape}".encode())
+            digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def _with_holes(run, holes):
+    """(config, pipeline) of the run's data, with other holes where `holes` is a config of some."""
+    if holes is None:
+        return run.config.data, run.data
+    config = run.config.copy()
+    OmegaConf.update(config, "data.holes", holes, merge=False, force_add=True)
+    return config.data, hydra.utils.instantiate(config.data, _convert_="all")
+
+
+def protocol_of_holes(config: DictConfig) -> dict:
+    """The kind of holes and their settings.
+
+    Their classes go by the modules that they were in first: where code lies changes no figure.
+    """
+    text = json.dumps(OmegaConf.to_container(config, resolve=True))
+    text = text.replace("data.holes.makers.", "data.holes.").replace(
+        "data.holes.hole_", "data.hole_"
+    )
+    settings = json.loads(text)
+    return {"kind": kind_of_holes(settings), "settings": settings}
+
+
+def kind_of_holes(settings) -> str:
+    """What draws holes by the names of its classes, such as "FreeForm+RandomRectangle"."""
+    if "makers" in settings:
+        return "+".join(kind_of_holes(maker) for maker in settings["makers"].values())
+    return settings["_target_"].rpartition(".")[2]
+
+
+def folder_data(folder, image_size) -> pipeline.ImagePipeline:
+    """Pipeline of all images of a folder, in one split; its check reads every file."""
+    source = photo_folder.PhotoFolder(folder, splits=splits.NoSplits())
+    labels = no_label_maps.NoLabelMaps(check="all")
+    return pipeline.ImagePipeline(source, image_size, encoding=labels)
+
+
+def common_size(*folders) -> tuple[int, int]:
+    """(height, width) of all images below some folders.
+
+    Raises:
+        FileNotFoundError, ValueError: as `folder_data`, or images of several sizes.
+    """
+    first = None
+    for folder in folders:
+        source = folder_data(folder, (1, 1)).source
+        for record in (record for split in source.splits for record in source.records(split)):
+            with Image.open(record.photo) as image:
+                size = image.size[::-1]
+            first = first or (size, record.photo)
+            if size != first[0]:
+                here, there = ("x".join(map(str, sides)) for sides in (first[0], size))
+                raise ValueError(
+                    "Expected images of one size (height x width). Received: "
+                    f"{first[1]} of {here}, {record.photo} of {there}. Say what all are to be "
+                    "resized to: image_size=[256,256]"
+                )
+    return first[0]
