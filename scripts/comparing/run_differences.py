@@ -4,6 +4,8 @@ import json
 
 from omegaconf import DictConfig, OmegaConf
 
+from training.runs import checkpoint
+
 ABSENT = "-"
 # Where files go and how long they stay; no number of a run depends on them.
 NOISE = ("name", "output_root", "resume", "checkpoints", "data.cache")
@@ -87,8 +89,6 @@ def state(folder) -> dict:
         {"checkpoint": newest step or None, "step": newest logged step or None, "values": {name:
         {"value": float, "step": where it was logged last}}}.
     """
-    from training.runs import checkpoint
-
     steps = checkpoint.CheckpointStore(folder.checkpoints).steps()
     values, newest = {}, None
     for line in folder.metrics.read_text().splitlines() if folder.metrics.is_file() else ():

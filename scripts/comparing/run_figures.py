@@ -1,7 +1,8 @@
 """Reports of scripts/evaluate.py: side by side where they measure the same, apart where not."""
 
-import json
 import re
+
+from scripts.evaluating import reports
 
 ABSENT = "-"
 HASH = re.compile(r"[0-9a-f]{40,}")
@@ -22,7 +23,7 @@ def collected(folders: dict) -> dict:
     by_protocol, unread = {}, []
     for name, folder in folders.items():
         for path in sorted(folder.evaluation.glob("*.json")):
-            report = _read(path)
+            report = reports.read(path)
             if report is None:
                 unread.append(f"{path} is no report with a protocol: measure the run again.")
                 continue
@@ -30,36 +31,25 @@ def collected(folders: dict) -> dict:
             if name not in of_runs or report["step"] >= of_runs[name]["step"]:
                 of_runs[name] = report
     together = [
-        {"protocol": protocol, "reports": reports}
-        for protocol, reports in by_protocol.items()
-        if len(reports) > 1
+        {"protocol": protocol, "reports": of_runs}
+        for protocol, of_runs in by_protocol.items()
+        if len(of_runs) > 1
     ]
     apart = [
         {"run": name, "protocol": protocol, "report": report, **_nearest(name, report, by_protocol)}
-        for protocol, reports in by_protocol.items()
-        for name, report in reports.items()
-        if len(reports) == 1
+        for protocol, of_runs in by_protocol.items()
+        for name, report in of_runs.items()
+        if len(of_runs) == 1
     ]
     return {"together": together, "apart": apart, "unread": unread}
-
-
-def _read(path):
-    """The report, or None where the file is none."""
-    try:
-        report = json.loads(path.read_text())
-        whole = isinstance(report["protocol"], str) and isinstance(report["step"], int)
-        rows = [dict(row) for row in report["figures"].values()]
-        return report if whole and rows else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
 
 
 def _nearest(name, report, by_protocol) -> dict:
     """The report of another run that was measured most like this one, and in what they differ."""
     others = [
         (other, protocol, differences(report, found))
-        for protocol, reports in by_protocol.items()
-        for other, found in reports.items()
+        for protocol, of_runs in by_protocol.items()
+        for other, found in of_runs.items()
         if other != name
     ]
     if not others:

@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from scripts.evaluating import columns, real_images, reports, settings, sheet, subjects
+from scripts.evaluating import measures, real_images, reports, settings, sheet, subjects
 from training.runs import provenance, trained_run
 from training.watch import evaluation
 
@@ -32,20 +32,20 @@ def evaluate(config: DictConfig) -> str:
     needs = settings.chosen_metrics(subject, config)
     settings.check_subject(subject, config)
     make_folder(Path(subject.out))
-    measures = columns.Measures(subject, needs, config)
+    measured_by = measures.Measures(subject, needs, config)
+    from_data = subject.inputs is None
     real = real_images.RealImages(
-        subject.data, subject.split, config.batch_size, network=measures.network,
-        columns=measures.of_real(), num_images=config.num_images if subject.reads_data else None,
+        subject.data, subject.split, config.batch_size, network=measured_by.network,
+        columns=measured_by.of_real(), num_images=config.num_images if from_data else None,
     )  # fmt: skip
-    if not subject.reads_data:
+    if not from_data:
         real.protocol()  # what is wrong with the data is said before hours of generating
     if config.step != "all":
-        return measure(subject, measures, real, config)
-    texts = []
-    for step in trained_run.steps(subject.run):
-        measures.subject = subject.at_step(step)
-        texts.append(measure(measures.subject, measures, real, config))
-    return "\n\n".join(texts)
+        return measure(subject, measured_by, real, config)
+    return "\n\n".join(
+        measure(subject.at_step(step), measured_by, real, config)
+        for step in trained_run.steps(subject.run)
+    )
 
 
 def make_folder(folder: Path) -> None:
@@ -66,23 +66,24 @@ def make_folder(folder: Path) -> None:
         )
 
 
-def measure(subject, measures, real, config) -> str:
+def measure(subject, measured_by, real, config) -> str:
     """One evaluation with all its repeats, written down; its table as text."""
-    made, shown, repeats = measures.of_generated(real.features), sheet.Sheet(subject), []
+    made, shown, repeats = measured_by.of_generated(real.features), sheet.Sheet(subject), []
     for repeat in range(config.repeats):
         seen = [*made, *([] if repeat else [shown])]
         engine = evaluation.Evaluation(
             {str(index): column for index, column in enumerate(seen)},
             num_images=config.num_images, batch_size=config.batch_size,
         )  # fmt: skip
-        inputs = tqdm(subject.inputs(real), "Generating", disable=None)
-        engine.observe(measures.generate(config.seed + repeat), inputs)
+        inputs = real.batches() if subject.inputs is None else subject.inputs
+        generate = measured_by.generate(config.seed + repeat)
+        engine.observe(generate, tqdm(inputs, "Generating", disable=None))
         repeats.append({column.title: column.result() for column in made})
     means, deviations = reports.over_repeats(repeats)
     data = real.protocol()
     protocol = {
         "kind": subject.kind_name, "data": data, "n_fake": shown.count, "seed": config.seed,
-        "repeats": config.repeats, **measures.protocol, **subject.protocol,
+        "repeats": config.repeats, **measured_by.protocol, **subject.protocol,
     }  # fmt: skip
     report = {
         "title": subject.title,
@@ -93,7 +94,7 @@ def measure(subject, measures, real, config) -> str:
         "figures": means | {column.title: column.result() for column in real.columns},
         "std": deviations,
         "confusion": {c.title: counts for c in made for counts in c.confusions()},
-        "notes": measures.notes(data["n_real"], shown.count, real.features),
+        "notes": measured_by.notes(data["n_real"], shown.count, real.features),
         "passport": {
             "subject": subject.passport(),
             "protocol": protocol,

@@ -7,6 +7,7 @@ import logging
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
@@ -38,14 +39,13 @@ class RealImages:
         self.data, self.split, self.batch_size = data, split, batch_size
         self.columns, self.num_images = columns, num_images
         self._network = network and KeptFeatures(network, cache_path(data, split, network))
-        self._features = feature_store.FeatureStore()
-        self._digests, self._count = {}, 0
+        self._digests, self._count, self._features = {}, 0, feature_store.FeatureStore()
         self._first_reading = self._rest = self._read()
         for column in columns:
             column.reset_state()
 
-    def batches(self):
-        """Batches of the split in order, preprocessed, with "valid", to be read one by one."""
+    def batches(self) -> Iterator[dict]:
+        """Batches of the split in order, preprocessed, with "valid"."""
         reading, self._first_reading = self._first_reading, None
         return self._batches() if reading is None else reading
 
@@ -83,16 +83,15 @@ class RealImages:
             self._note({key: np.asarray(value)[valid] for key, value in batch.items()})
             yield batch
         if self._network is not None:
-            self._network.keep()
+            self._network.keep(self._features.result())
 
     def _finish(self):
         """Reads what nobody has asked for yet."""
-        count = -(-self.data.num_examples(self.split) // self.batch_size)
-        done = -(-self._count // self.batch_size)
-        if done < count:
-            for _ in tqdm(self._rest, "Real images", count, initial=done, disable=None):
-                pass
-        next(self._rest, None)  # past the last batch
+        count, done = (-(-items // self.batch_size)
+                       for items in (self.data.num_examples(self.split), self._count))  # fmt: skip
+        bar = {"desc": "Real images", "total": count, "initial": done}
+        for _ in tqdm(self._rest, **bar, disable=None) if done < count else self._rest:
+            pass
 
     def _note(self, items):
         seen = items | {"image": contact_sheet.to_uint8(items["image"])}
@@ -100,13 +99,12 @@ class RealImages:
             digest = self._digests.setdefault(key, hashlib.sha256())
             digest.update(np.ascontiguousarray(seen[key]).tobytes())
         if self._network is not None:
-            labels = {"label": seen["label"]} if "label" in seen else {}
+            labels = {key: seen[key] for key in ("label",) if key in seen}
             self._features.update_state(self._network(seen["image"]) | labels)
-        if self.num_images is not None:
-            items = {key: x[: max(0, self.num_images - self._count)] for key, x in items.items()}
-        if self.columns and len(items["image"]):
+        wanted = None if self.num_images is None else max(0, self.num_images - self._count)
+        if wanted != 0:
             for column in self.columns:
-                column.update_state(items, {})
+                column.update_state({key: value[:wanted] for key, value in items.items()}, {})
         self._count += len(seen["image"])
 
     def _digest(self, keys):
@@ -115,36 +113,34 @@ class RealImages:
 
 
 class KeptFeatures:
-    """A feature network that need not look at images again whose very pixels it has seen.
+    """A feature network that does not look again at batches of images whose pixels it has seen.
 
     Args:
         network: callable of uint8 [B, H, W, 3] -> dict of arrays [B, ...].
         path: file of what it has seen, or None. A damaged one counts as none.
+
+    Call: as the network; besides, "pixels", a hash of each image.
     """
 
     def __init__(self, network, path):
-        self.network, self.path = network, path
+        self.network, self.path, self._is_new = network, path, False
         self._known = _load(path)
-        self._rows = {key.tobytes(): row for row, key in enumerate(self._known.pop("pixels", ()))}
-        self._seen, self._is_new = feature_store.FeatureStore(), False
+        self._rows = {key.tobytes(): row for row, key in enumerate(self._known.get("pixels", ()))}
 
     def __call__(self, images) -> dict[str, np.ndarray]:
-        keys = [hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest() for image in images]
+        keys = [hashlib.sha256(image.tobytes()).digest() for image in images]
         if all(key in self._rows for key in keys):
             rows = [self._rows[key] for key in keys]
-            outputs = {name: values[rows] for name, values in self._known.items()}
-        else:
-            outputs, self._is_new = self.network(images), True
-        pixels = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, hashlib.sha256().digest_size)
-        self._seen.update_state(outputs | {"pixels": pixels})
-        return outputs
+            return {name: values[rows] for name, values in self._known.items()}
+        self._is_new = True
+        return self.network(images) | {"pixels": np.array([list(key) for key in keys], np.uint8)}
 
-    def keep(self) -> None:
-        """Writes the file anew, where it lacked something."""
+    def keep(self, arrays: dict[str, np.ndarray]) -> None:
+        """Writes the file anew, where it lacked some of these arrays of all images."""
         if self.path is None or not self._is_new:
             return
         buffer = io.BytesIO()
-        np.savez(buffer, **self._seen.result())
+        np.savez(buffer, **{name: values for name, values in arrays.items() if name != "label"})
         try:
             files.write_atomically(self.path, buffer.getvalue())
         except OSError as error:

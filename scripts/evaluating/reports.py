@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from data import files
 from scripts.command import tables
 from training.watch import contact_sheet
 
@@ -85,8 +86,10 @@ def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
     picture = path.with_suffix(".png")
     if sheet is not None:
         contact_sheet.write_png(picture, sheet)
-    _write(path.with_suffix(".md"), markdown(report, None if sheet is None else picture.name))
-    _write(path, json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    page = markdown(report, None if sheet is None else picture.name)
+    content = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    files.write_atomically(path.with_suffix(".md"), page.encode())
+    files.write_atomically(path, content.encode())
     return path
 
 
@@ -106,35 +109,28 @@ def _with_earlier(path, report):
     return report
 
 
+def read(path: Path) -> dict | None:
+    """The report of a run in a file; None where there is none, or a damaged one."""
+    try:
+        report = json.loads(path.read_text())
+        whole = isinstance(report["protocol"], str) and isinstance(report["step"], int)
+        columns = [dict(column) for column in report["figures"].values()]
+        return report if whole and columns else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def write_curves(run_folder, protocol: str) -> None:
     """Curves in TensorBoard over all steps of a run that were measured by one protocol."""
     folder = run_folder.tensorboard / f"evaluation_{protocol}"
     shutil.rmtree(folder, ignore_errors=True)
     writer = tf.summary.create_file_writer(str(folder))
     for path in sorted(run_folder.evaluation.glob(f"step_*_{protocol}.json")):
-        step, figures = _points(path)
-        with writer.as_default(step=step):
-            for tag, value in figures.items():
-                tf.summary.scalar(tag, value)
+        report = read(path) or {"step": 0, "figures": {}}
+        with writer.as_default(step=report["step"]):
+            for column, figures in report["figures"].items():
+                for name, value in figures.items():
+                    if value is not None:
+                        tag = f"evaluation_{column.replace(' ', '_')}/{name}"
+                        tf.summary.scalar(tag, float(value))
     writer.close()
-
-
-def _points(path):
-    """(step, {tag: figure}) of a report; none of a damaged one."""
-    try:
-        report = json.loads(path.read_text())
-        return int(report["step"]), {
-            f"evaluation_{column.replace(' ', '_')}/{name}": float(value)
-            for column, figures in report["figures"].items()
-            for name, value in figures.items()
-            if value is not None
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return 0, {}
-
-
-def _write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)

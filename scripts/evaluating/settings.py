@@ -3,6 +3,8 @@
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from data import transforms
+from scripts.command import checks
 from training.runs import run_config
 
 # Settings that metrics may need, and the local files that each of them reads.
@@ -15,24 +17,14 @@ FILES = {
 
 def check(config: DictConfig) -> None:
     """Raises ValueError for values that cannot be, and for neither a run nor two folders."""
-    for name, least in (("num_images", 1), ("batch_size", 1), ("seed", 0), ("repeats", 1)):
-        value = config[name]
-        if value is None and name == "num_images":
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name} must be an integer >= {least}. Received: {name}={value}")
+    checks.check_whole_numbers(
+        config, num_images=1, batch_size=1, seed=0, repeats=1, optional="num_images"
+    )
     if not isinstance(config.averaged, bool):
         raise ValueError(f"averaged must be true or false. Received: averaged={config.averaged}")
-    size = config.image_size
-    if size is not None and (
-        not OmegaConf.is_list(size)
-        or len(size) != 2
-        or not all(isinstance(side, int) and side >= 1 for side in size)
-    ):
-        raise ValueError(
-            "image_size must be [height, width], integers >= 1. Received: "
-            f"image_size={size}. For example: image_size=[256,256]"
-        )
+    if config.image_size is not None:
+        size = config.image_size
+        transforms.checked_size("image_size", list(size) if OmegaConf.is_list(size) else size)
     folders = [config.real is not None, config.fake is not None]
     if (config.run is not None) == any(folders) or any(folders) != all(folders):
         raise ValueError(

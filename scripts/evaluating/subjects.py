@@ -1,4 +1,4 @@
-"""What is evaluated: a run, or a folder of images; and the run that judges images."""
+"""What is evaluated: a run, or a folder of images."""
 
 import copy
 import hashlib
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import hydra
 import numpy as np
-import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
@@ -17,7 +16,6 @@ from data.sources import photo_folder, splits
 from scripts.evaluating import real_images
 from training.kinds import kind as kinds
 from training.runs import classes, starting, trained_run
-from training.watch import contact_sheet
 
 SEED_STRIDE = 1_000_003  # items of one seed are numbered; those of the next begin far off
 OUT = starting.OUTPUTS / "evaluation"  # of folders of images
@@ -31,6 +29,7 @@ class EvaluatedRun:
         config: settings of configs/evaluate.yaml.
 
     Attributes:
+        inputs: batches to generate from, with "valid"; None = the real data.
         protocol: what figures depend on, besides metrics, data and weights.
         random: whether another seed gives other images.
 
@@ -47,7 +46,7 @@ class EvaluatedRun:
         if "label" in self.kind.provides:
             classes.check(run.folder, self.data.image_class_names)
             self.class_names = tuple(run.image_class_names)
-        self._inputs = self.kind.evaluation_inputs(
+        self.inputs = self.kind.evaluation_inputs(
             config.num_images, config.batch_size, self.class_names
         )
         # Raw weights, where asked for, are measured by another protocol: their figures replace no
@@ -72,15 +71,6 @@ class EvaluatedRun:
     @property
     def file_name(self) -> str:
         return f"step_{self.run.step:08d}"
-
-    @property
-    def reads_data(self) -> bool:
-        """Whether it generates from the data it is compared with."""
-        return self._inputs is None
-
-    def inputs(self, real: real_images.RealImages):
-        """Batches to generate from, with "valid"."""
-        return real.batches() if self._inputs is None else self._inputs
 
     def generate(self, batch, indices, seed) -> dict:
         """Outputs for items of these numbers, each with noise of its own and of the seed."""
@@ -120,7 +110,7 @@ class EvaluatedFolder:
             that differ.
     """
 
-    kind, kind_name, run, random, reads_data = Folders(), Folders.name, None, False, False
+    kind, kind_name, run, random = Folders(), Folders.name, None, False
     protocol, class_names = {}, ()
 
     def __init__(self, config: DictConfig):
@@ -131,17 +121,14 @@ class EvaluatedFolder:
         self.data, images = (folder_data(folder, size) for folder in (config.real, config.fake))
         (self.split,) = self.data.source.splits
         self._images = real_images.RealImages(images, self.split, config.batch_size)
+        self.inputs = self._images.batches()
         self.name = self.title = str(Path(config.fake))
         self.out = config.out or OUT
         self.described = f"the images of {self.name}"
 
     @property
     def file_name(self) -> str:
-        return f"images_{self._images.protocol()['content_sha256'][:8]}"
-
-    def inputs(self, real):
-        """The images themselves, with "valid"."""
-        return self._images.batches()
+        return f"images_{self.passport()['content_sha256'][:8]}"
 
     def generate(self, batch, indices, seed) -> dict:
         return {"image": batch["image"]}
@@ -150,60 +137,6 @@ class EvaluatedFolder:
         """The images by their content."""
         content = self._images.protocol()["content_sha256"]
         return {"folder": self.name, "content_sha256": content}
-
-
-class Judge:
-    """A run whose network predicts what images show.
-
-    Args:
-        path: folder of the run.
-        subject: what it is to judge, whose kind has a judge.
-        device: "auto", "cpu" or "gpu".
-
-    Attributes:
-        protocol: which network it is.
-
-    Call: float images in [-1, 1] -> classes, int array; images are rounded to 8 bits first, as
-        they would be saved.
-
-    Raises:
-        ValueError: a run of another kind, of another image size or of other classes.
-    """
-
-    def __init__(self, path, subject, device: str):
-        self.run = run = trained_run.open_run(path, device=device)
-        wanted, kind = subject.kind.judge, run.task.kind
-        if kind.name != wanted.kind:
-            raise ValueError(
-                f"Expected a {wanted.kind} run to judge {subject.described} with. Received: judge="
-                f"{path}, a {kind.name} run. Train one on the same data, such as python train.py "
-                f"experiment={wanted.experiment}"
-            )
-        self.protocol = {
-            "kind": kind.network_name,
-            "step": run.step,
-            "weights_sha256": weights_hash(run),
-        }
-        size, own_size = tuple(subject.data.image_size), tuple(run.data.image_size)
-        if size != own_size:
-            raise ValueError(
-                f"Expected a {kind.network_name} of images of the size that the run generates. "
-                f"Received: {subject.name} of {size} (height, width), {path} of {own_size}. Train "
-                f"a {kind.network_name} with data.image_size={list(size)}."
-            )
-        by_label = wanted.target == "label"
-        names = run.image_class_names if by_label else run.data.encoding.class_names
-        if tuple(names) != subject.class_names:
-            raise ValueError(
-                f"Expected a {kind.network_name} of the classes of the run, in their order. "
-                f"Received: {subject.name} with {classes.first(subject.class_names)}; {path} with "
-                f"{classes.first(names)}. Train a {kind.network_name} on the data of the run."
-            )
-
-    def __call__(self, images) -> np.ndarray:
-        saved = contact_sheet.to_uint8(images).astype(np.float32) / 127.5 - 1.0
-        made = self.run.generate({"image": tf.constant(saved)}, tf.zeros([len(saved)], tf.int32))
-        return made["prediction"].numpy()
 
 
 def weights_hash(run) -> str:

@@ -9,9 +9,8 @@ import tensorflow as tf
 from omegaconf import OmegaConf
 from PIL import Image
 
-from scripts import compare
 from scripts.command import overrides
-from scripts.comparing import run_differences, run_figures, run_pictures
+from scripts.comparing import comparison, run_differences, run_figures, run_pictures
 from tests.helpers import saved_run, tiny
 from training.runs import trained_run
 from training.watch import contact_sheet
@@ -54,7 +53,7 @@ def compared(out, *paths, **settings):
     """Runs the command's own code; returns its text and its JSON."""
     words = [*map(str, paths), f"out={out}", *(f"{k}={v}" for k, v in settings.items())]
     config = saved_run.compose("compare", *overrides.with_paths(words, "runs"))
-    text = compare.compare(config)
+    text = comparison.compare(config)
     return text, json.loads((out / "comparison.json").read_text())
 
 
@@ -281,9 +280,9 @@ def test_what_is_no_comparison_is_refused(runs, tmp_path):
 
 def test_short_names(tmp_path):
     places = [tmp_path / "a/2026", tmp_path / "b/2026", tmp_path / "b/2027"]
-    assert compare.short_names(places[1:], ["spade", "spade"]) == ["2026", "2027"]
-    assert compare.short_names(places, ["x", "y", "x"]) == ["a/2026", "b/2026", "b/2027"]
-    assert compare.short_names(places, ["x", "y", "z"]) == ["x", "y", "z"]
+    assert comparison.short_names(places[1:], ["spade", "spade"]) == ["2026", "2027"]
+    assert comparison.short_names(places, ["x", "y", "x"]) == ["a/2026", "b/2026", "b/2027"]
+    assert comparison.short_names(places, ["x", "y", "z"]) == ["x", "y", "z"]
 
 
 def test_paths_as_words(tmp_path):

@@ -1,20 +1,28 @@
-"""The columns of a report: whose images, and the metrics that count them."""
+"""What measures: metrics and their networks, and the columns of a report that they fill."""
 
 import copy
 from collections.abc import Callable, Iterable
 
 import hydra
+import numpy as np
+import tensorflow as tf
 from omegaconf import DictConfig
 
 from metrics import fills
 from metrics.distances import feature_distances
 from metrics.features import inception, inception_download
 from scripts.evaluating import settings, subjects
+from training.runs import classes, trained_run
+from training.watch import contact_sheet
 
+# Of inpainting: title of a column -> the images in it, in the place of generated ones.
 FILLS = {
-    "harmonic": fills.harmonic,
-    "nearest known pixel": fills.nearest_known,
-    "mean colour": fills.mean_colour,
+    title: lambda batch, _, fill=fill: {"image": fill(batch["masked_image"], batch["hole"])}
+    for title, fill in (
+        ("harmonic", fills.harmonic),
+        ("nearest known pixel", fills.nearest_known),
+        ("mean colour", fills.mean_colour),
+    )
 }
 
 
@@ -47,6 +55,60 @@ class Column:
     def confusions(self) -> list:
         """Confusion matrices of the metrics that count one; row = true class."""
         return [metric.confusion() for metric in self.metrics if hasattr(metric, "confusion")]
+
+
+class Judge:
+    """A run whose network predicts what images show.
+
+    Args:
+        path: folder of the run.
+        subject: what it is to judge, whose kind has a judge.
+        device: "auto", "cpu" or "gpu".
+
+    Attributes:
+        protocol: which network it is.
+
+    Call: float images in [-1, 1] -> classes, int array; images are rounded to 8 bits first, as
+        they would be saved.
+
+    Raises:
+        ValueError: a run of another kind, of another image size or of other classes.
+    """
+
+    def __init__(self, path, subject, device: str):
+        self.run = run = trained_run.open_run(path, device=device)
+        wanted, kind = subject.kind.judge, run.task.kind
+        if kind.name != wanted.kind:
+            raise ValueError(
+                f"Expected a {wanted.kind} run to judge {subject.described} with. Received: judge="
+                f"{path}, a {kind.name} run. Train one on the same data, such as python train.py "
+                f"experiment={wanted.experiment}"
+            )
+        names = run.data.encoding.class_names if wanted.target == "label_map" else ()
+        names = names or run.image_class_names
+        for what, asked, found in (
+            ("size (height, width)", tuple(subject.data.image_size), tuple(run.data.image_size)),
+            ("classes", subject.class_names, tuple(names)),
+        ):
+            if asked != found:
+                of_run, of_judge = (
+                    classes.first([str(x) for x in each]) for each in (asked, found)
+                )
+                raise ValueError(
+                    f"Expected a {kind.network_name} of the {what} of the run, in this order. "
+                    f"Received: {subject.name} with {of_run}; {path} with {of_judge}. Train a "
+                    f"{kind.network_name} on the data of the run, of the same data.image_size."
+                )
+        self.protocol = {
+            "kind": kind.network_name,
+            "step": run.step,
+            "weights_sha256": subjects.weights_hash(run),
+        }
+
+    def __call__(self, images) -> np.ndarray:
+        saved = contact_sheet.to_uint8(images).astype(np.float32) / 127.5 - 1.0
+        made = self.run.generate({"image": tf.constant(saved)}, tf.zeros([len(saved)], tf.int32))
+        return made["prediction"].numpy()
 
 
 class Measures:
@@ -89,7 +151,7 @@ class Measures:
                     "network": metric.network, "weights_sha256": metric.weights_hashes,
                 }  # fmt: skip
         if "judge" in read:
-            self.judge = subjects.Judge(config.judge, subject, config.device)
+            self.judge = Judge(config.judge, subject, config.device)
             self.protocol["judge"] = self.judge.protocol
 
     def generate(self, seed: int) -> Callable:
@@ -109,7 +171,7 @@ class Measures:
         Args:
             real_features: function -> features of the real images, called last.
         """
-        parts = self._needing("features")
+        parts, paired = self._needing("features"), self._needing("pairs").values()
         metrics = {name: m for name, m in self.metrics.items() if name not in parts}
         if parts:
             distances = feature_distances.FeatureDistances(
@@ -118,7 +180,7 @@ class Measures:
             metrics = self._needing("pairs") | {"distances": distances} | metrics
         title = "generated" if self.subject.kind.makes_images else "predicted"
         return [Column(title, metrics.values())] + [
-            Column(title, self._needing("pairs").values(), _image(stage))
+            Column(title, paired, lambda batch, made, stage=stage: {"image": stage(batch, made)})
             for title, stage in self.subject.kind.measured_stages.items()
         ]
 
@@ -127,10 +189,12 @@ class Measures:
         columns = []
         if self.judge is not None:
             judged = self._needing("prediction").values()
-            columns.append(Column("real", judged, lambda batch, _: self._judged(batch["image"])))
+            columns.append(
+                Column("real", judged, lambda batch, _: {"prediction": self.judge(batch["image"])})
+            )
         if "hole" in self.subject.kind.provides:
             paired = self._needing("pairs").values()
-            columns += [Column(title, paired, _filled(way)) for title, way in FILLS.items()]
+            columns += [Column(title, paired, view) for title, view in FILLS.items()]
         return columns
 
     def notes(self, n_real: int, n_fake: int, real_features: Callable) -> list[str]:
@@ -168,14 +232,3 @@ class Measures:
 
     def _needing(self, need):
         return {name: self.metrics[name] for name, needs in self.needs.items() if need in needs}
-
-    def _judged(self, images):
-        return {"prediction": self.judge(images)}
-
-
-def _image(stage):
-    return lambda batch, generated: {"image": stage(batch, generated)}
-
-
-def _filled(way):
-    return lambda batch, _: {"image": way(batch["masked_image"], batch["hole"])}
