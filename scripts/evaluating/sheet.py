@@ -31,9 +31,7 @@ class Sheet:
         given, made = (_joined(parts) for parts in zip(*self._kept, strict=True))
         colorize = self.subject.data.encoding.colors_of
         names = self.subject.class_names
-        if self.subject.kind.condition is None:
-            given = {}
-        columns, rows = contact_sheet.conditions(given, colorize, names)
+        columns, rows = self.subject.kind.given(given, colorize, names)
         if "image" in made:
             columns["generated"] = contact_sheet.to_uint8(made["image"])
         elif made["prediction"].ndim > 1:

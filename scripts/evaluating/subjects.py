@@ -42,10 +42,9 @@ class EvaluatedRun:
         self.name = str(run.folder.path)
         self.out = config.out or run.folder.evaluation
         data_config, self.data = _with_holes(run, OmegaConf.select(config, "data.holes"))
-        self.class_names = tuple(getattr(self.data.encoding, "class_names", ()))
-        if "label" in self.kind.provides:
+        self.class_names = self.kind.class_names(run)
+        if self.kind.classes == "label":
             classes.check(run.folder, self.data.image_class_names)
-            self.class_names = tuple(run.image_class_names)
         self.inputs = self.kind.evaluation_inputs(
             config.num_images, config.batch_size, self.class_names
         )
@@ -97,6 +96,10 @@ class Folders(kinds.Kind):
 
     name = "folders"
     provides = frozenset({"features"})
+
+    def given(self, batch, colorize=None, image_class_names=()) -> tuple[dict, list[str]]:
+        """Nothing: the images are there."""
+        return {}, []
 
 
 class EvaluatedFolder:

@@ -48,29 +48,6 @@ def contact_sheet(columns: dict[str, np.ndarray], row_titles=()) -> np.ndarray:
     return np.asarray(sheet)
 
 
-def conditions(batch: dict, colorize=None, image_class_names=()) -> tuple[dict, list[str]]:
-    """What networks are given, and the photograph, as the first columns of a sheet.
-
-    Args:
-        batch: label_map, label, image and masked_image of the items, where the data have them.
-        colorize: class ids [B, H, W] -> uint8 [B, H, W, 3].
-        image_class_names: classes of whole images by id.
-
-    Returns:
-        ({title: uint8 [B, H, W, 3]}, titles of the rows where classes are the condition).
-    """
-    columns, rows = {}, []
-    if "label_map" in batch:
-        columns["label map"] = colorize(batch["label_map"])
-    elif "label" in batch and len(image_class_names):
-        rows = [str(image_class_names[label]) for label in np.ravel(batch["label"])]
-    if "image" in batch:
-        columns["original" if "masked_image" in batch else "real"] = to_uint8(batch["image"])
-    if "masked_image" in batch:
-        columns["masked"] = to_uint8(batch["masked_image"])
-    return columns, rows
-
-
 def tile_corner(row: int, column: int, height: int, width: int, margin: int = 0) -> tuple[int, int]:
     """(left, top) of a tile in a sheet of tiles of that size; rows with titles have a margin."""
     return margin + column * (width + GAP), CAPTION_HEIGHT + row * (height + GAP)

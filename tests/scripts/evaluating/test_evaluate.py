@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from omegaconf import OmegaConf
 
-from scripts import sample
 from scripts.evaluating import evaluation, subjects
+from scripts.sampling import sampling
 from tests.helpers import evaluated, saved_run, tiny
 from training.runs import trained_run
 from training.watch import contact_sheet
@@ -266,7 +266,7 @@ def test_every_class_has_an_image(gan, tmp_path):
 
 def test_a_classifier_is_not_sampled(classifier):
     with pytest.raises(ValueError, match="SupervisedTask.*scripts/evaluate.py run="):
-        sample.sample(saved_run.compose("sample", f"run={classifier}"))
+        sampling.sample(saved_run.compose("sample", f"run={classifier}"))
 
 
 def test_the_command_takes_its_settings():

@@ -6,13 +6,12 @@ import pytest
 import tensorflow as tf
 
 from data.images import decoded_cache, decoding
-from scripts.evaluating import subjects
 from tests.helpers import evaluated, saved_run, tiny
-from training.kinds import kind
 from training.runs import trained_run
 
 CONDITIONS = {"spade_synthetic": tiny.OVERRIDES, "inpaint_synthetic": tiny.INPAINTING_OVERRIDES,
-              "class_synthetic": [*tiny.CLASS_OVERRIDES, "attention=none"]}  # fmt: skip
+              "class_synthetic": [*tiny.CLASS_OVERRIDES, "attention=none"],
+              "unconditional_synthetic": [*tiny.CLASS_OVERRIDES, "attention=none"]}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -97,28 +96,13 @@ def test_a_metric_is_a_class_and_a_line_of_yaml(runs, features, tmp_path):
         )
 
 
-def test_a_kind_that_is_asked_by_nothing_generates_from_seeds(runs, features, counts, tmp_path,
-                                                              monkeypatch):  # fmt: skip
-    class Noise(kind.Kind):
-        name, provides = "noise", frozenset({"features"})
-
-    class FromSeeds(subjects.EvaluatedRun):
-        """A run whose network reads no class."""
-
-        def __init__(self, run, config):
-            run.task.kind = Noise()
-            super().__init__(run, config)
-
-        def generate(self, batch, indices, seed):
-            assert batch == {}
-            return super().generate({"label": 0 * indices}, indices, seed)
-
-    monkeypatch.setattr(subjects, "EvaluatedRun", FromSeeds)
-    report, _ = evaluated.evaluated(
-        tmp_path, f"run={runs['class_synthetic']}", *features, "num_images=7", "batch_size=3",
-        "repeats=2",
-    )  # fmt: skip
+def test_a_kind_that_is_asked_by_nothing_generates_from_seeds(runs, features, counts, tmp_path):
+    settings = [f"run={runs['unconditional_synthetic']}", *features, "num_images=7"]
+    report, _ = evaluated.evaluated(tmp_path, *settings, "batch_size=3", "repeats=2")
     protocol = report["passport"]["protocol"]
-    assert (protocol["kind"], protocol["n_fake"]) == ("noise", 7)
-    assert {"kernel_distance_tiny", "precision"} < set(report["figures"]["generated"])
+    assert (protocol["kind"], protocol["n_fake"]) == ("unconditional", 7)
+    figures = report["figures"]["generated"]
+    assert {"kernel_distance_tiny", "precision"} < set(figures)
+    assert "intra_frechet_distance_tiny" not in figures
+    assert report["std"]["generated"]["kernel_distance_tiny"] > 0  # other seeds, other images
     assert counts == {"decoded": 6, "made": 6}
