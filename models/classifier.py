@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from models.layers import batch_normalization, down_block
+from models.layers import batch_normalization, down_block, settings
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class ImageClassifier(keras.Model):
+class ImageClassifier(settings.FromSettings, keras.Model):
     """Logits of the classes of whole images, from residual blocks with batch normalisation.
 
         h = mean over positions of relu(norm(blocks(image)));  logits = linear(h)
@@ -83,11 +83,3 @@ class ImageClassifier(keras.Model):
             x = block(x, training=training)
         x = ops.relu(self.norm(x, training=training))
         return {"logits": self.linear(ops.mean(ops.cast(x, "float32"), axis=(1, 2)))}
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "channels": list(self.channels),
-            "momentum": self.momentum,
-        }

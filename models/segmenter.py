@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.layers import atrous_pyramid, batch_normalization, dilated_block
+from models.layers import atrous_pyramid, batch_normalization, dilated_block, settings
 
 # (down-sampling, dilation) of the four stages behind the stem, by output stride.
 STAGES = {
@@ -14,7 +14,7 @@ FINE_CHANNELS = 48  # of the stride-4 features in the decoder
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class Segmenter(keras.Model):
+class Segmenter(settings.FromSettings, keras.Model):
     """Logits of the class of each pixel: residual encoder, atrous pyramid, bilinear enlargement.
 
         stem conv4/2 -> four stages of residual blocks -> relu(norm) -> pyramid
@@ -151,19 +151,6 @@ class Segmenter(keras.Model):
                 x = unit(x, training=training)
         scale = 4 if self.decoder else self.output_stride
         return {"logits": enlarged(self.classes(x), scale)}
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "label_map_classes": self.label_map_classes,
-            "channels": list(self.channels),
-            "blocks": self.blocks,
-            "output_stride": self.output_stride,
-            "pyramid_filters": self.pyramid_filters,
-            "rates": None if self.rates is None else list(self.rates),
-            "decoder": self.decoder,
-            "momentum": self.momentum,
-        }
 
 
 def enlarged(x, factor) -> keras.KerasTensor:

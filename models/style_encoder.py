@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from models.layers import spectral_normalization, statistics
+from models.layers import settings, spectral_normalization, statistics
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class StyleEncoder(keras.Model):
+class StyleEncoder(settings.FromSettings, keras.Model):
     """Reads the style of an image as a Gaussian over noise vectors.
 
     The image is resized to a square, passes through convolutions 3/2 (spectral norm, instance norm,
@@ -91,13 +91,4 @@ class StyleEncoder(keras.Model):
         return {
             "mean": ops.cast(self.mean(x), "float32"),
             "log_variance": ops.cast(self.log_variance(x), "float32"),
-        }
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "noise_dim": self.noise_dim,
-            "width": self.width,
-            "multipliers": list(self.multipliers),
-            "resize_to": self.resize_to,
         }

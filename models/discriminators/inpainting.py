@@ -3,14 +3,14 @@
 import keras
 import tensorflow as tf
 
-from models.layers import strided_critics
+from models.layers import settings, strided_critics
 
 CHANNELS = (64, 128, 256, 512, 256, 128)
 PATCH_CHANNELS = (64, 128, 256, 512)
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class GlobalLocalCritics(keras.Model):
+class GlobalLocalCritics(settings.FromSettings, keras.Model):
     """Critics for rectangular holes: one of the whole image, one of a crop around the hole.
 
     The crop has a fixed size. Its centre is that of the hole's bounding box, moved so that the crop
@@ -88,18 +88,9 @@ class GlobalLocalCritics(keras.Model):
         outputs = [self.whole(image, training=training), self.local(crop, training=training)]
         return _joined(outputs)
 
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "local_channels": self.local_channels and list(self.local_channels),
-            "local_size": self.local_size and list(self.local_size),
-            "spectral_norm": self.spectral_norm,
-        }
-
 
 @keras.saving.register_keras_serializable(package="tessera")
-class GlobalPatchCritics(keras.Model):
+class GlobalPatchCritics(settings.FromSettings, keras.Model):
     """Critics for holes of any shape: one of the whole image, one of the patches in the hole.
 
     Args:
@@ -139,14 +130,6 @@ class GlobalPatchCritics(keras.Model):
         image, hole = inputs["image"], inputs["hole"]
         outputs = [self.whole(image, training=training), self.patch(image, hole, training=training)]
         return _joined(outputs)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "patch_channels": list(self.patch_channels),
-            "spectral_norm": self.spectral_norm,
-        }
 
 
 def _joined(outputs) -> dict:

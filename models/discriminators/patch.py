@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from models.layers import spectral_normalization, statistics
+from models.layers import settings, spectral_normalization, statistics
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -72,7 +72,7 @@ class PatchCritic(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class MultiScalePatchDiscriminator(keras.Model):
+class MultiScalePatchDiscriminator(settings.FromSettings, keras.Model):
     """Scores whether patches of an image are real and fit the label map, at several sizes.
 
     Critics of the same layout look at label map and image together, the first at full size and each
@@ -131,15 +131,6 @@ class MultiScalePatchDiscriminator(keras.Model):
             logits.append(ops.cast(scores, "float32"))
             features.append(activations)
         return {"logits": logits, "features": features}
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "width": self.width,
-            "depth": self.depth,
-            "scales": self.scales,
-            "max_width": self.max_width,
-        }
 
 
 def halve(images) -> keras.KerasTensor:

@@ -7,13 +7,13 @@ from models.layers import (
     block_attention,
     class_embedding,
     down_block,
-    residual,
+    settings,
     spectral_normalization,
 )
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class ProjectionDiscriminator(keras.Model):
+class ProjectionDiscriminator(settings.FromSettings, keras.Model):
     """Scores whether an image is real and of its class.
 
         h = sum over positions of relu(blocks(image))
@@ -76,7 +76,7 @@ class ProjectionDiscriminator(keras.Model):
         self.channels = tuple(channels)
         self.downsample = tuple(bool(flag) for flag in downsample)
         self.spectral_norm = spectral_norm
-        residual.keep_template(self, "normalizer", normalizer)
+        settings.keep_template(self, "normalizer", normalizer)
         self.blocks = [
             down_block.DownBlock(
                 filters,
@@ -149,18 +149,3 @@ class ProjectionDiscriminator(keras.Model):
 
     def _apply(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "channels": list(self.channels),
-            "downsample": list(self.downsample),
-            "spectral_norm": self.spectral_norm,
-            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-            **block_attention.settings(self),
-        }
-
-    @classmethod
-    def from_config(cls, config) -> "ProjectionDiscriminator":
-        return cls(**residual.with_templates(config, "normalizer", "attentive_norm"))

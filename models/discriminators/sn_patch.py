@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from models.layers import strided_critics
+from models.layers import settings, strided_critics
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class SNPatchDiscriminator(keras.Model):
+class SNPatchDiscriminator(settings.FromSettings, keras.Model):
     """Scores painted images with holes of any shape; every feature of its last map is a logit.
 
     Strided convolutions 5/2 of image and hole together, leaky ReLU also after the last; the loss
@@ -55,10 +55,3 @@ class SNPatchDiscriminator(keras.Model):
         x = ops.concatenate([inputs["image"], inputs["hole"]], axis=-1)
         *features, logits = self.trunk(x, training=training)
         return {"logits": [ops.cast(logits, "float32")], "features": [features]}
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "channels": list(self.channels),
-            "spectral_norm": self.spectral_norm,
-        }

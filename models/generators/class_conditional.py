@@ -3,13 +3,19 @@
 import keras
 from keras import ops
 
-from models.layers import batch_normalization, block_attention, residual, spectral_normalization
+from models.layers import (
+    batch_normalization,
+    block_attention,
+    residual,
+    settings,
+    spectral_normalization,
+)
 
 START_SIZE = 4
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class ClassConditionalGenerator(keras.Model):
+class ClassConditionalGenerator(settings.FromSettings, keras.Model):
     """Generates a square image of a class, or without classes any image.
 
     A dense layer turns the noise into a 4 x 4 grid; every residual block doubles it; the class
@@ -74,11 +80,11 @@ class ClassConditionalGenerator(keras.Model):
         if normalizer is None and num_classes > 0:
             normalizer = batch_normalization.ConditionalBatchNormalization(num_classes)
         normalizer = normalizer or batch_normalization.PlainBatchNormalization()
-        residual.keep_template(self, "normalizer", normalizer)
+        settings.keep_template(self, "normalizer", normalizer)
         self.spectral_norm = spectral_norm
-        residual.keep_template(self, "embedding", embedding)
+        settings.keep_template(self, "embedding", embedding)
         self._check()
-        self.class_embedding = residual.fresh_copy(embedding) if embedding is not None else None
+        self.class_embedding = settings.fresh_copy(embedding) if embedding is not None else None
         dense = spectral_normalization.SpectralDense if spectral_norm else keras.layers.Dense
         self.start = dense(START_SIZE**2 * self.channels[0], name="start")
         self.blocks = [self._block(filters, index) for index, filters in enumerate(channels[1:])]
@@ -189,20 +195,3 @@ class ClassConditionalGenerator(keras.Model):
 
     def _apply(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "num_classes": self.num_classes,
-            "channels": list(self.channels),
-            "noise_dim": self.noise_dim,
-            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-            "spectral_norm": self.spectral_norm,
-            "embedding": keras.saving.serialize_keras_object(self.embedding),
-            **block_attention.settings(self),
-        }
-
-    @classmethod
-    def from_config(cls, config) -> "ClassConditionalGenerator":
-        names = ("normalizer", "embedding", "attentive_norm")
-        return cls(**residual.with_templates(config, *names))

@@ -6,7 +6,12 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from models.layers import attentive_normalization, block_attention, gated_convolution, residual
+from models.layers import (
+    attentive_normalization,
+    block_attention,
+    gated_convolution,
+    settings,
+)
 
 
 class Row(NamedTuple):
@@ -31,7 +36,7 @@ DECODER = (Row(4), Row(4), Row(2, double=True), Row(2), Row(1, double=True), Row
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class InpaintingGenerator(keras.Model):
+class InpaintingGenerator(settings.FromSettings, keras.Model):
     """Paints what is missing of an image: a coarse proposal, then a refinement of it.
 
         coarse:   encoder to 1/4 -> dilated convolutions 2, 4, 8, 16 -> decoder
@@ -99,7 +104,7 @@ class InpaintingGenerator(keras.Model):
                 f"image_activation={image_activation}, width={width}."
             )
         self.width = width
-        residual.keep_template(self, "attention", attention)
+        settings.keep_template(self, "attention", attention)
         self.gated = gated
         self.activation = activation
         self.image_activation = image_activation
@@ -110,7 +115,7 @@ class InpaintingGenerator(keras.Model):
         self.branch_a = self._chain("branch_a", *encoder(*branch_a), *DILATED)
         self.branch_b = self._chain("branch_b", *encoder(*branch_b), linear_end=True)
         self.attention_layer = (
-            None if attention is None else residual.fresh_copy(attention, "attention")
+            None if attention is None else settings.fresh_copy(attention, "attention")
         )
         self.after_attention = self._chain("after_attention", *AFTER_ATTENTION)
         self.decoder = self._chain("decoder", *DECODER, image=True)
@@ -174,22 +179,6 @@ class InpaintingGenerator(keras.Model):
     def _image(self, layers, x) -> tf.Tensor:
         x = ops.cast(_run(layers, x), "float32")
         return ops.tanh(x) if self.image_activation == "tanh" else ops.clip(x, -1.0, 1.0)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "width": self.width,
-            "attention": keras.saving.serialize_keras_object(self.attention),
-            "gated": self.gated,
-            "activation": self.activation,
-            "image_activation": self.image_activation,
-            "hole_in_refinement": self.hole_in_refinement,
-            "narrow_refinement": self.narrow_refinement,
-        }
-
-    @classmethod
-    def from_config(cls, config) -> "InpaintingGenerator":
-        return cls(**residual.with_templates(config, "attention"))
 
 
 def _build(layers, channels) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-from models.layers import block_attention, modulation, residual
+from models.layers import block_attention, modulation, residual, settings
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class SpadeGenerator(keras.Model):
+class SpadeGenerator(settings.FromSettings, keras.Model):
     """Generates an image that follows a label map (GauGAN).
 
     A start grid of H / stride x W / stride passes through residual blocks, with nearest x2
@@ -69,7 +69,7 @@ class SpadeGenerator(keras.Model):
         self.width = width
         self.multipliers = tuple(multipliers)
         self.upsample = tuple(bool(flag) for flag in upsample)
-        residual.keep_template(self, "normalizer", normalizer or modulation.SPADE())
+        settings.keep_template(self, "normalizer", normalizer or modulation.SPADE())
         self.noise_dim = noise_dim
         self.spectral_norm = spectral_norm
         channels = _block_channels(width, self.multipliers, self.upsample)
@@ -145,22 +145,6 @@ class SpadeGenerator(keras.Model):
                 f"{tuple(self.mask_size)}. Received: (H, W)={tuple(mask_shape[1:3])}. Resize the "
                 "map, or build the generator without noise_dim: it then takes any size."
             )
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "width": self.width,
-            "multipliers": list(self.multipliers),
-            "upsample": list(self.upsample),
-            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-            "noise_dim": self.noise_dim,
-            "spectral_norm": self.spectral_norm,
-            **block_attention.settings(self),
-        }
-
-    @classmethod
-    def from_config(cls, config) -> "SpadeGenerator":
-        return cls(**residual.with_templates(config, "normalizer", "attentive_norm"))
 
 
 def _block_channels(width, multipliers, upsample) -> list[int]:

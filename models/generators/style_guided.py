@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from models.layers import settings
+
 
 @keras.saving.register_keras_serializable(package="tessera")
-class StyleGuidedGenerator(keras.Model):
+class StyleGuidedGenerator(settings.FromSettings, keras.Model):
     """A noise-mode generator and a style encoder, trained together as a variational auto-encoder.
 
         training:   z = mean + exp(0.5 * log_variance) * noise, both read from "image"
@@ -71,17 +73,3 @@ class StyleGuidedGenerator(keras.Model):
         of_generator = {key: inputs[key] for key in self.generator.input_keys if key in inputs}
         generated = self.generator({**of_generator, "noise": z}, training=training)
         return {**generated, **extras}
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "generator": keras.saving.serialize_keras_object(self.generator),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-        }
-
-    @classmethod
-    def from_config(cls, config) -> "StyleGuidedGenerator":
-        config = dict(config)
-        for part in ("generator", "encoder"):
-            config[part] = keras.saving.deserialize_keras_object(config[part])
-        return cls(**config)

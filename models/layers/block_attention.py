@@ -2,7 +2,12 @@
 
 import keras
 
-from models.layers import attentive_normalization, contextual_attention, residual, self_attention
+from models.layers import (
+    attentive_normalization,
+    contextual_attention,
+    self_attention,
+    settings,
+)
 
 
 def layers_after(
@@ -38,7 +43,7 @@ def layers_after(
         )
     if attentive_norm_block is not None:
         template = attentive_norm or attentive_normalization.AttentiveNormalization()
-        layer = residual.fresh_copy(template, name="attentive_norm")
+        layer = settings.fresh_copy(template, name="attentive_norm")
         after[attentive_norm_block - 1] = layer
     if self_attention_block is not None:
         after[self_attention_block - 1] = self_attention.SelfAttention(name="self_attention")
@@ -53,19 +58,10 @@ def attach(network, attentive_norm_block, self_attention_block, attentive_norm) 
     """
     network.attentive_norm_block = attentive_norm_block
     network.self_attention_block = self_attention_block
-    residual.keep_template(network, "attentive_norm", attentive_norm)
+    settings.keep_template(network, "attentive_norm", attentive_norm)
     network.attention = layers_after(
         len(network.blocks), attentive_norm_block, self_attention_block, attentive_norm
     )
-
-
-def settings(network) -> dict:
-    """Returns what `attach` kept, for `get_config`."""
-    return {
-        "attentive_norm_block": network.attentive_norm_block,
-        "self_attention_block": network.self_attention_block,
-        "attentive_norm": keras.saving.serialize_keras_object(network.attentive_norm),
-    }
 
 
 def input_keys(attentive_norm_block) -> tuple[str, ...]:

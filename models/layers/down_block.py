@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from models.layers import residual
+from models.layers import residual, settings
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class DownBlock(keras.layers.Layer):
+class DownBlock(settings.FromSettings, keras.layers.Layer):
     """Residual block of a critic, at its end down-sampling.
 
         main: (norm ->) (relu ->) conv3 middle -> (norm ->) relu -> conv3 filters -> (pool)
@@ -48,9 +48,9 @@ class DownBlock(keras.layers.Layer):
         self.downsample = downsample
         self.first = first
         self.spectral_norm = spectral_norm
-        residual.keep_template(self, "normalizer", normalizer)
+        settings.keep_template(self, "normalizer", normalizer)
         self.norms = [] if normalizer is None else [
-            residual.fresh_copy(normalizer) for _ in range(1 if first else 2)
+            settings.fresh_copy(normalizer) for _ in range(1 if first else 2)
         ]  # fmt: skip
 
     def build(self, x_shape) -> None:
@@ -97,17 +97,3 @@ class DownBlock(keras.layers.Layer):
 
     def _convolve(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "downsample": self.downsample,
-            "first": self.first,
-            "spectral_norm": self.spectral_norm,
-            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-        }
-
-    @classmethod
-    def from_config(cls, config) -> "DownBlock":
-        return cls(**residual.with_templates(config, "normalizer"))

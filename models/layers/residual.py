@@ -3,25 +3,7 @@
 import keras
 from keras import ops
 
-from models.layers import spectral_normalization
-
-
-def fresh_copy(layer, name=None) -> keras.layers.Layer:
-    """Returns an unbuilt layer with the settings of `layer` and a name and weights of its own."""
-    config = layer.get_config()
-    config.pop("name", None)
-    return type(layer).from_config(config if name is None else {**config, "name": name})
-
-
-def keep_template(owner, name, layer) -> None:
-    """Stores `layer` as a setting of `owner`: to be copied, never built or tracked itself."""
-    object.__setattr__(owner, name, layer)  # Keras' own setattr would make it a sub-layer
-
-
-def with_templates(config, *names) -> dict:
-    """Returns the config with the serialised templates of these names turned into layers."""
-    restored = {n: keras.saving.deserialize_keras_object(config[n]) for n in names if n in config}
-    return {**config, **restored}
+from models.layers import settings, spectral_normalization
 
 
 def convolution(filters, kernel_size, *, spectral_norm, **kwargs) -> keras.layers.Layer:
@@ -41,7 +23,7 @@ def double(x) -> keras.KerasTensor:
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class ResidualBlock(keras.layers.Layer):
+class ResidualBlock(settings.FromSettings, keras.layers.Layer):
     """Residual block whose normalisation is handed in.
 
         main: norm -> activation -> (x2) -> conv3 middle -> norm -> activation -> conv3 filters
@@ -91,15 +73,15 @@ class ResidualBlock(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
-        keep_template(self, "normalizer", normalizer)
+        settings.keep_template(self, "normalizer", normalizer)
         self.activation = activation
         self.spectral_norm = spectral_norm
         self.upsample = upsample
         self.middle = middle
         self.normalize_skip = normalize_skip
         self.initial_gain = initial_gain
-        self.norm_1 = fresh_copy(normalizer)
-        self.norm_2 = fresh_copy(normalizer)
+        self.norm_1 = settings.fresh_copy(normalizer)
+        self.norm_2 = settings.fresh_copy(normalizer)
 
     def build(self, x_shape, condition_shape) -> None:
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
@@ -116,7 +98,7 @@ class ResidualBlock(keras.layers.Layer):
         self.learned_skip = channels != self.filters or self.upsample
         if self.learned_skip:
             if self.normalize_skip:
-                self.norm_skip = fresh_copy(self.normalizer)
+                self.norm_skip = settings.fresh_copy(self.normalizer)
             # Its bias would double that of conv_2.
             self.conv_skip = self._convolution(self.filters, 1, "conv_skip", use_bias=False)
             if self.normalize_skip:
@@ -155,20 +137,3 @@ class ResidualBlock(keras.layers.Layer):
 
     def _convolve(self, layer, x, training) -> keras.KerasTensor:
         return layer(x, training=training) if self.spectral_norm else layer(x)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "normalizer": keras.saving.serialize_keras_object(self.normalizer),
-            "activation": self.activation,
-            "spectral_norm": self.spectral_norm,
-            "upsample": self.upsample,
-            "middle": self.middle,
-            "normalize_skip": self.normalize_skip,
-            "initial_gain": self.initial_gain,
-        }
-
-    @classmethod
-    def from_config(cls, config) -> "ResidualBlock":
-        return cls(**with_templates(config, "normalizer"))
