@@ -28,9 +28,7 @@ def make_strategy(
     """
     _require_one_of("strategy", strategy, STRATEGIES)
     gpus = _gpus_for(device)
-    # Grappler's remapper fails on the gradient of a fused leaky ReLU, with an error in the log for
-    # each function, and leaves the graph as it was; without the pass steps are as fast.
-    tf.config.optimizer.set_experimental_options({"remapping": False})
+    _without_remapping()
     if not gpus and tf.config.list_physical_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")
     if strategy == "multi_worker":
@@ -68,8 +66,17 @@ def _gpus_for(device):
     return gpus
 
 
+def _without_remapping() -> None:
+    """Turns off a pass of Grappler that changes how activations are rounded.
+
+    It fails on the gradient of a fused leaky ReLU, with an error in the log for each function, and
+    leaves the graph as it was; without the pass steps are as fast.
+    """
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+
+
 def on(device: str) -> contextlib.AbstractContextManager:
-    """A scope whose ops and variables lie where asked; no setting of the process is changed.
+    """A scope whose ops and variables lie where asked.
 
     Args:
         device: "auto" = as TensorFlow places them; "cpu"; "gpu".
@@ -78,6 +85,7 @@ def on(device: str) -> contextlib.AbstractContextManager:
         ValueError: an unknown value, or a GPU is asked for and TensorFlow sees none.
     """
     gpus = _gpus_for(device)
+    _without_remapping()  # or a run would generate other pixels than in its training
     if device == "auto":
         return contextlib.nullcontext()
     return tf.device("GPU:0" if gpus else "CPU:0")
