@@ -99,13 +99,6 @@ class ClassConditionalGenerator(settings.FromSettings, keras.Model):
                 f"at least one block. Received: num_classes={self.num_classes}, "
                 f"channels={self.channels}."
             )
-        for part in (self.normalizer, self.embedding):
-            if getattr(part, "num_classes", self.num_classes) != self.num_classes:
-                raise ValueError(
-                    f"Expected {self.num_classes} classes in every part of the generator. "
-                    f"Received: num_classes={part.num_classes} in {type(part).__name__}. Set it to "
-                    "${..num_classes} in a config."
-                )
         reads_class = self.embedding is not None or getattr(self.normalizer, "conditional", True)
         if self.num_classes == 0 and reads_class:
             raise ValueError(
@@ -113,6 +106,13 @@ class ClassConditionalGenerator(settings.FromSettings, keras.Model):
                 f"classes. Received: num_classes=0, normalizer={type(self.normalizer).__name__}, "
                 f"embedding={self.embedding and type(self.embedding).__name__}. Set both to null."
             )
+        for part in (self.normalizer, self.embedding):
+            if getattr(part, "num_classes", self.num_classes) != self.num_classes:
+                raise ValueError(
+                    f"Expected {self.num_classes} classes in every part of the generator. "
+                    f"Received: num_classes={part.num_classes} in {type(part).__name__}. Set it to "
+                    "${..num_classes} in a config."
+                )
         if self.num_classes > 0 and not reads_class:
             raise ValueError(
                 "Expected something that reads the class. Received: normalizer="

@@ -37,6 +37,8 @@ CLASSIFIER_DATA = {
 INPAINTING = (
     "inpaint_synthetic", "inpaint_facades_small", "inpaint_photos", "inpaint_freeform",
 )  # fmt: skip
+# Generators of noise alone, with the settings of tiny.CLASS_OVERRIDES.
+UNCONDITIONAL = ("unconditional_synthetic",)
 ARMS = ("attentive_norm", "self_attention", "none")
 STEPS = [
     "debug=few_steps", "trainer.steps=2", "trainer.batch_size=2", "summaries.rows=2",
@@ -75,7 +77,8 @@ def run(tmp_path, *overrides):
 
 
 def test_every_experiment_has_its_small_form_here():
-    assert {*GENERATOR_NODE, *CLASS_DATA, *CLASSIFIER_DATA, *INPAINTING} == set(EXPERIMENTS)
+    small = {*GENERATOR_NODE, *CLASS_DATA, *CLASSIFIER_DATA, *INPAINTING, *UNCONDITIONAL}
+    assert small == set(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("experiment", ALL)
@@ -87,7 +90,7 @@ def test_the_header_says_what_to_expect(experiment):
     assert "TBD" not in header
 
 
-@pytest.mark.parametrize("experiment", [*GENERATOR_NODE, *CLASS_DATA, *INPAINTING])
+@pytest.mark.parametrize("experiment", [*GENERATOR_NODE, *CLASS_DATA, *INPAINTING, *UNCONDITIONAL])
 def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
     config = compose(f"experiment={experiment}", "data.root=unused")
     if experiment in CLASS_DATA:
@@ -100,6 +103,9 @@ def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
         assert generator.image_size == tuple(config.data.image_size)
         assert (generator.num_classes, discriminator.num_classes) == (2, 2)
         assert generator.attentive_norm_block == 3 and discriminator.attentive_norm_block == 1
+    elif experiment in UNCONDITIONAL:
+        assert set(generator.input_keys) == {"noise", "seed"}
+        assert set(discriminator.input_keys) == {"image", "seed"}
     elif experiment in INPAINTING:
         assert (
             {"masked_image", "hole"}
@@ -128,6 +134,18 @@ def test_a_class_experiment_trains(experiment, data_root, tmp_path):
     assert names == (["cat", "dog"] if data[0].endswith("tfds") else sorted(names))
     masks = np.asarray(Image.open(folder.samples / "step_00000002_masks.png"))
     assert masks.shape[1] > 16 * tiny.SIZE
+
+
+@pytest.mark.parametrize("data", ["synthetic_photos", "photos", "synthetic_classes"])
+def test_noise_alone_trains_on_photographs_of_any_data(data, data_root, tmp_path):
+    """Their classes, where they have some, are of no interest."""
+    root = tiny.data_overrides(data_root)
+    settings = [f"data.root={data_root}/photos"] if data == "photos" else root
+    folder = run(
+        tmp_path, "experiment=unconditional_synthetic", f"data={data}", *tiny.CLASS_OVERRIDES,
+        *settings, *STEPS,
+    )  # fmt: skip
+    assert_trained(folder)
 
 
 @pytest.mark.parametrize("experiment", CLASSIFIER_DATA)

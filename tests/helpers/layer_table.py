@@ -204,7 +204,19 @@ CASES = [
         LABELS,
         SQUARE,
     ),
+    layer_case.Case(
+        "ClassConditionalGenerator-without-classes",
+        lambda: class_conditional.ClassConditionalGenerator(0, (8, 6, 4), noise_dim=6),
+        {"noise": layer_case.Normal((6,))},
+        SQUARE,
+    ),
     layer_case.Case("ProjectionDiscriminator", class_discriminator, JUDGED, SCORES),
+    layer_case.Case(
+        "ProjectionDiscriminator-without-classes",
+        lambda: projection.ProjectionDiscriminator(0, (4, 6, 6), downsample=(1, 1, 0)),
+        {"image": layer_case.Normal((16, 12, 3))},
+        SCORES,
+    ),
     layer_case.Case(
         "ProjectionDiscriminator-attentive-norm",
         lambda: class_discriminator(

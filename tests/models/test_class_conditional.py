@@ -7,7 +7,12 @@ import tensorflow as tf
 
 from models.discriminators import projection
 from models.generators import class_conditional
-from models.layers import batch_normalization, class_embedding, pixel_normalization
+from models.layers import (
+    batch_normalization,
+    class_embedding,
+    modulation,
+    pixel_normalization,
+)
 from tests.helpers import numpy_networks
 
 RNG = np.random.default_rng(0)
@@ -202,6 +207,39 @@ def test_labels_may_be_a_column():
     np.testing.assert_array_equal(network({"label": LABELS, "noise": noise})["image"], column)
 
 
+def test_without_classes_noise_is_all_that_images_differ_by():
+    network = class_conditional.ClassConditionalGenerator(0, (8, 6, 4), noise_dim=5)
+    assert network.input_keys == ("noise",)
+    network.build({"noise": (None, 5)})
+    numpy_networks.make_lively(network)
+    for block in network.blocks:
+        assert isinstance(block.norm_1, batch_normalization.PlainBatchNormalization)
+    noise = RNG.normal(size=(2, 5)).astype("float32")[[0, 0, 1]]
+    first, same, other = network({"noise": noise})["image"].numpy()
+    np.testing.assert_allclose(first, same, atol=1e-5)
+    assert np.abs(first - other).max() > 1e-2
+
+
+@pytest.mark.parametrize("spectral_norm", [True, False])
+def test_without_classes_the_score_is_the_linear_part(spectral_norm):
+    """Equal to the discriminator of classes whose vectors are zero."""
+    settings = {"channels": (4, 6), "downsample": (True, True), "spectral_norm": spectral_norm}
+    plain = projection.ProjectionDiscriminator(0, **settings)
+    assert plain.input_keys == ("image",) and plain.class_embedding is None
+    image = RNG.normal(size=(3, 8, 8, 3)).astype("float32")
+    plain.build({"image": image.shape})
+    judged = discriminator(spectral_norm=spectral_norm)
+    judged.build({"label": (None,), "image": image.shape})
+    of_judged = {v.path.split("/", 1)[1]: v for v in judged.variables}
+    for variable in plain.variables:
+        of_judged.pop(variable.path.split("/", 1)[1]).assign(variable)
+    assert {path.split("/")[0] for path in of_judged} == {"class_embedding"}
+    table = next(v for path, v in of_judged.items() if path.endswith(("table", "embeddings")))
+    table.assign(tf.zeros_like(table))
+    with_classes = judged({"label": LABELS, "image": image})["logits"][0]
+    np.testing.assert_allclose(plain({"image": image})["logits"][0], with_classes, rtol=1e-6)
+
+
 def discriminator(**kwargs):
     settings = {"channels": (4, 6), "downsample": (True, True), **kwargs}
     return projection.ProjectionDiscriminator(3, **settings)
@@ -234,7 +272,32 @@ def test_generator_settings_are_checked(settings, message):
         generator(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_classes": -1}, "0 for none.*num_classes=-1"),
+        (
+            {"embedding": class_embedding.ClassEmbedding(3)},
+            "num_classes=0, .*embedding=ClassEmbedding. Set both",
+        ),
+        (
+            {"normalizer": batch_normalization.ConditionalBatchNormalization(3)},
+            "reads no class.*normalizer=ConditionalBatchNormalization, embedding=None",
+        ),
+        (
+            {"normalizer": modulation.SPADE(4)},
+            "reads no class.*normalizer=SPADE, embedding=None",
+        ),
+    ],
+)
+def test_settings_without_classes_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        class_conditional.ClassConditionalGenerator(**{"num_classes": 0} | settings)
+
+
 def test_discriminator_settings_are_checked():
+    with pytest.raises(ValueError, match="0 for none.*num_classes=-1"):
+        projection.ProjectionDiscriminator(-1)
     with pytest.raises(ValueError, match=r"channels=\(4, 6\), downsample=\(True,\)"):
         discriminator(downsample=(True,))
     with pytest.raises(ValueError, match=r"at least 4 px.*Received: \(H, W\)=\(2, 8\)"):

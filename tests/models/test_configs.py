@@ -17,7 +17,10 @@ FILES = sorted(path for group in GROUPS for path in FOLDER.glob(f"{group}/*.yaml
 def with_classes(path):
     """The config; a class count that the data would fill in is 10."""
     config = OmegaConf.load(path)
-    if "num_classes" in config:
+    if "defaults" in config:
+        base, _ = config.pop("defaults")
+        config = OmegaConf.merge(OmegaConf.load(path.with_name(f"{base}.yaml")), config)
+    if "num_classes" in config and config.num_classes != 0:
         assert config.num_classes is None
         config.num_classes = 10
     if "label_map_classes" in config:
@@ -66,6 +69,7 @@ def norm(**settings):
     [
         ("generator/spade", {}),
         ("generator/class_conditional", {"num_classes": 10, "attentive_norm_block": 3}),
+        ("generator/unconditional", {"num_classes": 0, "attentive_norm_block": 3}),
         ("discriminator/multiscale_patch", {}),
         ("image_classifier/residual", {"num_classes": 10}),
         ("segmenter/deeplab_v3", {"label_map_classes": 10}),
@@ -74,6 +78,7 @@ def norm(**settings):
             {"label_map_classes": 10, "output_stride": 16, "decoder": True},
         ),
         ("discriminator/projection", {"num_classes": 10, "attentive_norm_block": 1}),
+        ("discriminator/unconditional", {"num_classes": 0, "attentive_norm_block": 1}),
         (
             "generator/inpainting",
             {"attention": norm(temperature=10.0, affine=False)},
