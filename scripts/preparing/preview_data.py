@@ -35,7 +35,7 @@ def preview(config) -> None:
     count = min(config.count, available)
     batches = data.training_dataset(config.first_batch, global_batch_size=count)
     batch = {key: value.numpy() for key, value in data.preprocess(next(iter(batches))).items()}
-    sheet = contact_sheet.contact_sheet(columns(batch, data.encoding), row_titles(batch, data))
+    sheet = contact_sheet.contact_sheet(columns(batch, data), row_titles(batch, data))
     out = Path(config.out)
     contact_sheet.write_png(out, sheet)
     print(f"{out}: {count} of {available} training items, as training sees them.")
@@ -54,14 +54,14 @@ def check_settings(config) -> None:
         raise ValueError(f"The sheet is a PNG file. Received: out={config.out}")
 
 
-def columns(batch: dict, labels) -> dict[str, np.ndarray]:
-    """{title: uint8 [B, H, W, 3]} of a finished batch."""
+def columns(batch: dict, data) -> dict[str, np.ndarray]:
+    """{title: uint8 [B, H, W, 3]} of a finished batch of a pipeline: all that it gives."""
     from training.watch import contact_sheet
 
     found = {"photo": contact_sheet.to_uint8(batch["image"])}
-    if "label_map" in batch:
-        found["label map"] = np.asarray(labels.colors_of(batch["label_map"]))
-    if "hole" in batch:
+    if data.encoding.has_maps:
+        found["label map"] = np.asarray(data.encoding.colors_of(batch["label_map"]))
+    if data.holes is not None:
         found["masked"] = contact_sheet.to_uint8(batch["masked_image"])
         found["hole"] = np.repeat(np.uint8(255 * batch["hole"]), 3, axis=-1)
     return found
@@ -69,7 +69,8 @@ def columns(batch: dict, labels) -> dict[str, np.ndarray]:
 
 def row_titles(batch: dict, data) -> list[str]:
     """The class of each image, where images have classes."""
-    return [data.image_class_names[label] for label in batch.get("label", ())]
+    names = data.image_class_names
+    return [names[label] for label in batch["label"]] if names else []
 
 
 def hole_areas(data, count: int = AREA_HOLES) -> np.ndarray:
