@@ -228,6 +228,21 @@ def test_classes_are_taken_in_turn(data, tmp_path):
         np.testing.assert_allclose(tile(sheet, row, 0)[::4, ::4].astype(int), image, atol=1)
 
 
+def test_generators_of_noise_alone_are_given_the_same_noise(data, tmp_path):
+    tiny_run = ["experiment=unconditional_synthetic", *data, *tiny.CLASS_OVERRIDES]
+    run = saved_run.saved(tmp_path / "a", *tiny_run, "name=a")
+    other = saved_run.saved(tmp_path / "b", *tiny_run, "generator.channels=[4,8,8,8]", "name=b")
+    _, found = compared(tmp_path / "out", run, other, count=3, seed=5)
+    assert found["pictures"] == {"shown": ["a", "b"], "left_out": {}}
+    sheet = np.asarray(Image.open(tmp_path / "out/sheet.png"))
+    for column, folder in enumerate((run, other)):
+        opened = trained_run.open_run(folder)
+        made = opened.task.kind.sample(opened, {}, [5, 6, 7])["image"]
+        for row in range(3):
+            shown = tile(sheet, row, column)[::4, ::4]
+            np.testing.assert_allclose(shown.astype(int), made[row], atol=1)
+
+
 def test_holes_are_those_of_the_first_run(data, tmp_path):
     tiny_run = ["experiment=inpaint_synthetic", *data, *tiny.INPAINTING_OVERRIDES]
     run = saved_run.saved(tmp_path / "a", *tiny_run)
