@@ -6,9 +6,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # this checkout, whatever is installed
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, not another one
 
 from scripts.benchmarking import commands, step
 from scripts.command import errors, overrides

@@ -1,4 +1,4 @@
-"""The command benchmark.py in the process of the test, its variants too, and its printed table."""
+"""The command benchmark.py within the process of the test, and its printed table."""
 
 import re
 
@@ -10,15 +10,7 @@ from training.loop import devices
 from training.runs import run_config
 
 
-def run(monkeypatch, *arguments: str) -> None:
-    """Prints what `scripts/benchmark.py arguments` prints; every variant is built here."""
-    monkeypatch.setattr(workers, "measure", measure)
-    words = benchmark.with_command(list(arguments))
-    with hydra.initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
-        commands.run(hydra.compose("benchmark", words), words)
-
-
-def measure(variants, timer, rounds, title, **settings):
+def timed_here(variants, timer, rounds, title, **settings):
     """What workers.measure returns, from timers in this process, one after the other."""
     found = []
     for variant in variants:
@@ -27,6 +19,14 @@ def measure(variants, timer, rounds, title, **settings):
         built.prepare()
         found.append(([built.turn(number) for number in range(rounds)], built.facts()))
     return found
+
+
+def run(monkeypatch, *arguments: str, measure=timed_here) -> None:
+    """Prints what `scripts/benchmark.py arguments` prints, with another `workers.measure`."""
+    monkeypatch.setattr(workers, "measure", measure)
+    words = benchmark.with_command(list(arguments))
+    with hydra.initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        commands.run(hydra.compose("benchmark", words), words)
 
 
 def rows(text):

@@ -72,17 +72,25 @@ def test_step_runs_every_variant_and_leaves_no_files(data_root, tmp_path):
     assert not (tiny.ROOT / "benchmark.log").exists() and not (tmp_path / "out").exists()
 
 
-def test_step_shows_every_variant(data_root, monkeypatch, capsys):
-    monkeypatch.setattr(step, "CEILING_SHAPES", ((1, 8, 8, 4),))
-    arguments = [*tiny.SEGMENTER_OVERRIDES, *tiny.data_overrides(data_root), "rounds=2", "steps=1"]
+def test_step_shows_what_was_measured(monkeypatch, capsys):
+    def measure(variants, timer, rounds, title, **settings):
+        assert settings == {"steps": 5, "pipeline": True, "ceiling": step.CEILING_SHAPES}
+        assert [v.config.devices.precision for v in variants] == ["float32", "mixed_bfloat16"]
+        turns = [{"constant": 0.5 * n, "pipeline": 1.0 * n, "ceiling": 100} for n in (1, 2, 3)]
+        facts = {"compile_seconds": 2.25, "peak_mib": 512.4, "gflops": 20.0}
+        faster = [{"constant": 1.0, "pipeline": 0.5, "ceiling": 200}] * 3
+        return [(turns, facts), (faster, facts)]
+
+    arguments = ["seed=1", "trainer.batch_size=2", "ceiling=true"]
     compare = "compare=[devices.precision=mixed_bfloat16]"
-    measured.run(monkeypatch, "step", *arguments, "trainer.batch_size=2", "ceiling=true", compare)
+    measured.run(monkeypatch, "step", *arguments, compare, measure=measure)
     printed = capsys.readouterr().out
-    given, other = variants_of(printed).values()
-    assert (given["precision"], other["precision"]) == ("float32", "mixed_bfloat16")
-    assert given["GFLOP/step"] == other["GFLOP/step"] and given["generator passes"] == "-"
-    assert "experiment=segment_synthetic" in printed.splitlines()[0]
-    assert "%" in given["waiting"] and printed.endswith("precision: 1x8x8x4\n")
+    given, other = (list(row.values()) for row in variants_of(printed).values())
+    assert given[:5] == ["float32", "1", "2 (1 - 3)", "1.00", "1.00x"]
+    assert given[5:] == ["50.0 %", "512", "2.2", "20", "0.20"]
+    assert other[1:6] == ["1", "0.5 (0.5 - 0.5)", "4.00", "4.00x", "-100.0 %"]
+    assert printed.startswith("as given: seed=1 trainer.batch_size=2\n5 turns of 5 steps")
+    assert printed.endswith("precision: 4x128x128x64, 4x64x64x128, 4x32x32x256\n")
 
 
 def test_a_variant_replaces_overrides_of_the_given_config():
@@ -139,11 +147,6 @@ def test_operations_are_counted_exactly():
     expected = len(kinds) * 2 * places * outer * 4 * 4 * inner + 2 * 6 * 6 * 7
     assert {"Conv2DBackpropInput", "Conv2DBackpropFilter"} <= set(kinds)
     assert operations.graph_flops(graph) == expected
-
-
-def test_ceiling_and_peak_memory_are_numbers():
-    assert operations.convolution_gflops((1, 8, 8, 4), repeats=1) > 0
-    assert operations.peak_mib() > 100
 
 
 def test_generator_passes_follow_the_update_order():
@@ -246,9 +249,8 @@ def test_refusals_are_one_message():
     ],
 )
 def test_wrong_settings_are_named_before_anything_is_built(arguments, message, monkeypatch):
-    monkeypatch.setattr(workers, "measure", None)
     with pytest.raises(ValueError, match=message):
-        measured.run(monkeypatch, *arguments)
+        measured.run(monkeypatch, *arguments, measure=None)
 
 
 class Connection:
@@ -291,16 +293,17 @@ def test_a_failing_variant_is_named(answer, message):
         worker.answer()
 
 
-def test_masks_made_in_the_step_can_be_measured(tmp_path):
-    with initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
-        config = compose(
-            "train",
-            [
-                *tiny.OVERRIDES,
-                *tiny.data_overrides(tmp_path / "d"),
-                "data.encoding.mask_in_step=true",
-            ],
-        )
-    timer = timers.StepTimer(config, steps=1, pipeline=True, ceiling=())
-    assert timer.data.element_spec["image"].dtype == "uint8"
-    assert timer.task.generator.built
+def test_a_step_is_compiled_timed_and_counted(data_root):
+    overrides = [*tiny.SEGMENTER_OVERRIDES, *tiny.data_overrides(data_root), "trainer.batch_size=2"]
+    with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        config = compose("train", [*overrides, "data.encoding.mask_in_step=true"])
+    timer = timers.StepTimer(config, steps=2, pipeline=True, ceiling=((1, 8, 8, 4),))
+    assert timer.data.element_spec["image"].dtype == "uint8"  # masks are made in the step
+    first = timer.step
+    timer.prepare()
+    for number, order in enumerate((["constant", "pipeline"], ["pipeline", "constant"])):
+        figures = timer.turn(number)
+        assert list(figures) == [*order, "ceiling"] and min(figures.values()) > 0
+    assert timer.step == first + 2 + 2 * 2 * 3
+    facts = timer.facts()
+    assert facts["gflops"] > 0 and facts["compile_seconds"] > 0 and facts["peak_mib"] > 100
