@@ -6,18 +6,18 @@ TensorFlow is imported by the processes that measure: here only to read data, wh
 from omegaconf import DictConfig
 
 from scripts.benchmarking import attention, step
-from scripts.command import overrides
+from scripts.command import checks, overrides
 from training.loop import tensorflow_import
 from training.runs import run_config
 
 NUMBERS = {
     "step": ("rounds", "steps"),
-    "data": ("rounds", "image_size", "pairs", "batch_size", "seconds"),
+    "data": ("rounds", "image_size", "pairs", "batch_size"),
     "attention": ("rounds", "steps", "sizes", "channels", "entities", "batch_size"),
 }
 OTHERS = {
     "step": ("command", "compare", "synthetic_batches", "ceiling"),
-    "data": ("command", "root"),
+    "data": ("command", "seconds", "root"),
     "attention": ("command", "precision"),
 }
 BATCH_SIZES = {"data": 16, "attention": 4}
@@ -71,9 +71,11 @@ def check_settings(config: DictConfig, given: list[str]) -> list[str]:
                 + (" and the settings of train.py" if config.command == "step" else "")
                 + f". Received: {text}"
             )
-    for name in NUMBERS[config.command]:
-        for value in (config.sizes or [None]) if name == "sizes" else [config[name]]:
-            whole = isinstance(value, int) or name == "seconds"
-            if isinstance(value, bool | str | None) or not whole or value <= 0:
-                raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
+    numbers = dict.fromkeys(NUMBERS[config.command], 1)
+    if "sizes" in numbers:
+        for size in config.sizes or [None]:
+            checks.check_whole_numbers({"sizes": size}, sizes=numbers.pop("sizes", 1))
+    checks.check_whole_numbers(config, **numbers)
+    if type(config.seconds) not in (int, float) or config.seconds <= 0:
+        raise ValueError(f"seconds must be a positive number. Received: seconds={config.seconds}")
     return of_train

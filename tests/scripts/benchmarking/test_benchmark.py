@@ -239,13 +239,13 @@ def test_refusals_are_one_message():
         (["command=x"], "Expected command=step or data or attention. Received: command='x'"),
         (["data", "generator.width=3"], "'data' takes .*Received: generator.width=3"),
         (["step", "pairs=3"], "'step' takes .*settings of train.py. Received: pairs=3"),
-        (["step", "rounds=0"], "rounds must be a positive number. Received: rounds=0"),
+        (["step", "rounds=0"], "rounds must be an integer >= 1. Received: rounds=0"),
         (["step", "compare=[generator.widht=3]"], "entry of compare .*Received: generator.widht=3"),
         (["attention", "generator.width=3"], "'attention' takes .*Received: generator.width=3"),
         (["attention", "image_size=3"], "'attention' takes .*Received: image_size=3"),
-        (["attention", "sizes=[8,0]"], "sizes must be a positive number. Received: sizes=0"),
-        (["attention", "sizes=[]"], "sizes must be a positive number. Received: sizes=None"),
-        (["attention", "entities=0"], "entities must be a positive number. Received: entities=0"),
+        (["attention", "sizes=[8,0]"], "sizes must be an integer >= 1. Received: sizes=0"),
+        (["attention", "sizes=[]"], "sizes must be an integer >= 1. Received: sizes=None"),
+        (["attention", "entities=0"], "entities must be an integer >= 1. Received: entities=0"),
     ],
 )
 def test_wrong_settings_are_named_before_anything_is_built(arguments, message, monkeypatch):
