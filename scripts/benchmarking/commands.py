@@ -1,6 +1,6 @@
 """The commands of benchmark.py and what each may be told.
 
-TensorFlow is imported by the processes that measure: here only to read data, which has none.
+Steps and layers are measured in processes of their own: only `data` imports TensorFlow in this one.
 """
 
 from omegaconf import DictConfig
@@ -13,12 +13,12 @@ from training.runs import run_config
 NUMBERS = {
     "step": ("rounds", "steps"),
     "data": ("rounds", "image_size", "pairs", "batch_size"),
-    "attention": ("rounds", "steps", "sizes", "channels", "entities", "batch_size"),
+    "attention": ("rounds", "steps", "channels", "entities", "batch_size"),
 }
 OTHERS = {
     "step": ("command", "compare", "synthetic_batches", "ceiling"),
     "data": ("command", "seconds", "root"),
-    "attention": ("command", "precision"),
+    "attention": ("command", "sizes", "precision"),
 }
 BATCH_SIZES = {"data": 16, "attention": 4}
 
@@ -71,11 +71,9 @@ def check_settings(config: DictConfig, given: list[str]) -> list[str]:
                 + (" and the settings of train.py" if config.command == "step" else "")
                 + f". Received: {text}"
             )
-    numbers = dict.fromkeys(NUMBERS[config.command], 1)
-    if "sizes" in numbers:
-        for size in config.sizes or [None]:
-            checks.check_whole_numbers({"sizes": size}, sizes=numbers.pop("sizes", 1))
-    checks.check_whole_numbers(config, **numbers)
+    checks.check_whole_numbers(config, **dict.fromkeys(NUMBERS[config.command], 1))
+    for size in config.sizes or [None]:
+        checks.check_whole_numbers({"sizes": size}, sizes=1)
     if type(config.seconds) not in (int, float) or config.seconds <= 0:
         raise ValueError(f"seconds must be a positive number. Received: seconds={config.seconds}")
     return of_train
