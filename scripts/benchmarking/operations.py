@@ -17,12 +17,19 @@ def seconds(function: Callable[[], Iterable], calls: int = 1) -> float:
     return time.perf_counter() - begun
 
 
-def forward_and_backward(function: Callable, inputs: list, variables: Sequence = ()) -> Callable:
+def forward_and_backward(
+    function: Callable, inputs: list, variables: Sequence = (), upstream: tf.Tensor | None = None
+) -> Callable:
     """Traces a function of tensors with the gradients of its inputs and variables.
 
+    Args:
+        function: inputs -> tensor.
+        inputs: tensors, constant.
+        variables: what else gets gradients.
+        upstream: gradient of the function's output. Default: the output itself.
+
     Returns:
-        Concrete function without arguments -> the sum of each gradient. The outputs serve as the
-        gradient that comes back.
+        Concrete function without arguments -> the sum of each gradient.
     """
 
     @tf.function
@@ -30,7 +37,8 @@ def forward_and_backward(function: Callable, inputs: list, variables: Sequence =
         with tf.GradientTape() as tape:
             tape.watch(inputs)
             outputs = function(*inputs)
-        gradients = tape.gradient(outputs, [*inputs, *variables], output_gradients=outputs)
+        given = outputs if upstream is None else upstream
+        gradients = tape.gradient(outputs, [*inputs, *variables], output_gradients=given)
         return [tf.reduce_sum(gradient) for gradient in gradients]
 
     return run.get_concrete_function()

@@ -120,15 +120,17 @@ class LayerTimer:
 
     def prepare(self) -> None:
         """Traces the call, which is not part of the first one."""
-        x = tf.random.stateless_normal(self.shape, [0, 0])
+        features, upstream = (
+            tf.cast(tf.random.stateless_normal(self.shape, [0, n]), self.layer.compute_dtype)
+            for n in (0, 1)
+        )
         seed = tf.random.stateless_uniform((self.shape[0], 2), [0, 2], None, None, "int32")
 
         def call(x):
             return block_attention.attend(self.layer, x, {"seed": seed}, training=True)[0]
 
         weights = [variable.value for variable in self.layer.trainable_variables]
-        inputs = [tf.cast(x, self.layer.compute_dtype)]
-        self.run = operations.forward_and_backward(call, inputs, weights)
+        self.run = operations.forward_and_backward(call, [features], weights, upstream)
         self.mib_before = operations.peak_mib()
 
     def turn(self, _number: int) -> float:
