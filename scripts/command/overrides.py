@@ -49,6 +49,11 @@ def with_paths(arguments: list[str], key: str) -> list[str]:
     return [f"{key}=[{','.join(quoted(word) for word in words)}]", *rest]
 
 
+def key_of(override: str) -> str:
+    """The key or group that an override sets, adds or deletes."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
 def quoted(path) -> str:
     """A path as the value of an override, in quotes where Hydra would read it otherwise."""
     text = str(path)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from data import batch
 from data.holes import hole_folder
-from scripts.preparing import preview_data
+from scripts.preparing import preview as training_preview
 from tests.helpers import tiny
 from training.runs import run_config
 from training.watch import contact_sheet
@@ -122,7 +122,7 @@ def test_an_experiment_chooses_holes_and_the_command_line_others(tmp_path):
 
 def preview(root, tmp_path, *overrides):
     out = tmp_path / "sheet.png"
-    preview_data.preview(composed("preview", *overrides, f"out={out}"))
+    training_preview.preview(composed("preview", *overrides, f"out={out}"))
     return np.asarray(Image.open(out))
 
 
@@ -167,9 +167,9 @@ def test_the_area_is_that_of_the_holes_of_training(root):
     pipe = instantiate(composed("preview", *embedded(root), "holes=freeform").data,
                        _convert_="all")  # fmt: skip
     (first,) = pipe.training_dataset(global_batch_size=24).take(1)
-    areas = preview_data.hole_areas(pipe, 24)
+    areas = training_preview.hole_areas(pipe, 24)
     np.testing.assert_allclose(sorted(areas), sorted(first["hole"].numpy().mean((1, 2, 3))), 1e-6)
-    assert preview_data.describe_areas(np.array([0.1, 0.3])).startswith(
+    assert training_preview.describe_areas(np.array([0.1, 0.3])).startswith(
         "Mean hole area: 20.0 % of the image, 10.0 to 30.0 % (2 holes)."
     )
 
@@ -189,12 +189,13 @@ def test_a_white_mask_folder_warns_in_the_preview(root, tmp_path, masks, caplog)
 
 def test_settings_of_the_preview_that_cannot_be(root, tmp_path):
     for override in ("count=0", "count=many", "first_batch=-1"):
-        with pytest.raises(ValueError, match=f"whole number.*Received: {override.split('=')[0]}="):
+        with pytest.raises(ValueError, match=f"integer >= .*Received: {override.split('=')[0]}="):
             preview(root, tmp_path, override)
     with pytest.raises(ValueError, match="The sheet is a PNG file. Received: out=sheet.jpg"):
-        preview_data.preview(composed("preview", "out=sheet.jpg"))
+        training_preview.preview(composed("preview", "out=sheet.jpg"))
 
 
+@pytest.mark.slow
 def test_the_command(root, tmp_path):
     done = tiny.command("scripts/prepare_dataset.py", "preview", *embedded(root), "holes=center",
                         f"out={tmp_path}/deep/sheet.png", "count=2")  # fmt: skip

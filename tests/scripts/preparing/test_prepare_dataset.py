@@ -14,7 +14,7 @@ from PIL import Image
 from data.images import photos
 from data.labels import conversion
 from data.sources import splits
-from scripts import prepare_dataset
+from scripts.preparing import commands, data_config, preview
 from tests.helpers import label_sets, tiny
 
 
@@ -31,7 +31,7 @@ from tests.helpers import label_sets, tiny
 def test_ids_arrive_exactly(tmp_path, make_label, suffix, overrides):
     source = label_sets.write_source(tmp_path / "in", make_label, suffix, ("train", "val"))
     out = tmp_path / "out"
-    prepare_dataset.convert(label_sets.settings("convert", source=source, out=out, **overrides))
+    commands.convert(label_sets.settings("convert", source=source, out=out, **overrides))
     ids = label_sets.converted_ids(out)
     assert len(ids) == 6
     for stem, found in ids.items():
@@ -65,12 +65,12 @@ def test_colours_become_ids_by_a_palette_file(tmp_path, form):
     config = label_sets.settings(
         "convert", source=source, out=out, palette=tmp_path / "palette.json"
     )
-    prepare_dataset.convert(config)
+    commands.convert(config)
     for stem, found in label_sets.converted_ids(out).items():
         expected = label_sets.IDS[int(stem)].copy()
         expected[expected == 3] = 255 if form == "names" else 3
         np.testing.assert_array_equal(found, expected)
-    labels = OmegaConf.load(out / prepare_dataset.CONFIG_FILE).encoding
+    labels = OmegaConf.load(out / data_config.FILE).encoding
     assert labels.num_classes == (3 if form == "names" else 4)
     assert labels.get("ignore_index") == (255 if form == "names" else None)
     assert [tuple(c) for c in labels.class_colors] == label_sets.COLOURS[: labels.num_classes]
@@ -81,7 +81,7 @@ def test_colours_become_ids_by_a_palette_file(tmp_path, form):
 def test_resizing_never_mixes_ids_and_smooths_photographs(tmp_path):
     source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
     out = tmp_path / "out"
-    prepare_dataset.convert(label_sets.settings("convert", source=source, out=out, size=[12, 16]))
+    commands.convert(label_sets.settings("convert", source=source, out=out, size=[12, 16]))
     for stem, found in label_sets.converted_ids(out).items():
         # Half the size: every pixel is one of the 2x2 pixels it covers.
         blocks = (
@@ -113,7 +113,7 @@ def test_partners_stay_in_one_split(tmp_path):
         group_modulo=3,
         split_seed=1,
     )
-    prepare_dataset.convert(config)
+    commands.convert(config)
     found = {p.stem: p.parent.name for p in (out / "labels").rglob("*.bmp")}
     assert found == {s: split for split, stems in assigned.items() for s in stems}
 
@@ -131,18 +131,18 @@ def composed(text, folder):
 def test_the_printed_config_trains(tmp_path, capsys):
     source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
     out = tmp_path / "out"
-    prepare_dataset.convert(
+    commands.convert(
         label_sets.settings("convert", source=source, out=out, class_names=list("abcd"))
     )
     printed = capsys.readouterr().out
-    assert (out / prepare_dataset.CONFIG_FILE).read_text() in printed and "3 train" in printed
-    pipeline = composed((out / prepare_dataset.CONFIG_FILE).read_text(), tmp_path)
+    assert (out / data_config.FILE).read_text() in printed and "3 train" in printed
+    pipeline = composed((out / data_config.FILE).read_text(), tmp_path)
     assert list(pipeline.image_size) == [24, 32]
     assert pipeline.check().files == 6 and pipeline.class_names == ("a", "b", "c", "d")
     batch = next(iter(pipeline.evaluation_dataset("validation", 3)))
     assert batch["mask"].shape == (3, 24, 32, 4)
-    sheet = Image.open(out / prepare_dataset.PREVIEW_FILE)
-    side = prepare_dataset.PREVIEW_SIDE
+    sheet = Image.open(out / preview.FILE)
+    side = preview.PAIR_SIDE
     assert sheet.width >= 3 * side and sheet.height >= 6 * side
     colours = np.asarray(sheet)[16 : 16 + side, side + 2 : 2 * side + 2].reshape(-1, 3)
     assert {tuple(c) for c in np.unique(colours, axis=0).tolist()} == set(label_sets.COLOURS)
@@ -150,7 +150,7 @@ def test_the_printed_config_trains(tmp_path, capsys):
 
 def test_check_counts_classes(tmp_path, capsys):
     root = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
-    prepare_dataset.check(label_sets.settings("check", root=root))
+    commands.check(label_sets.settings("check", root=root))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "6 pairs: 3 train, 3 validation"
     counts = np.bincount(label_sets.IDS.ravel())
@@ -166,7 +166,7 @@ def test_check_of_a_converted_folder_knows_its_classes(tmp_path, capsys):
     source = label_sets.write_source(tmp_path / "in")
     out = tmp_path / "out"
     names = [*"abcd", "absent"]
-    prepare_dataset.convert(
+    commands.convert(
         label_sets.settings(
             "convert",
             source=source,
@@ -177,9 +177,9 @@ def test_check_of_a_converted_folder_knows_its_classes(tmp_path, capsys):
         )
     )
     capsys.readouterr()
-    prepare_dataset.check(label_sets.settings("check", root=out))
+    commands.check(label_sets.settings("check", root=out))
     printed = capsys.readouterr().out
-    assert "absent" in printed and not (out / prepare_dataset.PREVIEW_FILE).exists()
+    assert "absent" in printed and not (out / preview.FILE).exists()
 
 
 def test_check_remembers_how_it_was_told_to_split(tmp_path, capsys):
@@ -194,7 +194,7 @@ def test_check_remembers_how_it_was_told_to_split(tmp_path, capsys):
         group_pattern=r"(\d+)$",
         split_seed=1,
     )
-    prepare_dataset.check(config)
+    commands.check(config)
     printed = capsys.readouterr().out
     source = composed(printed[printed.index("defaults:") :], tmp_path).source
     assert source.photos == "pictures" and source.splits_by.group_modulo == 3

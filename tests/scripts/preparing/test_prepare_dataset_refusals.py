@@ -4,11 +4,13 @@ import os
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from data.images import photos
 from data.labels import conversion, label_maps
 from scripts import prepare_dataset
+from scripts.preparing import commands
 from tests.helpers import label_sets, tiny
 
 
@@ -16,20 +18,20 @@ def test_nothing_is_overwritten(tmp_path):
     source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
     out = tmp_path / "out"
     config = label_sets.settings("convert", source=source, out=out, preview_count=0)
-    prepare_dataset.convert(config)
+    commands.convert(config)
     with pytest.raises(ValueError, match="converted data set already.*overwrite=true"):
-        prepare_dataset.convert(config)
+        commands.convert(config)
     (out / "labels/train/0.bmp").unlink()
-    prepare_dataset.convert({**config, "overwrite": True})
+    commands.convert({**config, "overwrite": True})
     assert (out / "labels/train/0.bmp").exists() and sorted(os.listdir(tmp_path)) == ["in", "out"]
     foreign = tmp_path / "mine"
     foreign.mkdir()
     (foreign / "thesis.txt").touch()
     with pytest.raises(ValueError, match="not written.*Received: out=.*remove it yourself"):
-        prepare_dataset.convert({**config, "out": foreign, "overwrite": True})
+        commands.convert({**config, "out": foreign, "overwrite": True})
     for place in (source, tmp_path):
         with pytest.raises(ValueError, match="cannot replace its own source"):
-            prepare_dataset.convert({**config, "out": place, "overwrite": True})
+            commands.convert({**config, "out": place, "overwrite": True})
     assert (foreign / "thesis.txt").exists() and (source / "photos").is_dir()
 
 
@@ -38,7 +40,7 @@ def test_a_failed_conversion_leaves_nothing(tmp_path):
         tmp_path / "in", label_sets.rgb_image, folders=("train", "validation")
     )
     with pytest.raises(ValueError, match="holds colours"):
-        prepare_dataset.convert(label_sets.settings("convert", source=source, out=tmp_path / "out"))
+        commands.convert(label_sets.settings("convert", source=source, out=tmp_path / "out"))
     assert os.listdir(tmp_path) == ["in"]
 
 
@@ -46,7 +48,7 @@ def test_values_without_a_class(tmp_path):
     source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
     config = label_sets.settings("convert", source=source, out=tmp_path / "out", num_classes=3)
     with pytest.raises(ValueError, match=r"mean no class.*Received: \[3\]. Add them to id_map"):
-        prepare_dataset.convert(config)
+        commands.convert(config)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,9 @@ def test_pairs_of_unequal_size(tmp_path, shape, message):
     Image.new("RGB", shape[::-1]).save(source / "photos/train/2.jpg")
     config = label_sets.settings("convert", source=source, out=tmp_path / "out", preview_count=0)
     with pytest.raises(ValueError, match=message):
-        prepare_dataset.convert(config)
+        commands.convert(config)
     if shape == (48, 64):
-        prepare_dataset.convert({**config, "size": [12, 16]})
+        commands.convert({**config, "size": [12, 16]})
         assert photos.inspect_photo(tmp_path / "out/photos/train/2.jpg") == (12, 16)
 
 
@@ -90,11 +92,11 @@ def test_missing_files(tmp_path):
         conversion.load_palette(tmp_path / "none.yaml")
     for command, key in (("convert", "source"), ("check", "root")):
         with pytest.raises(FileNotFoundError, match="folder of the data set does not exist"):
-            getattr(prepare_dataset, command)(
+            getattr(commands, command)(
                 label_sets.settings(command, **{key: tmp_path / "none", "out": tmp_path / "out"})
             )
         with pytest.raises(ValueError, match=f"`{command}` needs {key}=FOLDER"):
-            getattr(prepare_dataset, command)(label_sets.settings(command))
+            getattr(commands, command)(label_sets.settings(command))
 
 
 def test_the_first_word_is_the_command():
@@ -109,31 +111,49 @@ def test_the_first_word_is_the_command():
 def test_messages_name_the_settings_of_this_command(tmp_path):
     message = "Change data.source.splits.fractions, data.source.splits.seed, data.encoding.id_map"
     expected = "Change validation_share, split_seed, id_map"
-    assert prepare_dataset.with_settings_of_this_command(message) == expected
+    assert commands.with_settings_of_this_command(message) == expected
 
 
-def test_command_line_errors_are_one_message():
+def run(command, **overrides):
+    prepare_dataset.main(OmegaConf.create(label_sets.settings(command, **overrides)))
+
+
+def test_the_command_is_known():
+    with pytest.raises(ValueError, match="Expected command=convert or check .*'chek'"):
+        run("chek")
+
+
+def black_and_white(root):
+    """Pairs whose maps hold 0 and 255."""
+    label_sets.write_source(root, folders=("train", "validation"))
+    for index, ids in enumerate(label_sets.IDS):
+        values = np.where(ids > 1, 255, 0).astype(np.uint8)
+        folder = ("train", "validation")[index % 2]
+        Image.fromarray(values).save(root / "labels" / folder / f"{index}.png")
+    return root
+
+
+def test_errors_name_the_settings_of_this_command(tmp_path, capsys):
+    root = str(black_and_white(tmp_path))
+    with pytest.raises(ValueError, match="Set 'id_map={0:0,255:1}'"):
+        run("check", root=root, num_classes=2)
+    run("check", root=root, num_classes=2, id_map={0: 0, 255: 1})
+    assert "num_classes: 2" in capsys.readouterr().out
+    encoding = label_maps.LabelEncoding(2, id_map={0: 0, 255: 1})
+    assert encoding.read(tmp_path / "labels/train/0.png").max() == 1
+
+
+@pytest.mark.slow
+def test_command_line_errors_are_one_message(tmp_path):
     wrong_word = tiny.command("scripts/prepare_dataset.py", "chek", "root=x")
     assert wrong_word.returncode != 0 and "Received: 'chek'" in wrong_word.stderr
     assert "Traceback" not in wrong_word.stderr
     wrong_value = tiny.command("scripts/prepare_dataset.py", "command=chek")
     assert "Expected command=convert or check" in wrong_value.stderr
     assert "Traceback" not in wrong_value.stderr
-
-
-def test_command_line_names_the_settings_of_this_command(tmp_path):
-    maps = [np.where(ids > 1, 255, 0).astype(np.uint8) for ids in label_sets.IDS]
-    root = label_sets.write_source(tmp_path, folders=("train", "validation"))
-    for index, values in enumerate(maps):
-        folder = ("train", "validation")[index % 2]
-        Image.fromarray(values).save(root / "labels" / folder / f"{index}.png")
-    done = tiny.command("scripts/prepare_dataset.py", "check", f"root={root}", "num_classes=2")
-    assert done.returncode != 0 and "Traceback" not in done.stderr
-    assert "Set 'id_map={0:0,255:1}'" in done.stderr
-    repaired = tiny.command(
-        "scripts/prepare_dataset.py", "check", f"root={root}", "num_classes=2", "id_map={0:0,255:1}"
-    )
+    check = ["check", f"root={black_and_white(tmp_path)}", "num_classes=2"]
+    refused = tiny.command("scripts/prepare_dataset.py", *check)
+    assert refused.returncode != 0 and "Traceback" not in refused.stderr
+    assert "Set 'id_map={0:0,255:1}'" in refused.stderr
+    repaired = tiny.command("scripts/prepare_dataset.py", *check, "id_map={0:0,255:1}")
     assert repaired.returncode == 0 and "num_classes: 2" in repaired.stdout
-    assert label_maps.LabelEncoding(2, id_map={0: 0, 255: 1}).read(
-        root / "labels/train/0.png"
-    ).max() == 1  # fmt: skip

@@ -3,17 +3,32 @@
 import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 
 import hydra
 import numpy as np
-from omegaconf import OmegaConf
+import tensorflow as tf
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from tqdm import tqdm
 
+from scripts.command import tables
+
+PYTHON = "tf.py_function, Pillow, a loop over classes; "
+IN_STEP, CACHED = "data.encoding.mask_in_step=true", "data.cache.kind=memory"
+PIPELINES = {
+    "pipeline, cold: files decoded each time": [],
+    "pipeline, cold, one-hot in the step": [IN_STEP],
+    "pipeline, cached in memory": [CACHED],
+    "pipeline, cached, one-hot in the step": [CACHED, IN_STEP],
+}
+LEGEND = "in the step: scaling and one-hot are left to the train step and not timed here."
 WARM_UP_TURNS = 2
 LEAD_IN = 0.25  # share of a turn that is not timed: batches kept ready from before are used up
 
 
-def measure(config) -> dict[str, list[float]]:
-    """{way: images/s of each turn}; the first way is the one to compare with.
+def run(config: DictConfig) -> None:
+    """Times the ways to read, in turns, and prints the table; the first is the one to compare with.
 
     Args:
         config: image_size, pairs, batch_size, rounds, seconds, root (None = a temporary folder).
@@ -21,23 +36,27 @@ def measure(config) -> dict[str, list[float]]:
     Raises:
         ValueError: the root holds other files, or there are fewer pairs than a batch has.
     """
-    from tqdm import tqdm
-
     with contextlib.ExitStack() as stack:
         root = config.root or stack.enter_context(tempfile.TemporaryDirectory())
         iterators = {way: iter(dataset) for way, dataset in datasets(config, root).items()}
-        speeds = {way: [] for way in iterators}
         for iterator in iterators.values():  # until tf.data has tuned its parallelism
             batches_per_second(iterator, WARM_UP_TURNS * config.seconds)
+        speeds = {way: [] for way in iterators}
         for _ in tqdm(range(config.rounds), "Rounds", disable=None):
             for way, iterator in iterators.items():
                 batches_per_second(iterator, LEAD_IN * config.seconds)
                 speed = batches_per_second(iterator, config.seconds)
                 speeds[way].append(speed * config.batch_size)
-        return speeds
+    reference = next(iter(speeds.values()))
+    rows = [[way, tables.spread(s), tables.ratio(s, reference)] for way, s in speeds.items()]
+    print(
+        f"{config.pairs} pairs of 8-bit BMP and JPEG, {config.image_size} px, 12 classes, batches\n"
+        f"of {config.batch_size}. {config.rounds} turns of {config.seconds} s: median (min - max)\n"
+    )
+    print(tables.table([["way", "images/s", "speed"], *rows]) + "\n\n" + LEGEND)
 
 
-def batches_per_second(iterator, seconds: float) -> float:
+def batches_per_second(iterator: Iterator, seconds: float) -> float:
     """Takes batches for a time."""
     count, begun = 0, time.perf_counter()
     while (passed := time.perf_counter() - begun) < seconds or not count:
@@ -46,57 +65,35 @@ def batches_per_second(iterator, seconds: float) -> float:
     return count / passed
 
 
-def datasets(config, root) -> dict:
+def datasets(config: DictConfig, root) -> dict[str, tf.data.Dataset]:
     """{way: endless dataset}, all of the same files and without augmentation."""
-    import tensorflow as tf
-
     cold = pipeline(config, root)
-    in_step = "data.encoding.mask_in_step=true"
-    ways = {
-        "tf.py_function, Pillow, a loop over classes; parallel": through_python(
-            cold, config.batch_size, tf.data.AUTOTUNE
-        ),
-        "tf.py_function, Pillow, a loop over classes; one by one": through_python(
-            cold, config.batch_size, None
-        ),
-    }
-    pipelines = {
-        "pipeline, cold: files decoded each time": cold,
-        "pipeline, cold, one-hot in the step": pipeline(config, root, in_step),
-        "pipeline, cached in memory": pipeline(config, root, "data.cache.kind=memory"),
-        "pipeline, cached, one-hot in the step": pipeline(
-            config, root, "data.cache.kind=memory", in_step
-        ),
-    }
-    return ways | {
-        name: item.training_dataset(global_batch_size=config.batch_size)
-        for name, item in pipelines.items()
-    }
+    ways = {f"{PYTHON}parallel": tf.data.AUTOTUNE, f"{PYTHON}one by one": None}
+    found = {way: through_python(cold, config.batch_size, calls) for way, calls in ways.items()}
+    for way, overrides in PIPELINES.items():
+        data = pipeline(config, root, *overrides)
+        found[way] = data.training_dataset(global_batch_size=config.batch_size)
+    return found
 
 
-def pipeline(config, root, *overrides):
+def pipeline(config: DictConfig, root, *overrides: str):
     """The pipeline of configs/data/synthetic_facades.yaml at the size asked for."""
-    composed = hydra.compose(
-        "train",
-        [
-            "data=synthetic_facades",
-            f"data.image_size=[{config.image_size},{config.image_size}]",
-            f"data.source.image_size={config.image_size}",
-            f"data.source.train_count={config.pairs}",
-            "data.source.validation_count=1",
-            "data.augmentations=null",
-            "data.cache.kind=none",
-            *overrides,
-        ],
-    )
+    settings = [
+        "data=synthetic_facades",
+        f"data.image_size=[{config.image_size},{config.image_size}]",
+        f"data.source.image_size={config.image_size}",
+        f"data.source.train_count={config.pairs}",
+        "data.source.validation_count=1",
+        "data.augmentations=null",
+        "data.cache.kind=none",
+    ]
+    composed = hydra.compose("train", [*settings, *overrides])
     OmegaConf.update(composed, "data.root", str(root))
     return hydra.utils.instantiate(composed.data, _convert_="all")
 
 
-def through_python(data, batch_size: int, num_parallel_calls):
+def through_python(data, batch_size: int, num_parallel_calls: int | None) -> tf.data.Dataset:
     """What tutorials do: Pillow in a tf.py_function, and a comparison for every class."""
-    import tensorflow as tf
-    from PIL import Image
 
     def load(photo, label_map):
         pixels = np.asarray(Image.open(photo.numpy()), np.float32) / 127.5 - 1
@@ -107,12 +104,11 @@ def through_python(data, batch_size: int, num_parallel_calls):
         return pixels, ids, mask
 
     def example(photo, label_map):
-        dtypes = (tf.float32, tf.uint8, tf.float32)
-        tensors = tf.py_function(load, [photo, label_map], dtypes)
+        tensors = tf.py_function(load, [photo, label_map], (tf.float32, tf.uint8, tf.float32))
         size = data.image_size
-        shapes = ([*size, 3], size, [*size, data.num_classes])
-        keys = ("image", "label_map", "mask")
-        return {k: tf.ensure_shape(t, s) for k, t, s in zip(keys, tensors, shapes, strict=True)}
+        shapes = {"image": [*size, 3], "label_map": size, "mask": [*size, data.num_classes]}
+        named = zip(shapes.items(), tensors, strict=True)
+        return {key: tf.ensure_shape(tensor, shape) for (key, shape), tensor in named}
 
     records = data.source.records("train")
     paths = ([str(r.photo) for r in records], [str(r.label_map) for r in records])

@@ -1,0 +1,49 @@
+"""The data config of a data set of pairs, and how to train with it."""
+
+from pathlib import Path
+
+import yaml
+
+from data.images import photos
+from data.sources import paired_folders, splits
+
+FILE = "data_config.yaml"
+
+
+def label_settings(count: int, names, colours, ignore_index: int | None) -> dict:
+    """Arguments of LabelEncoding, those left out that are not known."""
+    settings = {"num_classes": count}
+    if names and len(names) == count:
+        settings["class_names"] = list(names)
+    if colours and len(set(colours[:count])) == count:
+        settings["class_colors"] = [list(colour) for colour in colours[:count]]
+    if ignore_index is not None:
+        settings["ignore_index"] = ignore_index
+    return settings
+
+
+def text(source: paired_folders.PairedFolders, encoding: dict) -> str:
+    """The file configs/data/<name>.yaml of a data set, over configs/data/paired_folders.yaml."""
+    folders = {k: getattr(source, k) for k in ("photos", "labels") if getattr(source, k) != k}
+    rule = source.splits_by
+    hashed = not isinstance(rule, splits.FolderSplits)
+    if hashed:
+        settings = {k: v for k, v in vars(rule).items() if not k.startswith("_")}
+        folders["splits"] = {k: v for k, v in settings.items() if v is not None}
+    overridden = {"override splits": "hashed" if hashed else "folders"}
+    config = {
+        "defaults": ["paired_folders", overridden, "_self_"],
+        "root": str(Path(source.root).absolute()),
+        "image_size": list(photos.inspect_photo(source.records(source.splits[0])[0].photo)),
+        "resize": {"load_size": None},
+        **({"source": folders} if folders else {}),
+        "encoding": encoding,
+    }
+    return yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100)
+
+
+def show(content: str, path: str = "these lines") -> None:
+    """Prints a data config and how to train with it."""
+    print(f"To train on it, save {path} as configs/data/mine.yaml and run, say,")
+    print("    python train.py experiment=spade_facades_small data=mine name=mine")
+    print(f"\n{content}", end="")
