@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.runs import checkpoint
+from training.runs import checkpoint, checkpoint_files
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -101,12 +101,12 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path):
     store = checkpoint.CheckpointStore(tmp_path)
     store.save(10, owners(1))
     store.save(20, owners(2))
-    file = store.path(20) / checkpoint.VARIABLES
+    file = store.path(20) / checkpoint_files.VARIABLES
     file.write_bytes(file.read_bytes()[:-50])
     state = owners()
     assert store.restore(state) == 10
     assert values(state) == values(owners(1))
-    file = store.path(10) / checkpoint.VARIABLES
+    file = store.path(10) / checkpoint_files.VARIABLES
     file.write_bytes(b"")
     with pytest.raises(checkpoint.CheckpointError, match="a readable checkpoint.*step 10"):
         store.restore(state)
@@ -120,7 +120,7 @@ def test_damaged_checkpoints_do_not_push_out_the_good_ones(tmp_path, caplog):
     store.save(20, owners(20))
     store.keep = 2
     for step in (30, 40):
-        (store.path(step) / checkpoint.VARIABLES).write_bytes(b"x")
+        (store.path(step) / checkpoint_files.VARIABLES).write_bytes(b"x")
     assert store.restore(owners()) == 20
     assert "step 40 is damaged" in caplog.text
     store.save(25, owners(25))
@@ -169,7 +169,7 @@ def test_a_process_killed_while_it_saves_leaves_whole_checkpoints(tmp_path):
         import itertools, sys
         import numpy as np
         import tensorflow as tf
-        from training.runs import checkpoint
+        from training.runs import checkpoint, checkpoint_files
 
         class Owner:
             variables = [tf.Variable(np.zeros(2_000_000, np.float32))]
