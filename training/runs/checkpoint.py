@@ -114,9 +114,10 @@ class CheckpointStore:
     def restore(self, owners: dict[str, Any], step: int | None = None, *, subset=False) -> int:
         """Assigns the values of a checkpoint, all of them or none.
 
-        Owners and the names, shapes and dtypes of their variables are compared before; of those of
-        format 1, which has other names, counts and shapes. Where a checkpoint is not as it was
-        written, the newest older one that is takes its place, and the log says why.
+        Owners and the names, shapes and dtypes of their variables are compared before; of format 1,
+        which has other names, counts and shapes. Owners without variables do not count. Where a
+        checkpoint is not as it was written, the newest older one that is takes its place, and the
+        log says why.
 
         Args:
             owners: owner name -> object with built `.variables`.
@@ -137,6 +138,7 @@ class CheckpointStore:
             )
         if step is not None and step not in available:
             raise CheckpointError(f"Expected one of the steps {available}. Received: step={step}.")
+        owners = {name: owner for name, owner in owners.items() if owner.variables}
         problems = []
         for candidate in [step] if step is not None else reversed(available):
             folder = self.path(candidate)
@@ -193,7 +195,6 @@ def _refuse_non_finite(step, arrays, entries):
 def _compare(manifest, owners, folder, subset):
     """Raises CheckpointError for owners or variables that are not those of a manifest."""
     saved = {name: entries for name, entries in manifest["owners"].items() if entries}
-    owners = {name: owner for name, owner in owners.items() if owner.variables}
     differences = [f"{name} is not in the checkpoint" for name in owners if name not in saved]
     if not subset:
         differences += [f"{name} is only in the checkpoint" for name in saved if name not in owners]
