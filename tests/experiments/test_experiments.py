@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import train
-from tests.helpers import tiny
+from tests.helpers import saved_variables, tiny
 from training.runs import classes, run_config, run_folder
 
 ALL = sorted(path.stem for path in (tiny.ROOT / "configs" / "experiment").glob("*.yaml"))
@@ -201,8 +201,7 @@ def test_a_classifier_resumes_exactly(data_root, tmp_path):
             )  # fmt: skip
             run = run_folder.RunFolder(tmp_path / folder)
             assert train.train(config, run) == 0
-        with np.load(run.checkpoints / "step_00000004" / "variables.npz") as file:
-            return {name: file[name].tobytes() for name in file.files}
+        return saved_variables.bytes_of(run.checkpoints / "step_00000004")
 
     assert variables("resumed", 2, 4) == variables("whole", 4)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import train
-from tests.helpers import distribution, tiny
+from tests.helpers import distribution, saved_variables, tiny
 from training.runs import run_config, run_folder
 from training.tasks import network_inputs, steps
 from training.watch import contact_sheet
@@ -157,8 +157,7 @@ def test_a_run_stopped_around_the_change_of_phases_ends_with_the_same_bytes(data
                 "task.losses.adversarial_start_step=3", "trainer.preview_every_steps=0",
             )  # fmt: skip
             run, _ = trained(config, tmp_path / folder)
-        with np.load(run.checkpoints / "step_00000005" / "variables.npz") as file:
-            return {name: file[name].tobytes() for name in file.files}
+        return saved_variables.bytes_of(run.checkpoints / "step_00000005")
 
     whole = variables("whole", 5)
     for owner in ("generator_optimizer", "discriminator_optimizer"):

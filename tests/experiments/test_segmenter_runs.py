@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import train
-from tests.helpers import tiny
+from tests.helpers import saved_variables, tiny
 from training.runs import classes, run_config, run_folder
 from training.watch import confusion_picture
 
@@ -85,8 +85,7 @@ def test_a_segmenter_with_weights_of_rare_classes_resumes_exactly(data_root, tmp
                 "task.optimizer.learning_rate.decay_steps=4", "data.encoding.check=all",
                 "task.loss.class_weights=inverse_frequency",
             )  # fmt: skip
-        with np.load(folder.checkpoints / "step_00000004" / "variables.npz") as file:
-            return {name: file[name].tobytes() for name in file.files}
+        return saved_variables.bytes_of(folder.checkpoints / "step_00000004")
 
     assert variables("resumed", 2, 4) == variables("whole", 4)
 

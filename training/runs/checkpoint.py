@@ -1,26 +1,24 @@
 """Checkpoints: explicit variables by owner, whole or not at all, compared before they are restored.
 
-A checkpoint is a folder `step_00001200` with `variables.npz` (arrays named "owner/index") and
-`manifest.json` (step, shapes and names, figures if any). Explicit lists are kept because
-object-graph checkpoints lose layers held in Python lists without a word.
+A checkpoint is a folder such as `step_00001200`, with the files of checkpoint_files.py. Explicit
+lists of variables are kept because object-graph checkpoints lose layers held in Python lists
+without a word.
 """
 
-import json
 import logging
-import math
 import os
+import re
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+import safetensors
+
+from training.runs import checkpoint_files
 
 log = logging.getLogger(__name__)
 
-VARIABLES = "variables.npz"
-MANIFEST = "manifest.json"
 PREFIX = "step_"
 
 
@@ -51,11 +49,14 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, oldest first."""
-        return sorted(
-            int(path.name[len(PREFIX) :])
-            for path in self.folder.glob(f"{PREFIX}*")
-            if (path / MANIFEST).is_file()
-        )
+        found = []
+        for path in self.folder.glob(f"{PREFIX}*"):
+            number = path.name.removeprefix(PREFIX)
+            # Folders that someone has copied or renamed are not ours.
+            if re.fullmatch(r"[0-9]{8,}", number) and self.path(int(number)) == path:
+                if (path / checkpoint_files.MANIFEST).is_file():
+                    found.append(int(number))
+        return sorted(found)
 
     def path(self, step: int) -> Path:
         """The folder of a step's checkpoint."""
@@ -72,24 +73,24 @@ class CheckpointStore:
         Raises:
             CheckpointError: a value is not finite, or the disk refuses; earlier checkpoints stay.
         """
-        arrays = {name: list(map(_to_numpy, owner.variables)) for name, owner in owners.items()}
-        names = {
-            name: [getattr(v, "path", v.name) for v in owner.variables]
+        entries = {name: checkpoint_files.entries(owner) for name, owner in owners.items()}
+        arrays = {
+            name: [np.asarray(variable.numpy()) for variable in owner.variables]
             for name, owner in owners.items()
         }
-        _refuse_non_finite(step, arrays, names)
+        _refuse_non_finite(step, arrays, entries)
         partial = self.folder / f".partial_{PREFIX}{step:08d}_{os.getpid()}"
         try:
             self._discard_partials()
             partial.mkdir(parents=True)
-            self._write(partial, step, arrays, names, figures)
+            checkpoint_files.write(partial, step, entries, arrays, figures)
             _replace_folder(partial, self.path(step))
-        except OSError as error:
+        except (OSError, safetensors.SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             kept = self.steps()
             raise CheckpointError(
                 f"The checkpoint of step {step} could not be written to {self.folder}: "
-                f"{error.strerror or error}. The last whole checkpoint is "
+                f"{getattr(error, 'strerror', None) or error}. The last whole checkpoint is "
                 f"{f'that of step {kept[-1]}' if kept else 'none'}. Free some space or repair "
                 "the folder, then resume the run."
             ) from error
@@ -105,16 +106,22 @@ class CheckpointStore:
     def figures(self, step: int) -> dict[str, float]:
         """The figures kept with a checkpoint; none where it cannot be read."""
         try:
-            return json.loads((self.path(step) / MANIFEST).read_text()).get("figures", {})
-        except (OSError, ValueError):
+            figures = checkpoint_files.read_manifest(self.path(step), step).get("figures", {})
+        except checkpoint_files.DAMAGE:
             return {}
+        return figures if isinstance(figures, dict) else {}
 
     def restore(self, owners: dict[str, Any], step: int | None = None, *, subset=False) -> int:
-        """Assigns the values of a checkpoint after comparing every owner, count and shape.
+        """Assigns the values of a checkpoint, all of them or none.
+
+        Owners and the names, shapes and dtypes of their variables are compared before; of format 1,
+        which has other names, counts and shapes. Owners without variables do not count. Where a
+        checkpoint is not as it was written, the newest older one that is takes its place, and the
+        log says why.
 
         Args:
             owners: owner name -> object with built `.variables`.
-            step: which checkpoint; None = the newest that is readable.
+            step: which checkpoint; None = the newest that is whole.
             subset: whether `owners` may be fewer than those of the checkpoint (sampling).
 
         Returns:
@@ -131,19 +138,24 @@ class CheckpointStore:
             )
         if step is not None and step not in available:
             raise CheckpointError(f"Expected one of the steps {available}. Received: step={step}.")
+        owners = {name: owner for name, owner in owners.items() if owner.variables}
         problems = []
         for candidate in [step] if step is not None else reversed(available):
+            folder = self.path(candidate)
             try:
-                manifest, arrays = self._read(candidate)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                manifest = checkpoint_files.read_manifest(folder, candidate)
+                _compare(manifest, owners, folder, subset)
+                arrays = checkpoint_files.read_variables(folder, manifest, owners)
+            except CheckpointError:
+                raise
+            except checkpoint_files.DAMAGE as error:
                 # A damaged file of a crashed disk is no reason to lose the older checkpoints.
                 problems.append(f"step {candidate}: {error}")
                 log.warning("The checkpoint of step %d is damaged: %s", candidate, error)
                 continue
-            _compare(manifest, owners, self.path(candidate), subset)
-            for name, owner in owners.items():
-                for variable, value in zip(owner.variables, arrays[name], strict=True):
-                    variable.assign(value)
+            _assign(owners, arrays, folder)
+            if problems:
+                log.warning("The checkpoint of step %d is used in its place.", candidate)
             if not subset and step is None:
                 self._put_aside([newer for newer in available if newer > candidate])
             return candidate
@@ -156,55 +168,9 @@ class CheckpointStore:
         for step in damaged:
             _replace_folder(self.path(step), self.folder / f"damaged_{self.path(step).name}")
 
-    def _write(self, folder, step, arrays, names, figures):
-        flat = {
-            f"{name}/{index:05d}": value
-            for name, values in arrays.items()
-            for index, value in enumerate(values)
-        }
-        with open(folder / VARIABLES, "wb") as file:
-            np.savez(file, **flat)
-            _flush_to_disk(file)
-        manifest = {
-            "step": step,
-            "tensorflow": tf.__version__,
-            "owners": {
-                name: [
-                    [path, list(value.shape)]
-                    for path, value in zip(names[name], values, strict=True)
-                ]
-                for name, values in arrays.items()
-            },
-        }
-        if figures is not None:
-            numbers = {name: float(value) for name, value in figures.items()}
-            manifest["figures"] = {n: v for n, v in numbers.items() if not math.isnan(v)}
-        with open(folder / MANIFEST, "w") as file:
-            json.dump(manifest, file, indent=1)
-            _flush_to_disk(file)
-
-    def _read(self, step):
-        folder = self.path(step)
-        manifest = json.loads((folder / MANIFEST).read_text())
-        with open(folder / VARIABLES, "rb") as opened, np.load(opened) as file:
-            arrays = {
-                name: [file[f"{name}/{index:05d}"] for index in range(len(entries))]
-                for name, entries in manifest["owners"].items()
-            }
-        return manifest, arrays
-
     def _discard_partials(self):
         for leftover in self.folder.glob(f".partial_{PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _to_numpy(variable) -> np.ndarray:
-    return np.asarray(variable.numpy())
-
-
-def _flush_to_disk(file):
-    file.flush()
-    os.fsync(file.fileno())
 
 
 def _replace_folder(source: Path, target: Path):
@@ -212,34 +178,65 @@ def _replace_folder(source: Path, target: Path):
     if target.exists():
         shutil.rmtree(target)
     os.rename(source, target)
+    checkpoint_files.flush_to_disk(target.parent)
 
 
-def _refuse_non_finite(step, arrays, names):
+def _refuse_non_finite(step, arrays, entries):
     for owner, values in arrays.items():
-        for name, value in zip(names[owner], values, strict=True):
+        for entry, value in zip(entries[owner], values, strict=True):
             if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
                 raise CheckpointError(
-                    f"Variables must be finite. Received: {owner} variable {name!r} with "
+                    f"Variables must be finite. Received: {owner} variable {entry.path!r} with "
                     f"non-finite values at step {step}. Earlier checkpoints are untouched; "
                     "resume with a lower learning rate in a new run, or another seed."
                 )
 
 
 def _compare(manifest, owners, folder, subset):
-    saved = manifest["owners"]
+    """Raises CheckpointError for owners or variables that are not those of a manifest."""
+    saved = {name: entries for name, entries in manifest["owners"].items() if entries}
     differences = [f"{name} is not in the checkpoint" for name in owners if name not in saved]
     if not subset:
         differences += [f"{name} is only in the checkpoint" for name in saved if name not in owners]
-    for name in set(owners) & set(saved):
-        now = [(getattr(v, "path", v.name), list(v.shape)) for v in owners[name].variables]
-        if len(now) != len(saved[name]):
-            differences.append(f"{name}: {len(saved[name])} variables saved, {len(now)} now")
+    for name in [name for name in owners if name in saved]:
+        now, before = checkpoint_files.entries(owners[name]), saved[name]
+        if len(now) != len(before):
+            differences.append(f"{name}: {len(before)} variables saved, {len(now)} now")
             continue
-        differences += [
-            f"{name}: {path} has shape {shape} now, {old_path} was saved with {old_shape}"
-            for (path, shape), (old_path, old_shape) in zip(now, saved[name], strict=True)
-            if shape != old_shape
-        ]
+        names_now, names_before = map(checkpoint_files.comparable_names, (now, before))
+        for index, (new, old) in enumerate(zip(now, before, strict=True)):
+            if list(new.shape) != list(old.shape):
+                differences.append(
+                    f"{name}: {new.path} has shape {new.shape} now, {old.path} was saved with "
+                    f"{old.shape}"
+                )
+            elif manifest["format"] > 1 and names_now[index] != names_before[index]:
+                differences.append(f"{name}: {new.path} now, {old.path} saved in its place")
+            elif old.dtype not in (None, new.dtype):
+                differences.append(f"{name}: {new.path} is {new.dtype} now, {old.dtype} saved")
+    _refuse(differences, folder)
+
+
+def _assign(owners, arrays, folder):
+    """Puts the values into the variables once it is known that each of them can go there."""
+    pairs = [
+        (name, variable, value, entry)
+        for name, owner in owners.items()
+        for variable, value, entry in zip(
+            owner.variables, arrays[name], checkpoint_files.entries(owner), strict=True
+        )
+    ]
+    differences = [  # format 1 tells the dtype by the arrays alone
+        f"{name}: {entry.path} is {entry.dtype} now, {value.dtype} saved"
+        for name, _, value, entry in pairs
+        if str(value.dtype) != entry.dtype
+    ]
+    _refuse(differences, folder)
+    for _, variable, value, _ in pairs:
+        variable.assign(value)
+
+
+def _refuse(differences, folder):
     if differences:
         shown = "\n  ".join(differences[:10])
         more = f"\n  and {len(differences) - 10} more" if len(differences) > 10 else ""

@@ -9,6 +9,8 @@ import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from training.runs import moved
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # Code that a config may name. A run folder can come from someone else, and instantiating a
 # config calls whatever its `_target_`s name.
@@ -147,7 +149,7 @@ def root_keys(config_name: str) -> set[str]:
 
 
 def load(path: Path) -> DictConfig:
-    """The config a run was started with, its targets checked.
+    """The config a run was started with, as it would be written today, its targets checked.
 
     Raises:
         ValueError: it is no YAML mapping, names foreign code, or computes values.
@@ -162,6 +164,7 @@ def load(path: Path) -> DictConfig:
             f"Expected a run's config with plain interpolations. Received: {resolver.group()!r} "
             f"in {path}. Do not use a run folder you do not trust."
         )
+    config = OmegaConf.create(moved.up_to_date(OmegaConf.to_container(config)))
     check_targets(config)
     return config
 

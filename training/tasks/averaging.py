@@ -44,7 +44,7 @@ class WeightAveraging:
 
     def copy_of(self, network: keras.Model, input_shapes: dict) -> keras.Model:
         """A built clone of the network, holding the same values."""
-        copy = type(network).from_config(network.get_config())
+        copy = type(network).from_config(_without_builds(network.get_config()))
         copy.build(input_shapes)
         for target, source in zip(copy.weights, network.weights, strict=True):
             target.assign(source)
@@ -107,6 +107,15 @@ class WeightAveraging:
             average(inputs, training=True)
 
         tf.distribute.get_strategy().run(on_replica, (batch, number))
+
+
+def _without_builds(config):
+    """A Keras config whose inner layers are built with the outer one, in its name scope."""
+    if isinstance(config, dict):
+        return {k: _without_builds(v) for k, v in config.items() if k != "build_config"}
+    if isinstance(config, list | tuple):
+        return type(config)(map(_without_builds, config))
+    return config
 
 
 def _blend(target, source, keep):

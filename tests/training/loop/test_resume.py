@@ -5,10 +5,9 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
-from tests.helpers import tiny
+from tests.helpers import saved_variables, tiny
 
 STEPS = 8
 
@@ -35,9 +34,8 @@ def arguments(data_root, output_root):
 
 
 def final_variables(output_root):
-    (path,) = output_root.glob(f"*/*/checkpoints/step_{STEPS:08d}/variables.npz")
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+    (path,) = output_root.glob(f"*/*/checkpoints/step_{STEPS:08d}")
+    return saved_variables.of(path)
 
 
 def start_and_signal(data_root, output_root, number):

@@ -11,10 +11,10 @@ from omegaconf import OmegaConf
 
 import train
 from tests.experiments import test_segmenter_runs
-from tests.helpers import tiny
+from tests.helpers import saved_variables, tiny
 from tests.training.loop import test_trainer
 from training.loop import failures
-from training.runs import best, checkpoint, run_folder, trained_run
+from training.runs import best, checkpoint, checkpoint_files, run_folder, trained_run
 
 METRIC = "eval/mean_iou"
 
@@ -113,7 +113,7 @@ def test_a_kill_while_the_new_best_is_written_leaves_the_old_one(tmp_path, monke
 def test_a_damaged_best_gives_way(tmp_path):
     kept = best.BestCheckpoint(tmp_path, METRIC)
     offered(kept, 0.5)
-    (kept.store.path(1) / checkpoint.MANIFEST).write_text('{"figures": {')
+    (kept.store.path(1) / checkpoint_files.MANIFEST).write_text('{"figures": {')
     assert offered(kept, 0.1, first=2) == [True]
 
 
@@ -210,8 +210,7 @@ def test_a_command_opens_the_best(trained, as_command):
     (step,) = checkpoint.CheckpointStore(trained.best).steps()
     opened = trained_run.open_run(as_command, step="best")
     assert opened.step == step and trained_run.open_run(as_command).step == 4
-    with np.load(trained.best / f"step_{step:08d}" / checkpoint.VARIABLES) as file:
-        expected = file["averaged_network/00000"]
+    expected = saved_variables.of(trained.best / f"step_{step:08d}")["averaged_network/00000"]
     (network,) = opened.task.generation_state().values()
     np.testing.assert_array_equal(network.variables[0].numpy(), expected)
 

@@ -13,12 +13,21 @@ from training.runs import trained_run
 
 KINDS = {
     "semantic": ["experiment=spade_synthetic", *tiny.OVERRIDES],
+    # Its networks lie in another: the averaged copy must have the same names as one built anew.
+    "style": [
+        "experiment=spade_synthetic_style",
+        f"data.image_size=[{tiny.SIZE},{tiny.SIZE}]",
+        *(f"generator.generator.{setting}" for setting in tiny.GENERATOR),
+        *("generator.encoder.width=4", "generator.encoder.multipliers=[1,2]"),
+        "generator.encoder.resize_to=16",
+        *tiny.DISCRIMINATOR,
+    ],
     "class-conditional": ["experiment=class_synthetic", *tiny.CLASS_OVERRIDES],
     "inpainting": ["experiment=inpaint_synthetic", *tiny.INPAINTING_OVERRIDES],
     "segmentation": tiny.SEGMENTER_OVERRIDES,
     "classification": ["experiment=classify_synthetic", *tiny.CLASSIFIER_OVERRIDES],
 }
-AVERAGED = {"semantic", "class-conditional", "segmentation", "classification"}
+AVERAGED = {"semantic", "style", "class-conditional", "segmentation", "classification"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,220 @@
+"""The two files of a checkpoint: variables and a manifest, verified before they are believed.
+
+`variables.safetensors` has an array for each variable, named "owner/index/path". `manifest.json`
+has, in format 2,
+
+    format, step, provenance    2; the training step; see provenance.py
+    variables                   size in bytes and SHA-256 of the other file
+    owners                      {owner: [[path, shape, dtype] of each variable, in order]}
+    figures                     {name: float} of an evaluation, where there was one
+    sha256                      of all that, as JSON with sorted keys
+
+Format 1, which has no key `format`, is read as well: `variables.npz` with arrays "owner/index", no
+hashes, no dtypes.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import safetensors
+from safetensors import numpy as safetensors_numpy
+
+from training.runs import provenance
+
+FORMAT = 2
+MANIFEST = "manifest.json"
+VARIABLES = "variables.safetensors"
+VARIABLES_1 = "variables.npz"
+# What files that are not as they were written make their readers raise.
+DAMAGE = (
+    OSError, ValueError, LookupError, EOFError, RuntimeError, MemoryError, struct.error, zlib.error,
+    zipfile.BadZipFile, safetensors.SafetensorError,
+)  # fmt: skip
+
+
+class Entry(NamedTuple):
+    """What a manifest says of a variable.
+
+    Attributes:
+        path: as Keras names it.
+        shape: sizes.
+        dtype: "float32" and the like; None = unknown, in format 1.
+    """
+
+    path: str
+    shape: list[int]
+    dtype: str | None = None
+
+
+def entries(owner: Any) -> list[Entry]:
+    """The entries of the variables of an object with `.variables`, in their order."""
+    return [
+        Entry(
+            getattr(variable, "path", variable.name).partition(":")[0],
+            list(variable.shape),
+            keras.backend.standardize_dtype(variable.dtype),
+        )
+        for variable in owner.variables
+    ]
+
+
+def comparable_names(listed: list[Entry]) -> list[list[tuple[str, int]]]:
+    """Names that do not depend on what was built before in the same process.
+
+    Keras counts layers of one name, all of a process together: the second network has the layers
+    `conv2d_8`, `conv2d_9` in the place of `conv2d`, `conv2d_1`. Names that are alike but for such
+    numbers are numbered by their order below the same parent.
+    """
+    numbers, names = {}, []
+    for entry in listed:
+        parent, parts = "", []
+        for part in entry.path.split("/"):
+            base = re.sub(r"_[0-9]+(?=_|$)", "", part)
+            known = numbers.setdefault((parent, base), {})
+            parts.append((base, known.setdefault(part, len(known))))
+            parent = f"{parent}/{part}"
+        names.append(parts)
+    return names
+
+
+def write(
+    folder: Path,
+    step: int,
+    owners: dict[str, list[Entry]],
+    arrays: dict[str, list[np.ndarray]],
+    figures: dict[str, float] | None = None,
+) -> None:
+    """Writes both files into a folder, to the disk itself.
+
+    Args:
+        folder: an empty folder.
+        step: the training step.
+        owners: owner name -> entries.
+        arrays: owner name -> values, in the same order.
+        figures: name -> float; those that are NaN are left out.
+
+    Raises:
+        OSError, safetensors.SafetensorError: the disk refuses.
+    """
+    path = folder / VARIABLES
+    named = {
+        _key(name, index, entry): value
+        for name in owners
+        for index, (entry, value) in enumerate(zip(owners[name], arrays[name], strict=True))
+    }
+    safetensors_numpy.save_file(named, path)
+    manifest = {
+        "format": FORMAT,
+        "step": step,
+        "provenance": provenance.provenance(),
+        "variables": {"bytes": path.stat().st_size, "sha256": _hash_of_file(path)},
+        "owners": owners,
+    }
+    if figures is not None:
+        numbers = {name: float(value) for name, value in figures.items()}
+        manifest["figures"] = {n: v for n, v in numbers.items() if not math.isnan(v)}
+    manifest["sha256"] = _hash_of(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    for written in (path, folder / MANIFEST, folder):
+        flush_to_disk(written)
+
+
+def read_manifest(folder: Path, step: int) -> dict[str, Any]:
+    """The manifest of a checkpoint of this step; "owners" holds entries.
+
+    Raises:
+        one of DAMAGE: it cannot be read, or is not as it was written.
+    """
+    manifest = json.loads((folder / MANIFEST).read_text())
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("owners"), dict):
+        raise ValueError(f"{MANIFEST} is not one of a checkpoint")
+    if manifest.setdefault("format", 1) not in (1, FORMAT):
+        raise ValueError(
+            f"it has format {manifest['format']} of a later version of this application; this "
+            f"one, {provenance.version()}, reads up to {FORMAT}"
+        )
+    if manifest["format"] == FORMAT and manifest.pop("sha256", None) != _hash_of(manifest):
+        raise ValueError(f"{MANIFEST} is not as it was written: its SHA-256 is another")
+    if manifest.get("step") != step:
+        raise ValueError(f"{MANIFEST} is that of step {manifest.get('step')}")
+    try:
+        manifest["owners"] = {
+            name: [Entry(*entry) for entry in saved] for name, saved in manifest["owners"].items()
+        }
+    except TypeError:
+        raise ValueError(f"{MANIFEST} does not list variables") from None
+    return manifest
+
+
+def read_variables(folder: Path, manifest: dict[str, Any], owners) -> dict[str, list[np.ndarray]]:
+    """The values of some of the owners of a manifest, by owner.
+
+    Raises:
+        one of DAMAGE: they cannot be read, or are not as they were written.
+    """
+    listed = {name: manifest["owners"][name] for name in owners}
+    if manifest["format"] == 1:
+        with open(folder / VARIABLES_1, "rb") as opened, np.load(opened) as file:
+            arrays = {
+                name: [file[f"{name}/{index:05d}"] for index in range(len(listed[name]))]
+                for name in listed
+            }
+    else:
+        path, written = folder / VARIABLES, manifest["variables"]
+        if path.stat().st_size != written["bytes"]:
+            raise ValueError(
+                f"{VARIABLES} has {path.stat().st_size} bytes; {written['bytes']} were written"
+            )
+        if _hash_of_file(path) != written["sha256"]:
+            raise ValueError(f"{VARIABLES} is not as it was written: its SHA-256 is another")
+        with safetensors.safe_open(path, framework="np") as file:
+            arrays = {
+                name: [file.get_tensor(_key(name, *item)) for item in enumerate(listed[name])]
+                for name in listed
+            }
+    for name, values in arrays.items():
+        for entry, value in zip(listed[name], values, strict=True):
+            if list(value.shape) != list(entry.shape) or entry.dtype not in (
+                None,
+                str(value.dtype),
+            ):
+                raise ValueError(
+                    f"{name} {entry.path} is {value.dtype} {list(value.shape)} and not, as "
+                    f"{MANIFEST} says, {entry.dtype or ''} {entry.shape}"
+                )
+    return arrays
+
+
+def flush_to_disk(path: Path) -> None:
+    """Returns when a file, or the names in a folder, would survive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _key(owner, index, entry):
+    return f"{owner}/{index:05d}/{entry.path}"
+
+
+def _hash_of(manifest):
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_of_file(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
