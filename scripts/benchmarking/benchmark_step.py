@@ -38,7 +38,6 @@ class StepTimer:
             seed=self.trainer.seed, jit_compile=self.trainer.jit_compile, writes=False,
         )  # fmt: skip
         self.step = max(self.task.phases)  # the whole step, after what comes before it
-        self.run_steps = self.live.steps_at(self.step)
         batches = self.live.strategy.distribute_datasets_from_function(self._constant)
         self.iterators = {"constant": iter(batches), "pipeline": iter(self.live.batches_from(0))}
 
@@ -82,11 +81,14 @@ class StepTimer:
     def _timed(self, source, count):
         import tensorflow as tf
 
-        begun = time.perf_counter()
-        metrics = self.run_steps(self.iterators[source], tf.constant(self.step), tf.constant(count))
-        for value in metrics.values():
-            value.numpy()
-        self.step += count
+        begun, end = time.perf_counter(), self.step + count
+        while self.step < end:
+            run_steps = self.live.steps_at(self.step)
+            count = min(end - self.step, self.live.alike_from(self.step))
+            values = run_steps(self.iterators[source], tf.constant(self.step), tf.constant(count))
+            for value in values.values():
+                value.numpy()
+            self.step += count
         return time.perf_counter() - begun
 
     def _pipeline(self, first_batch, context):
