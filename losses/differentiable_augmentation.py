@@ -97,11 +97,8 @@ class DifferentiableAugmentation(term.Augmentation):
         self.color = color
         self.translation = translation
         self.cutout = cutout
-
-    @property
-    def moves(self) -> tuple[str, ...]:
-        """The image, where its pixels do not stay in place: it no longer fits a map then."""
-        return ("image",) if self.translation > 0 or self.cutout > 0 else ()
+        # The image no longer fits a map where its pixels do not stay in place.
+        self.moves = ("image",) if translation > 0 or cutout > 0 else ()
 
     def __call__(self, inputs: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
         images = inputs["image"]

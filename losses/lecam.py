@@ -50,8 +50,6 @@ class LeCam(term.Term):
         self.weight = weight
         self.decay = decay
         self.start_step = start_step
-        self._averages = None
-        self._steps = None
 
     def build(self, outputs: dict) -> None:
         """Creates the averages of each scale of the discriminator."""
@@ -63,21 +61,17 @@ class LeCam(term.Term):
                 "term, or choose another discriminator."
             )
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
-        self._averages = tf.Variable(
+        averages = tf.Variable(
             tf.zeros([2, len(logits)]), trainable=False, name="lecam_averages", aggregation=first
         )
-        self._steps = tf.Variable(
+        steps = tf.Variable(
             0, trainable=False, dtype=tf.int64, name="lecam_steps", aggregation=first
         )
-
-    @property
-    def variables(self) -> list[tf.Variable]:
-        """Averages float32 [2, K], of real and fake scores by scale; steps int64."""
-        return [] if self._averages is None else [self._averages, self._steps]
+        self.variables = [averages, steps]  # [2, K] of real and fake scores by scale; int64
 
     def __call__(self, step: term.Step) -> dict[str, tf.Tensor]:
-        loss, values = 0.0, {}
-        averages_of_real, averages_of_fake = tf.unstack(tf.convert_to_tensor(self._averages))
+        (averages, steps), loss, values = self.variables, 0.0, {}
+        averages_of_real, averages_of_fake = tf.unstack(tf.convert_to_tensor(averages))
         scales = zip(step.real.outputs["logits"], step.fake.outputs["logits"], strict=True)
         for k, (real, fake) in enumerate(scales):
             real, fake = tf.cast(real, tf.float32), tf.cast(fake, tf.float32)
@@ -88,14 +82,16 @@ class LeCam(term.Term):
                 f"logit_real_{k}": tf.reduce_mean(real),
                 f"logit_fake_{k}": tf.reduce_mean(fake),
             }
-        started = self._steps >= self.start_step
-        return {"loss": tf.where(started, loss / len(step.real.outputs["logits"]), 0.0)} | values
+        return {
+            "loss": tf.where(steps >= self.start_step, loss / len(step.real.outputs["logits"]), 0.0)
+        } | values
 
     def after(self, metrics: dict[str, tf.Tensor]) -> None:
         """Moves the averages by the mean scores of the step."""
-        scales = range(self._averages.shape[1])
+        averages, steps = self.variables
+        scales = range(averages.shape[1])
         scores = [[metrics[f"logit_{side}_{k}"] for k in scales] for side in ("real", "fake")]
-        decay = tf.where(self._steps < self.start_step, 0.0, self.decay)
-        averages = tf.convert_to_tensor(self._averages)
-        self._averages.assign(decay * averages + (1.0 - decay) * tf.convert_to_tensor(scores))
-        self._steps.assign_add(1)
+        decay = tf.where(steps < self.start_step, 0.0, self.decay)
+        now = tf.convert_to_tensor(averages)
+        averages.assign(decay * now + (1.0 - decay) * tf.convert_to_tensor(scores))
+        steps.assign_add(1)

@@ -12,6 +12,9 @@ PARTS = (
 )  # fmt: skip
 
 
+Entries = Any  # dict[str, tf.Tensor] or of nested lists of tensors; None where no term needs it
+
+
 @dataclass(frozen=True)
 class Side:
     """What the discriminator was given and returned for the real or the fake images.
@@ -21,8 +24,8 @@ class Side:
     Each is None where no term needs it.
     """
 
-    inputs: dict[str, tf.Tensor] | None = None
-    outputs: dict[str, Any] | None = None
+    inputs: Entries = None
+    outputs: Entries = None
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,13 @@ class Step:
             draws that `real` and `fake` have.
     """
 
-    batch: dict[str, tf.Tensor] | None = None
-    generated: dict[str, tf.Tensor] | None = None
+    batch: Entries = None
+    generated: Entries = None
     real: Side = field(default_factory=Side)
     fake: Side = field(default_factory=Side)
     generator: Any = None
     discriminator: Any = None
-    generator_inputs: dict[str, tf.Tensor] | None = None
+    generator_inputs: Entries = None
     seed: tf.Tensor | None = None
     augment: Callable[[dict], dict] = dict
 
