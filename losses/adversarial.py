@@ -4,7 +4,11 @@ Each loss is a pair of pure functions of one scale's logits and a class that ave
 scales. Logits may have any shape [B, ...]; the mean is taken over images and patches alike.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
+
+from losses import term
 
 
 def hinge_discriminator(real, fake):
@@ -66,70 +70,82 @@ def mean_over_scales(loss, *scales):
     return tf.add_n(values) / len(values)
 
 
-class Hinge:
-    """Hinge loss.
+class ScaleMean(term.AdversarialLoss):
+    """A pair of functions of logits, each the mean over scales.
+
+    Call of `discriminator(step)` and `generator(step)`:
+        step: losses.term.Step; "logits" of `real.outputs` and `fake.outputs` are read, lists of
+            tensors [B, ...], one per scale.
+
+    Returns: float32 scalar for the generator; for the discriminator a dict of "loss" and the mean
+        logits "logit_real" and "logit_fake".
+
+    Raises:
+        ValueError: empty lists, or lists of different length.
+    """
+
+    of_discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    of_generator: Callable[[tf.Tensor], tf.Tensor]
+
+    def discriminator(self, step: term.Step) -> dict[str, tf.Tensor]:
+        real, fake = step.real.outputs["logits"], step.fake.outputs["logits"]
+        return {
+            "loss": mean_over_scales(self.of_discriminator, real, fake),
+            "logit_real": mean_over_scales(tf.reduce_mean, real),
+            "logit_fake": mean_over_scales(tf.reduce_mean, fake),
+        }
+
+    def generator(self, step: term.Step) -> tf.Tensor:
+        return mean_over_scales(self.of_generator, step.fake.outputs["logits"])
+
+
+class Hinge(ScaleMean):
+    """Hinge loss; call and errors as `ScaleMean`.
 
     D minimises E max(0, 1 - D(x)) + E max(0, 1 + D(G)), G minimises -E D(G); means over images
     and patches, then over scales.
 
-    Call of `discriminator(real_logits, fake_logits)` and `generator(fake_logits)`:
-        lists of tensors [B, ...], one per scale; returns a float32 scalar.
-
-    Raises:
-        ValueError: empty lists, or lists of different length.
-
     Source: Lim, Ye, arXiv 1705.02894; NVlabs/SPADE models/networks/loss.py.
     """
 
-    def discriminator(self, real_logits, fake_logits):
-        return mean_over_scales(hinge_discriminator, real_logits, fake_logits)
-
-    def generator(self, fake_logits):
-        return mean_over_scales(critic_generator, fake_logits)
+    of_discriminator = staticmethod(hinge_discriminator)
+    of_generator = staticmethod(critic_generator)
 
 
-class Wasserstein:
+class Wasserstein(ScaleMean):
     """Wasserstein loss; the critic needs a gradient penalty as discriminator term beside it.
 
-    D minimises E D(G) - E D(x), G minimises -E D(G). Call and errors as `Hinge`.
+    D minimises E D(G) - E D(x), G minimises -E D(G). Call and errors as `ScaleMean`.
 
     Source: Arjovsky, Chintala, Bottou, ICML 2017, arXiv 1701.07875.
     """
 
-    def discriminator(self, real_logits, fake_logits):
-        return mean_over_scales(wasserstein_discriminator, real_logits, fake_logits)
-
-    def generator(self, fake_logits):
-        return mean_over_scales(critic_generator, fake_logits)
+    of_discriminator = staticmethod(wasserstein_discriminator)
+    of_generator = staticmethod(critic_generator)
 
 
-class NonSaturating:
+class NonSaturating(ScaleMean):
     """Non-saturating logistic loss.
 
     D minimises E softplus(-D(x)) + E softplus(D(G)), G minimises E softplus(-D(G)). Call and
-    errors as `Hinge`.
+    errors as `ScaleMean`.
 
     Source: Goodfellow et al., NeurIPS 2014, arXiv 1406.2661; Mescheder, Geiger, Nowozin, ICML
     2018, arXiv 1801.04406.
     """
 
-    def discriminator(self, real_logits, fake_logits):
-        return mean_over_scales(non_saturating_discriminator, real_logits, fake_logits)
-
-    def generator(self, fake_logits):
-        return mean_over_scales(non_saturating_generator, fake_logits)
+    of_discriminator = staticmethod(non_saturating_discriminator)
+    of_generator = staticmethod(non_saturating_generator)
 
 
-class LeastSquares:
+class LeastSquares(ScaleMean):
     """Least-squares loss with targets 1 and 0, without the paper's factor 1/2.
 
-    D minimises E (D(x) - 1)^2 + E D(G)^2, G minimises E (D(G) - 1)^2. Call and errors as `Hinge`.
+    D minimises E (D(x) - 1)^2 + E D(G)^2, G minimises E (D(G) - 1)^2. Call and errors as
+    `ScaleMean`.
 
     Source: Mao et al., ICCV 2017, arXiv 1611.04076.
     """
 
-    def discriminator(self, real_logits, fake_logits):
-        return mean_over_scales(least_squares_discriminator, real_logits, fake_logits)
-
-    def generator(self, fake_logits):
-        return mean_over_scales(least_squares_generator, fake_logits)
+    of_discriminator = staticmethod(least_squares_discriminator)
+    of_generator = staticmethod(least_squares_generator)

@@ -22,9 +22,7 @@ def cross_entropy_sums(
     if label_smoothing:
         uniform = tf.reduce_logsumexp(logits, -1) - tf.reduce_mean(logits, -1)
         entropy = (1.0 - label_smoothing) * entropy + label_smoothing * uniform
-    weights = tf.cast(counted, tf.float32)
-    if class_weights is not None:
-        weights *= tf.gather(tf.constant(class_weights, tf.float32), labels)
+    weights = entry_weights(labels, counted, class_weights)
     # Not a product alone: 0 * inf of an ignored entry would not be 0.
     return tf.reduce_sum(tf.where(counted, weights * entropy, 0.0)), tf.reduce_sum(weights)
 
@@ -43,6 +41,20 @@ def cross_entropy(logits, labels, **settings):
         float32 scalar; 0 where no entry counts.
     """
     return tf.math.divide_no_nan(*cross_entropy_sums(logits, labels, **settings))
+
+
+def entry_weights(labels, counted, class_weights):
+    """float32, of the shape of `labels`: the weight of the class of each entry that counts, or 0.
+
+    Args:
+        labels: int32, 0..K-1, also where they do not count.
+        counted: bool, which entries count.
+        class_weights: a number for each class; None = 1 for all.
+    """
+    weights = tf.cast(counted, tf.float32)
+    if class_weights is not None:
+        weights *= tf.gather(tf.constant(class_weights, tf.float32), labels)
+    return weights
 
 
 def counted_entries(labels, ignore_index):
@@ -69,7 +81,7 @@ class CrossEntropy:
         labels: int [B, ...], 0..K-1 or `ignore_index`.
 
     Returns: float32 scalar, 0 where no entry counts. `sums` with the same arguments returns
-        numerator and denominator.
+        numerator and denominator, `total_weight` of the labels the denominator.
 
     Raises:
         ValueError: a setting out of its range; in the call, shapes that do not go together,
@@ -112,6 +124,12 @@ class CrossEntropy:
             class_weights=self.class_weights,
             ignore_index=self.ignore_index,
         )
+
+    def total_weight(self, labels):
+        """float32, the sum of weights that `sums` returns, from the labels alone."""
+        counted = counted_entries(labels, self.ignore_index)
+        labels = tf.where(counted, tf.cast(labels, tf.int32), 0)
+        return tf.reduce_sum(entry_weights(labels, counted, self.class_weights))
 
     def _check(self, logits, labels):
         classes = logits.shape[-1]

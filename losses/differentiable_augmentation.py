@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from losses import term
+
 
 def jitter_colors(images, seed):
     """Adds U(-0.5, 0.5), then scales saturation by U(0, 2) and contrast by U(0.5, 1.5)."""
@@ -59,7 +61,7 @@ def _along(flags, axis, dtype):
     return tf.cast(flags, dtype)
 
 
-class DifferentiableAugmentation:
+class DifferentiableAugmentation(term.Augmentation):
     """Changes every image the discriminator sees, real and fake alike, in both updates.
 
     The generator's gradient passes through the changes, so that it learns the unchanged images.
@@ -73,10 +75,11 @@ class DifferentiableAugmentation:
             Default 0.5.
 
     Call arguments:
-        images: float [B,H,W,3] in [-1, 1].
+        inputs: dict with "image", float [B,H,W,3] in [-1, 1]; other entries stay as they are.
         seed: int32 [2] of this step and replica.
 
-    Returns: float [B,H,W,3], the same dtype; colours may leave [-1, 1].
+    Returns: dict with the same keys; "image" of the same shape and dtype, colours may leave
+        [-1, 1].
 
     Raises:
         ValueError: a share outside 0..1.
@@ -94,13 +97,11 @@ class DifferentiableAugmentation:
         self.color = color
         self.translation = translation
         self.cutout = cutout
+        # The image no longer fits a map where its pixels do not stay in place.
+        self.moves = ("image",) if translation > 0 or cutout > 0 else ()
 
-    @property
-    def moves_pixels(self):
-        """Whether an image still fits a map after this."""
-        return self.translation > 0 or self.cutout > 0
-
-    def __call__(self, images, seed):
+    def __call__(self, inputs: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = inputs["image"]
         colors, translation, cutout = _split(seed, 3)
         if self.color:
             images = jitter_colors(images, colors)
@@ -108,4 +109,4 @@ class DifferentiableAugmentation:
             images = translate(images, translation, self.translation)
         if self.cutout:
             images = cut_out(images, cutout, self.cutout)
-        return images
+        return inputs | {"image": images}

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from losses import term
+
 
 def gaussian_kl(mean, log_variance) -> tf.Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, I)), summed over the last axis; float32 [B]."""
@@ -10,7 +12,7 @@ def gaussian_kl(mean, log_variance) -> tf.Tensor:
     return -0.5 * tf.reduce_sum(terms, axis=-1)
 
 
-class KLDivergence:
+class KLDivergence(term.Term):
     """Divergence of the style encoder's distribution from N(0, I), a generator term.
 
     -1/2 sum_z (1 + log var - mean^2 - var), sum over z, mean over the batch, in float32. The
@@ -20,7 +22,8 @@ class KLDivergence:
         weight: factor in the generator's loss, applied by the task. Default 0.2.
 
     Call arguments:
-        generated: generator outputs with "style_mean" and "style_log_variance", [B, noise_dim].
+        step: losses.term.Step; of `generated` "style_mean" and "style_log_variance" are read,
+            [B, noise_dim].
 
     Returns: float32 scalar, without the weight.
 
@@ -30,10 +33,13 @@ class KLDivergence:
     Source: Kingma, Welling, arXiv 1312.6114, appendix B; NVlabs/SPADE models/networks/loss.py.
     """
 
+    needs = ("generated",)
+
     def __init__(self, weight: float = 0.2):
         self.weight = weight
 
-    def __call__(self, *, generated, **_):
+    def __call__(self, step: term.Step) -> tf.Tensor:
+        generated = step.generated
         missing = [k for k in ("style_mean", "style_log_variance") if k not in generated]
         if missing:
             raise ValueError(

@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from losses import term
 
-class FeatureMatching:
+
+class FeatureMatching(term.Term):
     """Distance of the discriminator's intermediate features, a generator term.
 
     (1/K) sum_k sum_l mean |stop_gradient(D_k^l(x)) - D_k^l(G)| over K scales and all layers but
@@ -13,8 +15,8 @@ class FeatureMatching:
         weight: factor in the generator's loss, applied by the task. Default 10.
 
     Call arguments:
-        real, fake: discriminator outputs on the real and the generated image, of which "features"
-            is read: a list per scale of lists of tensors [B, ...].
+        step: losses.term.Step; of the outputs of `real` and `fake` "features" is read: a list per
+            scale of lists of tensors [B, ...].
 
     Returns: float32 scalar, without the weight.
 
@@ -24,10 +26,13 @@ class FeatureMatching:
     Source: Wang et al., CVPR 2018, arXiv 1711.11585; NVlabs/SPADE models/pix2pix_model.py.
     """
 
+    needs = ("real.outputs", "fake.outputs")
+
     def __init__(self, weight: float = 10.0):
         self.weight = weight
 
-    def __call__(self, *, real, fake, **_):
+    def __call__(self, step: term.Step) -> tf.Tensor:
+        real, fake = step.real.outputs, step.fake.outputs
         layers = [[len(scale) for scale in output["features"]] for output in (real, fake)]
         if layers[0] != layers[1] or not sum(layers[0]):
             raise ValueError(

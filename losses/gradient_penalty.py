@@ -1,6 +1,10 @@
 """Penalties on the gradient of critics with respect to their image: WGAN-GP, masked, and R1."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
+
+from losses import term
 
 # Float16 backward passes lose gradients below 6e-8, and a mean over patches makes them small.
 # A power of two, so that scaling up and down again changes nothing in float32.
@@ -58,6 +62,11 @@ def gradients_of_critics(critic, image) -> list[tf.Tensor]:
     return [tape.gradient(total, image) / GRADIENT_SCALE for total in totals]
 
 
+def real_critic(step: term.Step) -> Callable[[tf.Tensor], dict]:
+    """The discriminator as a function of the image alone, under the conditions of the real one."""
+    return lambda image: step.discriminate(step.real.inputs | {"image": image})
+
+
 def interpolate(real_image, fake_image, seed) -> tf.Tensor:
     """x + a (G - x) with one a ~ U(0, 1) per image, a function of `seed` (int32 [2]) alone."""
     real_image, fake_image = tf.cast(real_image, tf.float32), tf.cast(fake_image, tf.float32)
@@ -65,7 +74,7 @@ def interpolate(real_image, fake_image, seed) -> tf.Tensor:
     return real_image + along * (fake_image - real_image)
 
 
-class GradientPenalty:
+class GradientPenalty(term.Term):
     """Two-sided gradient penalty of WGAN-GP, a discriminator term.
 
     E (||grad D(x~)||_2 - 1)^2 with x~ = x + a (G - x), a ~ U(0, 1) per image. The norm is
@@ -76,29 +85,31 @@ class GradientPenalty:
         weight: factor in the discriminator's loss, applied by the task. Default 10.
 
     Call arguments:
-        critic: callable, float32 image [B,H,W,3] -> {"logits": list of tensors [B, ...]}.
-        real_image, fake_image: [B,H,W,3] in [-1, 1]; the penalty sends no gradient into them.
-        seed: int32 [2] of this step and replica.
+        step: losses.term.Step; read are the discriminator, which returns "logits", a list of
+            tensors [B, ...], and its inputs, "image" [B,H,W,3] in [-1, 1], into which the penalty
+            sends no gradient.
 
     Returns: dict of float32 scalars: "loss", without the weight; "gradient_norm", the mean norm.
 
     Source: Gulrajani et al., NeurIPS 2017, arXiv 1704.00028, equation 3.
     """
 
+    needs = ("real.inputs", "fake.inputs", "discriminator")
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
 
     def __init__(self, weight: float = 10.0):
         self.weight = weight
 
-    def __call__(self, *, critic, real_image, fake_image, seed, **_):
-        image = tf.stop_gradient(interpolate(real_image, fake_image, seed))
-        norms = tf.sqrt(squared_gradient_norm(critic, image) + 1e-12)
+    def __call__(self, step: term.Step) -> dict[str, tf.Tensor]:
+        image = interpolate(step.real.inputs["image"], step.fake.inputs["image"], step.seed)
+        norms = squared_gradient_norm(real_critic(step), tf.stop_gradient(image))
+        norms = tf.sqrt(norms + 1e-12)
         loss = tf.reduce_mean(tf.square(norms - 1.0))
         return {"loss": loss, "gradient_norm": tf.reduce_mean(norms)}
 
 
-class MaskedGradientPenalty:
+class MaskedGradientPenalty(term.Term):
     """Gradient penalty of inpainting critics, a discriminator term.
 
     As `GradientPenalty`, with the pixels of the hole alone in the norm, and for each critic (each
@@ -113,12 +124,8 @@ class MaskedGradientPenalty:
     Args:
         weight: factor in the discriminator's loss, applied by the task. Default 10.
 
-    Call arguments:
-        critic: callable, float32 image [B,H,W,3] -> {"logits": list of tensors [B, ...]}.
-        real_image, fake_image: [B,H,W,3] in [-1, 1], the fake one pasted; the penalty sends no
-            gradient into them.
-        hole: [B,H,W,1], 1 = painted.
-        seed: int32 [2] of this step and replica.
+    Call arguments: as `GradientPenalty`, with "hole" [B,H,W,1], 1 = painted, among the inputs, and
+        a fake image that is pasted.
 
     Returns: dict of float32 scalars: "loss", without the weight; "gradient_norm", the mean norm.
 
@@ -129,30 +136,31 @@ class MaskedGradientPenalty:
     (branch v1.0.0), inpaint_model.py.
     """
 
+    needs = ("real.inputs.hole", "fake.inputs", "discriminator")
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
-    reads = ("hole",)  # of what the discriminator reads
 
     def __init__(self, weight: float = 10.0):
         self.weight = weight
 
-    def __call__(self, *, critic, real_image, fake_image, seed, hole=None, **_):
+    def __call__(self, step: term.Step) -> dict[str, tf.Tensor]:
+        real, hole = step.real.inputs, step.real.inputs.get("hole")
         if hole is None:
             raise ValueError(
                 "Expected the hole of each image for the masked gradient penalty. Received: "
                 "hole=None. Use data with holes and a discriminator that reads them, or "
                 "GradientPenalty for whole images."
             )
-        image, hole = interpolate(real_image, fake_image, seed), tf.cast(hole, tf.float32)
-        norms = []
-        for gradient in gradients_of_critics(critic, tf.stop_gradient(image)):
+        image = interpolate(real["image"], step.fake.inputs["image"], step.seed)
+        hole, norms = tf.cast(hole, tf.float32), []
+        for gradient in gradients_of_critics(real_critic(step), tf.stop_gradient(image)):
             norms.append(tf.sqrt(tf.reduce_sum(tf.square(gradient) * hole, [1, 2, 3]) + 1e-12))
         norms = tf.stack(norms)
         loss = tf.reduce_mean(tf.square(norms - 1.0))
         return {"loss": loss, "gradient_norm": tf.reduce_mean(norms)}
 
 
-class R1:
+class R1(term.Term):
     """R1 regularisation on real images, a discriminator term.
 
     1/2 E ||grad D(x)||^2, summed over pixels; the weight is the paper's gamma, so that the loss
@@ -160,20 +168,30 @@ class R1:
 
     Args:
         weight: gamma, applied by the task. Default 10.
+        every: 1 (default) = in each step; 16, as published for StyleGAN2, is almost as good and
+            costs a sixteenth: an update of its own in every 16th step, with 16 times the loss.
 
-    Call arguments: as `GradientPenalty`, of which only `critic` and `real_image` are used.
+    Call arguments: as `GradientPenalty`, without the fake image.
 
     Returns: float32 scalar, without the weight.
 
-    Source: Mescheder, Geiger, Nowozin, ICML 2018, arXiv 1801.04406; NVlabs/stylegan2-ada-pytorch
-    training/loss.py.
+    Raises:
+        ValueError: `every` below 1.
+
+    Source: Mescheder, Geiger, Nowozin, ICML 2018, arXiv 1801.04406; lazy: Karras et al., CVPR
+    2020, arXiv 1912.04958, section 3.1; NVlabs/stylegan2-ada-pytorch training/loss.py.
     """
 
+    needs = ("real.inputs", "discriminator")
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
 
-    def __init__(self, weight: float = 10.0):
+    def __init__(self, weight: float = 10.0, *, every: int = 1):
+        if every < 1:
+            raise ValueError(f"every must be at least 1, a step. Received: every={every}")
         self.weight = weight
+        self.every = every
 
-    def __call__(self, *, critic, real_image, **_):
-        return 0.5 * tf.reduce_mean(squared_gradient_norm(critic, tf.stop_gradient(real_image)))
+    def __call__(self, step: term.Step) -> tf.Tensor:
+        image = tf.stop_gradient(step.real.inputs["image"])
+        return 0.5 * tf.reduce_mean(squared_gradient_norm(real_critic(step), image))

@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from losses import term
 
-class Perceptual:
+
+class Perceptual(term.Term):
     """Weighted distance of feature maps of the real and the generated image, a generator term.
 
     sum_l w_l mean |phi_l(G) - stop_gradient(phi_l(x))|, in float32.
@@ -19,8 +21,7 @@ class Perceptual:
             is about 12 between unrelated photographs); 0.1 to 1 keeps the balance there.
 
     Call arguments:
-        batch: dict with "image", the real image.
-        generated: dict with "image", the generated image.
+        step: losses.term.Step; "image" of `batch` and of `generated` is read.
 
     Returns: float32 scalar, without the weight.
 
@@ -31,6 +32,8 @@ class Perceptual:
     models/networks/loss.py (which feeds images in [-1, 1] without the mean and spread of ImageNet;
     here the network sees the input it was trained on).
     """
+
+    needs = ("batch", "generated")
 
     def __init__(
         self,
@@ -47,9 +50,9 @@ class Perceptual:
         self.layer_weights = layer_weights
         self.weight = weight
 
-    def __call__(self, *, batch, generated, **_):
-        real_maps = self.feature_network(tf.cast(batch["image"], tf.float32))
-        fake_maps = self.feature_network(tf.cast(generated["image"], tf.float32))
+    def __call__(self, step: term.Step) -> tf.Tensor:
+        real_maps = self.feature_network(tf.cast(step.batch["image"], tf.float32))
+        fake_maps = self.feature_network(tf.cast(step.generated["image"], tf.float32))
         if len(real_maps) != len(self.layer_weights):
             raise ValueError(
                 f"Expected one layer weight for each of the {len(real_maps)} feature maps of the "

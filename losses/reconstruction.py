@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from losses import term
+
 REGIONS = ("hole", "valid", "all")
 
 
@@ -43,7 +45,7 @@ def spatial_discount(hole, gamma: float) -> tf.Tensor:
     return hole * tf.pow(gamma, tf.nn.relu(distance_to_known(hole) - 1.0))
 
 
-class Reconstruction:
+class Reconstruction(term.Term):
     """Mean absolute error of the generator's proposal or result, a generator term.
 
     With a = |image - output| and M = hole, means over the pixels of a region and the channels:
@@ -66,8 +68,8 @@ class Reconstruction:
         weight: factor in the generator's loss, applied by the task. Default 1.
 
     Call arguments:
-        batch: "image" float [B,H,W,3], "hole" float [B,H,W,1].
-        generated: generator outputs, of which `output` is read.
+        step: losses.term.Step; "image" float [B,H,W,3] and "hole" float [B,H,W,1] of `batch` are
+            read, and `output` of `generated`.
 
     Returns: float32 scalar, without the weight.
 
@@ -78,6 +80,8 @@ class Reconstruction:
     Source: Yu et al., CVPR 2018, arXiv 1801.07892, section 3.2; JiahuiYu/generative_inpainting
     (branch v1.0.0), inpaint_model.py and inpaint_ops.py.
     """
+
+    needs = ("batch", "generated")
 
     def __init__(
         self,
@@ -99,7 +103,8 @@ class Reconstruction:
         self.discount = discount
         self.weight = weight
 
-    def __call__(self, *, batch, generated, **_):
+    def __call__(self, step: term.Step) -> tf.Tensor:
+        batch, generated = step.batch, step.generated
         if self.output not in generated or "hole" not in batch:
             raise ValueError(
                 f'Expected a generator that returns "{self.output}" and a batch with "hole", as '

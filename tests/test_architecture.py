@@ -13,7 +13,7 @@ OURS = ("data", "losses", "metrics", "models", "scripts", "training", "tests", "
 ALLOWED = [
     ("train.py", ("data", "metrics", "models", "training", "scripts.command.errors")),
     ("scripts/", ("data", "metrics", "models", "scripts", "training")),
-    ("training/", ("training",)),
+    ("training/", ("training", "losses.term")),
     ("models/layers/", ("models.layers",)),
     ("models/", ("models",)),
     ("losses/", ("losses",)),

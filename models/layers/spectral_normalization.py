@@ -45,6 +45,11 @@ class _SpectralNorm:
             name="u",
         )
 
+    @property
+    def iterated_variables(self) -> list[keras.Variable]:
+        """What a training call moves by the weights alone: once in an update of several batches."""
+        return [self.u]
+
     def save_own_variables(self, store) -> None:
         # The Keras layers write kernel and bias by name and would drop u.
         keras.layers.Layer.save_own_variables(self, store)

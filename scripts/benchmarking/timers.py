@@ -39,17 +39,16 @@ class StepTimer:
         self.task = hydra.utils.instantiate(config.task, _convert_="all")
         self.trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
         self.task.build(task_steps.spec_after(self.data.preprocess, self.data.element_spec))
-        live = session.Session(
+        self.live = session.Session(
             self.task, self._pipeline, None, None, self.data.preprocess,
             seed=self.trainer.seed, jit_compile=self.trainer.jit_compile, writes=False,
         )  # fmt: skip
-        self.strategy = live.strategy
+        self.strategy = self.live.strategy
         self.step = max(self.task.phases)  # the whole step, after what comes before it
-        self.run_steps = live.steps_at(self.step)
         constant = self.strategy.distribute_datasets_from_function(self._constant)
         self.batches = {"constant": iter(constant)}
         if pipeline:
-            self.batches["pipeline"] = iter(live.batches_from(0))
+            self.batches["pipeline"] = iter(self.live.batches_from(0))
 
     def prepare(self) -> None:
         """Compiles the step: what its first call takes beyond the second."""
@@ -87,9 +86,14 @@ class StepTimer:
         return operations.graph_flops(traced.get_concrete_function().graph) / 1e9
 
     def _timed(self, source: str, count: int) -> float:
-        arguments = self.batches[source], tf.constant(self.step), tf.constant(count)
-        self.step += count
-        return operations.seconds(lambda: self.run_steps(*arguments).values())
+        total, end = 0.0, self.step + count
+        while self.step < end:
+            run_steps = self.live.steps_at(self.step)
+            alike = min(end - self.step, self.live.alike_from(self.step))
+            arguments = self.batches[source], tf.constant(self.step), tf.constant(alike)
+            total += operations.seconds(lambda call=run_steps, args=arguments: call(*args).values())
+            self.step += alike
+        return total
 
     def _pipeline(self, first_batch: int, context) -> tf.data.Dataset:
         return self.data.training_dataset(

@@ -64,10 +64,10 @@ def test_a_misspelt_target_is_named_with_its_key(tmp_path):
     done = tiny.command(
         "train.py",
         "experiment=class_synthetic",
-        f"task.losses.augment={{_target_: {target}}}",
+        f"task.objective.augment={{_target_: {target}}}",
         f"output_root={tmp_path}",
     )
-    assert f"Received: task.losses.augment._target_={target}" in done.stderr
+    assert f"Received: task.objective.augment._target_={target}" in done.stderr
     assert "Traceback" not in done.stderr
 
 

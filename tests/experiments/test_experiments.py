@@ -261,7 +261,7 @@ def test_the_augmentation_goes_with_the_gradient_penalty(data_root, tmp_path):
     augment = "{_target_: losses.differentiable_augmentation.DifferentiableAugmentation}"
     folder = run(
         tmp_path, "experiment=class_synthetic", *tiny.CLASS_OVERRIDES, *STEPS,
-        *tiny.data_overrides(data_root), f"task.losses.augment={augment}", "loss=wgan_gp",
+        *tiny.data_overrides(data_root), f"task.objective.augment={augment}", "loss=wgan_gp",
     )  # fmt: skip
     assert_trained(folder)
     last = json.loads(folder.metrics.read_text().splitlines()[-1])

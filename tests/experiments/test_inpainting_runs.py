@@ -17,7 +17,7 @@ from training.watch import contact_sheet
 
 STEPS = [
     "debug=few_steps", "trainer.steps=2", "summaries.rows=2", "evaluation.num_images=3",
-    "task.losses.adversarial_start_step=1", "task.discriminator_steps=1",
+    "task.objective.adversarial_start_step=1", "task.discriminator_steps=1",
 ]  # fmt: skip
 CRITICS = {"d/adversarial", "d/gradient_penalty", "d/gradient_norm", "learning_rate/discriminator"}
 SEED = tf.constant([0, 7])
@@ -99,7 +99,7 @@ def test_an_experiment_trains_through_both_phases(experiment, data_root, tmp_pat
 )  # fmt: skip
 def test_a_setting_trains(experiment, overrides, data_root, tmp_path):
     """Adversarial from the first step on."""
-    settings = ["task.losses.adversarial_start_step=0", "evaluation.metrics={}", *overrides]
+    settings = ["task.objective.adversarial_start_step=0", "evaluation.metrics={}", *overrides]
     _, lines = trained(compose(experiment, data_root, *settings), tmp_path / "run")
     assert finite(lines) and {"d/total", "g/total"} < set(lines[0])
 
@@ -154,7 +154,7 @@ def test_a_run_stopped_around_the_change_of_phases_ends_with_the_same_bytes(data
         for last in all_steps:
             config = compose(
                 "inpaint_freeform", data_root, f"trainer.steps={last}", "evaluation.metrics={}",
-                "task.losses.adversarial_start_step=3", "trainer.preview_every_steps=0",
+                "task.objective.adversarial_start_step=3", "trainer.preview_every_steps=0",
             )  # fmt: skip
             run, _ = trained(config, tmp_path / folder)
         return saved_variables.bytes_of(run.checkpoints / "step_00000005")

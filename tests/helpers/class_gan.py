@@ -8,7 +8,7 @@ from losses import adversarial
 from models.discriminators import projection
 from models.generators import class_conditional
 from models.layers import attentive_normalization
-from training.tasks import gan, gan_losses
+from training.tasks import gan, objective
 
 SIZE, CLASSES, BATCH = 8, 3, 4
 SPEC = {
@@ -43,7 +43,7 @@ def make_task(
     task = gan.GANTask(
         generator,
         discriminator,
-        losses=gan_losses.GANLosses(
+        objective=objective.Objective(
             adversarial.Wasserstein() if penalty else adversarial.Hinge(),
             discriminator_terms={"penalty": penalty},
             augment=augment,

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from training.tasks import gan, gan_losses
+from losses import term
+from training.tasks import gan, objective
 
 SPEC = {
     "mask": tf.TensorSpec([None, 4, 4, 2], tf.float32),
@@ -55,48 +56,63 @@ class TinyDiscriminator(keras.Model):
         return {"logits": [self.out(hidden)], "features": [[hidden]]}
 
 
-class Saturating:
+class Saturating(term.AdversarialLoss):
     """A plain loss: real up, fake down, and the generator against it."""
 
-    def discriminator(self, real, fake):
-        return tf.reduce_mean(tf.nn.softplus(-real[0])) + tf.reduce_mean(tf.nn.softplus(fake[0]))
+    def discriminator(self, step):
+        (real,), (fake,) = step.real.outputs["logits"], step.fake.outputs["logits"]
+        return tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
 
-    def generator(self, fake):
-        return tf.reduce_mean(tf.nn.softplus(-fake[0]))
+    def generator(self, step):
+        return tf.reduce_mean(tf.nn.softplus(-step.fake.outputs["logits"][0]))
 
 
-class FeatureDistance:
+class FeatureDistance(term.Term):
     weight = 2.0
+    needs = ("real.outputs", "fake.outputs")
 
-    def __call__(self, *, real, fake, **_):
-        return tf.reduce_mean(tf.abs(real["features"][0][0] - fake["features"][0][0]))
+    def __call__(self, step):
+        real, fake = step.real.outputs["features"], step.fake.outputs["features"]
+        return tf.reduce_mean(tf.abs(real[0][0] - fake[0][0]))
 
 
-class CriticMean:
+class CriticMean(term.Term):
     weight = 0.5
+    needs = ("real.inputs", "fake.inputs", "discriminator")
 
-    def __call__(self, *, critic, real_image, fake_image, seed, **_):
-        mix = tf.random.stateless_uniform([tf.shape(real_image)[0], 1, 1, 1], seed)
-        return tf.reduce_mean(critic(mix * real_image + (1 - mix) * fake_image)["logits"][0] ** 2)
+    def __call__(self, step):
+        real, fake = step.real.inputs["image"], step.fake.inputs["image"]
+        mix = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], step.seed)
+        image = mix * real + (1 - mix) * fake
+        return tf.reduce_mean(
+            step.discriminate(step.real.inputs | {"image": image})["logits"][0] ** 2
+        )
 
 
-def plain_losses(terms):
-    return gan_losses.GANLosses(
+def plain_objective(terms):
+    return objective.Objective(
         Saturating(),
         generator_terms={"distance": FeatureDistance() if terms else None},
         discriminator_terms={"mean": CriticMean()} if terms else None,
     )
 
 
-def make_task(terms=True, learning_rate=0.1, generator=TinyGenerator, spec=SPEC, **settings):
+def make_task(
+    terms=True,
+    learning_rate=0.1,
+    generator=TinyGenerator,
+    discriminator=TinyDiscriminator,
+    spec=SPEC,
+    **settings,
+):
     keras.utils.set_random_seed(1)
     optimizers = {
         owner: keras.optimizers.SGD(learning_rate) for owner in ("generator", "discriminator")
     }
     task = gan.GANTask(
         generator(),
-        TinyDiscriminator(),
-        **{"losses": plain_losses(terms), "optimizers": optimizers, **settings},
+        discriminator(),
+        **{"objective": plain_objective(terms), "optimizers": optimizers, **settings},
     )
     task.build(spec)
     return task
@@ -109,6 +125,16 @@ def make_batch(seed=0, size=4):
         "mask": tf.constant(np.eye(2, dtype=np.float32)[ids]),
         "image": tf.constant(random.uniform(-1, 1, [size, 4, 4, 3]).astype(np.float32)),
     }
+
+
+def take_noise_from_batch(task):
+    """Lets a task use the "noise" of its batches, which is the same however they are divided."""
+
+    def make(batch, seed, generate=True):
+        inputs = {key: batch[key] for key in task.generator.input_keys}
+        return inputs, task.generator(inputs, training=True) if generate else None
+
+    task._passes.make = make
 
 
 def snapshot(network):

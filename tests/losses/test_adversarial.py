@@ -7,6 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from losses import adversarial
+from tests.helpers import term_step
 
 RNG = np.random.default_rng(3)
 REAL = [RNG.normal(0, 2, (3, 5, 4, 1)), RNG.normal(0, 2, (3, 2, 2, 1))]
@@ -38,16 +39,28 @@ def tensors(scales, dtype=tf.float32):
     return [tf.constant(scale, dtype) for scale in scales]
 
 
+def of_discriminator_in(loss, real, fake):
+    return loss.discriminator(term_step.with_outputs({"logits": real}, {"logits": fake}))
+
+
+def of_generator_in(loss, fake):
+    return loss.generator(term_step.with_outputs(None, {"logits": fake}))
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 def test_adversarial_values(name):
     loss = getattr(adversarial, name)()
     of_discriminator, of_generator = FORMULAS[name]
     expected = np.mean([of_discriminator(r, f) for r, f in zip(REAL, FAKE, strict=True)])
-    value = loss.discriminator(tensors(REAL), tensors(FAKE))
+    result = of_discriminator_in(loss, tensors(REAL), tensors(FAKE))
+    value = result["loss"]
+    for side, logits in (("real", REAL), ("fake", FAKE)):
+        mean = np.mean([scale.mean() for scale in logits])
+        np.testing.assert_allclose(result[f"logit_{side}"], mean, rtol=1e-5)
     assert value.dtype == tf.float32 and value.shape == ()
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(
-        loss.generator(tensors(FAKE)), np.mean([of_generator(f) for f in FAKE]), rtol=1e-5
+        of_generator_in(loss, tensors(FAKE)), np.mean([of_generator(f) for f in FAKE]), rtol=1e-5
     )
 
 
@@ -59,8 +72,8 @@ def test_adversarial_gradients(name):
     real_tensor, fake_tensor = tf.constant(real, tf.float32), tf.constant(fake, tf.float32)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([real_tensor, fake_tensor])
-        of_discriminator = loss.discriminator([real_tensor], [fake_tensor])
-        of_generator = loss.generator([fake_tensor])
+        of_discriminator = of_discriminator_in(loss, [real_tensor], [fake_tensor])["loss"]
+        of_generator = of_generator_in(loss, [fake_tensor])
     cases = (
         (lambda x: FORMULAS[name][0](x, fake), real, tape.gradient(of_discriminator, real_tensor)),
         (lambda x: FORMULAS[name][0](real, x), fake, tape.gradient(of_discriminator, fake_tensor)),
@@ -78,18 +91,22 @@ def test_adversarial_gradients(name):
 def test_adversarial_in_half_precision_and_for_large_logits():
     for name in FORMULAS:
         loss = getattr(adversarial, name)()
-        half = loss.discriminator(tensors(REAL, tf.float16), tensors(FAKE, tf.float16))
+        half = of_discriminator_in(loss, tensors(REAL, tf.float16), tensors(FAKE, tf.float16))[
+            "loss"
+        ]
         assert half.dtype == tf.float32
         # The mean of 300 * 300 would overflow float16.
-        large = loss.discriminator([tf.constant([300.0], tf.float16)], [tf.constant([-300.0])])
-        assert np.isfinite(large) and np.isfinite(loss.generator([tf.constant([-1e4])]))
+        large = of_discriminator_in(
+            loss, [tf.constant([300.0], tf.float16)], [tf.constant([-300.0])]
+        )["loss"]
+        assert np.isfinite(large) and np.isfinite(of_generator_in(loss, [tf.constant([-1e4])]))
 
 
 def test_adversarial_scale_counts():
     with pytest.raises(ValueError, match=r"same number of scales.*Received: lengths=\[2, 1\]"):
-        adversarial.Hinge().discriminator(tensors(REAL), tensors(FAKE[:1]))
+        of_discriminator_in(adversarial.Hinge(), tensors(REAL), tensors(FAKE[:1]))
     with pytest.raises(ValueError, match=r"at least one.*Received: lengths=\[0\]"):
-        adversarial.Wasserstein().generator([])
+        of_generator_in(adversarial.Wasserstein(), [])
 
 
 # --- Configuration ----------------------------------------------------------------------------
@@ -102,6 +119,7 @@ def test_adversarial_scale_counts():
         ("wgan_gp", adversarial.Wasserstein, {"gradient_penalty": 10.0}),
         ("wgan_gp_masked", adversarial.Wasserstein, {"gradient_penalty": 10.0}),
         ("non_saturating", adversarial.NonSaturating, {}),
+        ("non_saturating_r1", adversarial.NonSaturating, {"r1": 10.0}),
         ("least_squares", adversarial.LeastSquares, {}),
     ],
 )

@@ -4,19 +4,14 @@ import numpy as np
 import tensorflow as tf
 
 from losses import gradient_penalty
+from tests.helpers import term_step
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.uniform(-1, 1, (2, 4, 4, 3, 3)).astype(np.float32)  # real, fake
 
 
 def penalise(term, critic, seed=(1, 2)):
-    return term(
-        critic=critic,
-        real_image=tf.constant(IMAGES[0]),
-        fake_image=tf.constant(IMAGES[1]),
-        seed=tf.constant(seed, tf.int32),
-        batch=None,
-    )
+    return term(term_step.with_images(critic, *IMAGES, seed=seed))
 
 
 def linear_critic(weights):
@@ -54,7 +49,7 @@ def test_the_penalty_is_two_sided_and_one_image_does_not_leak_into_another():
     def critic(image):
         return {"logits": [tf.reduce_sum(tf.square(image), [1, 2, 3]) / 2]}
 
-    seed = tf.constant([5, 9], tf.int32)
+    seed = (5, 9)
     along = tf.random.stateless_uniform([4, 1, 1, 1], seed).numpy().astype(np.float64)
     assert len(np.unique(along)) == 4
     point = IMAGES[0] + along * (IMAGES[1].astype(np.float64) - IMAGES[0])

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from losses import gradient_penalty, reconstruction
+from losses import term as terms
+from tests.helpers import term_step
 
 RNG = np.random.default_rng(7)
 IMAGE = RNG.uniform(-1, 1, (3, 8, 10, 3)).astype("float32")
@@ -15,7 +17,7 @@ HOLE[0, 2:7, 3:9], HOLE[1, :3, :2], HOLE[1, 7, 9] = 1, 1, 1  # none in the third
 
 def term(*args, **kwargs):
     batch, generated = {"image": IMAGE, "hole": HOLE}, {"refined": PAINTED, "coarse": -PAINTED}
-    return reconstruction.Reconstruction(*args, **kwargs)(batch=batch, generated=generated)
+    return reconstruction.Reconstruction(*args, **kwargs)(terms.Step(batch, generated))
 
 
 @pytest.mark.parametrize("output", ["coarse", "refined"])
@@ -42,7 +44,7 @@ def test_equal_holes_give_the_published_quotients():
     crop = error[:, 2:7, 3:9].mean()
     valid = (error * (1 - hole)).mean() / (1 - hole).mean()
     for region, expected in (("hole", crop), ("valid", valid)):
-        value = reconstruction.Reconstruction(region=region)(batch=batch, generated=generated)
+        value = reconstruction.Reconstruction(region=region)(terms.Step(batch, generated))
         np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 
@@ -50,9 +52,9 @@ def test_images_without_known_pixels_and_half_precision_stay_finite():
     batch = {"image": IMAGE, "hole": np.ones_like(HOLE)}
     generated = {"refined": tf.cast(PAINTED, tf.float16)}
     for region in ("hole", "valid", "all"):
-        value = reconstruction.Reconstruction(region=region)(batch=batch, generated=generated)
+        value = reconstruction.Reconstruction(region=region)(terms.Step(batch, generated))
         assert value.dtype == tf.float32 and np.isfinite(value)
-    discounted = reconstruction.Reconstruction(discount=0.9)(batch=batch, generated=generated)
+    discounted = reconstruction.Reconstruction(discount=0.9)(terms.Step(batch, generated))
     assert np.isfinite(discounted)
 
 
@@ -110,7 +112,7 @@ def test_reconstruction_in_a_graph_moves_the_output_alone():
         with tf.GradientTape() as tape:
             tape.watch(painted)
             loss = reconstruction.Reconstruction(discount=0.9)(
-                batch={"image": IMAGE, "hole": HOLE}, generated={"refined": painted}
+                terms.Step({"image": IMAGE, "hole": HOLE}, {"refined": painted})
             )
         return tape.gradient(loss, painted)
 
@@ -128,17 +130,16 @@ def test_impossible_terms_are_refused():
             reconstruction.Reconstruction(**settings)
     with pytest.raises(ValueError, match='returns "coarse" .*Received: outputs=.*refined'):
         reconstruction.Reconstruction("coarse")(
-            batch={"image": IMAGE, "hole": HOLE}, generated={"refined": PAINTED}
+            terms.Step({"image": IMAGE, "hole": HOLE}, {"refined": PAINTED})
         )
     with pytest.raises(ValueError, match='a batch with "hole", .*Received: .*batch=.*image'):
-        reconstruction.Reconstruction()(batch={"image": IMAGE}, generated={"refined": PAINTED})
+        reconstruction.Reconstruction()(terms.Step({"image": IMAGE}, {"refined": PAINTED}))
 
 
 def penalty(critic, **kwargs):
     fake = np.where(HOLE == 1, PAINTED, IMAGE)
-    return gradient_penalty.MaskedGradientPenalty()(
-        critic=critic, real_image=IMAGE, fake_image=fake, seed=tf.constant([3, 4]), **kwargs
-    )
+    step = term_step.with_images(critic, IMAGE, fake, seed=(3, 4), **kwargs)
+    return gradient_penalty.MaskedGradientPenalty()(step)
 
 
 def test_masked_penalty_of_linear_critics():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses import divergence, feature_matching, perceptual
+from losses import divergence, feature_matching, perceptual, term
+from tests.helpers import term_step
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.uniform(-1, 1, (2, 4, 4, 3, 3)).astype(np.float32)  # real, fake
@@ -23,11 +24,11 @@ def test_feature_matching():
     outputs = [{"features": [tensors(scale) for scale in scales]} for scales in (real, fake)]
     pairs = [(r, f) for s, t in zip(real, fake, strict=True) for r, f in zip(s, t, strict=True)]
     expected = sum(np.abs(r - f).mean() for r, f in pairs) / 2
-    term = feature_matching.FeatureMatching()
+    matching = feature_matching.FeatureMatching()
     watched = [outputs[0]["features"][1][0], outputs[1]["features"][1][0]]
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        value = term(batch=None, generated=None, real=outputs[0], fake=outputs[1])
+        value = matching(term_step.with_outputs(*outputs))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     into_real, into_fake = tape.gradient(value, watched)
     assert into_real is None
@@ -39,27 +40,27 @@ def test_feature_matching_without_the_same_features(features):
     real = {"features": features}
     fake = {"features": [] if len(features) < 2 else [[tf.zeros([1, 2])]]}
     with pytest.raises(ValueError, match="same features of the discriminator.*at least one"):
-        feature_matching.FeatureMatching()(real=real, fake=fake)
+        feature_matching.FeatureMatching()(term_step.with_outputs(real, fake))
 
 
 def test_perceptual():
     def network(image):
         return [2.0 * image, tf.reduce_sum(image, -1)]
 
-    term = perceptual.Perceptual(network, (0.25, 3.0), weight=7.0)
+    distance = perceptual.Perceptual(network, (0.25, 3.0), weight=7.0)
     real, fake = tf.constant(IMAGES[0]), tf.constant(IMAGES[1])
     difference = IMAGES[1].astype(np.float64) - IMAGES[0]
     expected = 0.25 * np.abs(2 * difference).mean() + 3 * np.abs(difference.sum(-1)).mean()
     with tf.GradientTape() as tape:
         tape.watch([real, fake])
-        value = term(batch={"image": real}, generated={"image": fake}, real=None, fake=None)
+        value = distance(term.Step(batch={"image": real}, generated={"image": fake}))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     into_real, into_fake = tape.gradient(value, [real, fake])
     assert into_real is None
     slope = 0.25 * 2 * np.sign(difference) / difference.size
     slope += 3 * np.sign(difference.sum(-1, keepdims=True)) / difference[..., 0].size
     np.testing.assert_allclose(into_fake, slope, rtol=1e-4)
-    assert term.weight == 7.0
+    assert distance.weight == 7.0
 
 
 def test_perceptual_errors():
@@ -67,7 +68,7 @@ def test_perceptual_errors():
         perceptual.Perceptual(None, ())
     images = {"image": tf.constant(IMAGES[0])}
     with pytest.raises(ValueError, match="each of the 1 feature maps"):
-        perceptual.Perceptual(lambda x: [x])(batch=images, generated=images)
+        perceptual.Perceptual(lambda x: [x])(term.Step(batch=images, generated=images))
 
 
 def test_kl_divergence():
@@ -84,11 +85,11 @@ def test_kl_divergence():
         "style_mean": tf.constant(mean, tf.float32),
         "style_log_variance": tf.constant(log_variance, tf.float32),
     }
-    term = divergence.KLDivergence()
-    value = term(batch=None, generated=generated, real=None, fake=None)
+    divergence_of = divergence.KLDivergence()
+    value = divergence_of(term.Step(generated=generated))
     np.testing.assert_allclose(value, expected / 4, rtol=1e-4)
-    assert term.weight == 0.2
+    assert divergence_of.weight == 0.2
     zero = {key: tf.zeros([4, 6]) for key in generated}
-    assert term(generated=zero) == 0.0
+    assert divergence_of(term.Step(generated=zero)) == 0.0
     with pytest.raises(ValueError, match="style_log_variance.*Received: outputs=.'image', 'sty"):
-        term(generated={"image": 0, "style_mean": 0})
+        divergence_of(term.Step(generated={"image": 0, "style_mean": 0}))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses import gradient_penalty
+from losses import gradient_penalty, term
 from models.discriminators import inpainting as critics
 from models.discriminators import sn_patch
 from models.generators import inpainting
@@ -240,12 +240,11 @@ def test_the_penalty_reaches_every_kernel_of_every_critic(make):
     @tf.function
     def step():
         with tf.GradientTape() as tape:
+            sides = term.Side(inputs), term.Side(inputs | {"image": fake})
             penalty = gradient_penalty.MaskedGradientPenalty()(
-                critic=lambda image: network({**inputs, "image": image}, training=True),
-                real_image=inputs["image"],
-                fake_image=fake,
-                hole=inputs["hole"],
-                seed=tf.constant([1, 2]),
+                term.Step(
+                    real=sides[0], fake=sides[1], discriminator=network, seed=tf.constant([1, 2])
+                )
             )
         return tape.gradient(penalty["loss"], kernels)
 

@@ -43,3 +43,32 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
             "end_step": self.end_step,
             "constant_share": self.constant_share,
         }
+
+
+@keras.saving.register_keras_serializable(package="tessera")
+class Slower(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule for an optimizer that takes more steps: factor * schedule(factor * step).
+
+    Args:
+        schedule: the schedule of an optimizer that would take `factor` times as many steps.
+        factor: in (0, 1].
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, factor: float):
+        super().__init__()
+        self.schedule = schedule
+        self.factor = factor
+
+    def __call__(self, step):
+        return self.factor * self.schedule(self.factor * ops.cast(step, "float32"))
+
+    def get_config(self):
+        return {
+            "schedule": keras.optimizers.schedules.serialize(self.schedule),
+            "factor": self.factor,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.optimizers.schedules.deserialize(config["schedule"])
+        return cls(schedule, config["factor"])

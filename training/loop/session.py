@@ -49,21 +49,29 @@ class Session:
         )
 
     def steps_at(self, step):
-        """The compiled steps of the phase that a step belongs to.
+        """The compiled steps from a step on, as many as `alike_from` says.
 
         Returns:
             A function of (iterator, first step, count) -> each metric's value at each step; the
-            same object throughout a phase.
+            same object for all steps that do the same.
 
         Raises:
             ValueError: XLA is asked for with several replicas on CPUs, which it cannot connect.
         """
         phase = max(first for first in self.task.phases if first <= step)
-        if phase not in self._compiled:
-            self._compiled[phase] = self._compile(self.task.phases[phase])
-        return self._compiled[phase]
+        due = tuple(every for every in self.task.intervals if step % every == 0)
+        if (phase, due) not in self._compiled:
+            self._compiled[phase, due] = self._compile(self.task.phases[phase], due)
+        return self._compiled[phase, due]
 
-    def _compile(self, train_step):
+    def alike_from(self, step):
+        """How many steps from a step on do the same; math.inf where all do."""
+        phases = (first - step for first in self.task.phases if first > step)
+        intervals = (1 if step % every == 0 else every - step % every
+                     for every in self.task.intervals)  # fmt: skip
+        return min((*phases, *intervals), default=math.inf)
+
+    def _compile(self, train_step, due):
         on_cpu = not tf.config.list_logical_devices("GPU")
         if self.jit_compile and on_cpu and self.strategy.num_replicas_in_sync > 1:
             raise ValueError(
@@ -72,7 +80,7 @@ class Session:
             )
 
         def replica_step(batches, seed):
-            metrics = train_step([self.preprocess(batch) for batch in batches], seed)
+            metrics = train_step([self.preprocess(batch) for batch in batches], seed, due)
             return {name: tf.cast(value, tf.float32) for name, value in metrics.items()}
 
         if self.jit_compile:
@@ -83,11 +91,12 @@ class Session:
         def one_step(iterator, step):
             batches = [next(iterator) for _ in range(self.task.batches_per_step)]
             metrics = self.strategy.run(replica_step, (batches, tf.stack([self.seed, step])))
-            self.task.after_step()
-            return {
+            metrics = {
                 name: self.strategy.reduce("MEAN", value, axis=None)
                 for name, value in metrics.items()
             }
+            self.task.after_step(metrics)
+            return metrics
 
         @tf.function
         def run_steps(iterator, first_step, count):

@@ -27,7 +27,8 @@ class Trainer:
 
     Args:
         steps: training steps of the whole run.
-        batch_size: items in a step's batch over all replicas.
+        batch_size: items in a batch over all replicas; an update of a task that accumulates
+            gradients sees `task.accumulate_steps` times as many.
         steps_per_call: steps compiled into one call of Python; more is faster on fast devices.
         log_every_steps: interval of scalars, the mean over the steps since the last.
         preview_every_steps: interval of sample sheets; 0 = only at the end.
@@ -136,12 +137,15 @@ class Trainer:
         log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
 
         # 3. The loop.
-        stop, window = signals.StopRequest(), _Window(self.batch_size)
+        stop, window = (
+            signals.StopRequest(),
+            _Window(self.batch_size * getattr(task, "accumulate_steps", 1)),
+        )
         with stop.listening(), console.Console(self.steps, step) as bar:
             stopping = False
             while step < self.steps and not stopping:
                 run_steps = live.steps_at(step)
-                count = self._steps_to_next_event(step, task.phases)
+                count = min(self._steps_to_next_event(step), live.alike_from(step))
                 try:
                     metrics = window.timed(
                         run_steps, iterator, tf.constant(step), tf.constant(count)
@@ -171,8 +175,8 @@ class Trainer:
             return 0
         return stop.received or signal.SIGTERM
 
-    def _steps_to_next_event(self, step, phases):
-        """Steps of the next call: no further than the next interval's or this phase's end."""
+    def _steps_to_next_event(self, step):
+        """Steps of the next call: no further than the next interval's end."""
         intervals = (
             self.log_every_steps,
             self.preview_every_steps,
@@ -180,7 +184,6 @@ class Trainer:
             self.evaluate_every_steps,
         )
         ends = [every - step % every for every in intervals if every]
-        ends += [first - step for first in phases if first > step]
         return min(self.steps_per_call, self.steps - step, *ends)
 
     def _due(self, step, every):
@@ -193,23 +196,29 @@ class _Window:
     def __init__(self, batch_size):
         self.batch_size = batch_size
         self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
-        self.called = None
+        self.called = []
 
     def timed(self, run_steps, *arguments):
         """Runs some steps; returns their metrics as arrays."""
         begun = time.perf_counter()
         metrics = {name: value.numpy() for name, value in run_steps(*arguments).items()}
         self.metrics.append(metrics)
-        if run_steps is self.called:  # the first call compiles, which is no measure of speed
+        if run_steps in self.called:  # the first call compiles, which is no measure of speed
             self.seconds += time.perf_counter() - begun
             self.timed_steps += len(next(iter(metrics.values())))
-        self.called = run_steps
+        else:
+            self.called.append(run_steps)
         return metrics
 
     def close(self):
-        """(means with images a second, seconds a step) of the window, which starts anew."""
-        names = self.metrics[0]
-        means = {n: float(np.concatenate([m[n] for m in self.metrics]).mean()) for n in names}
+        """(means with images a second, seconds a step) of the window, which starts anew.
+
+        A metric's mean is that over the steps which have it.
+        """
+        names = {name: None for metrics in self.metrics for name in metrics}
+        means = {
+            n: float(np.concatenate([m[n] for m in self.metrics if n in m]).mean()) for n in names
+        }
         seconds_per_step = self.seconds / self.timed_steps if self.timed_steps else math.nan
         if self.timed_steps:
             means["speed/images_per_second"] = self.batch_size / seconds_per_step

@@ -1,5 +1,7 @@
 """One task for every conditional GAN: kinds differ by batch keys and loss terms alone."""
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -7,7 +9,8 @@ import tensorflow as tf
 
 from training.kinds import kind as kinds
 from training.tasks import averaging as weight_averaging
-from training.tasks import gan_checks, gan_losses, network_inputs, protocol, steps
+from training.tasks import gan_checks, network_inputs, passes, protocol, steps, updates
+from training.tasks import objective as objectives
 from training.watch import monitoring
 
 
@@ -18,76 +21,92 @@ class GANTask:
     the generator's loss through the updated discriminator back into that same forward pass: equal
     to the two separate passes, as the generator has not moved in between. `"g_then_d"` updates
     the generator first and gives the discriminator fakes of the updated generator. With
-    `discriminator_steps` n, a step takes n batches; the generator uses the last one.
+    `discriminator_steps` n, a step has n discriminator updates; the generator uses the data of the
+    last one.
+
+    With `accumulate_steps` m, every update sums its gradients over m micro-batches and moves once:
+    as one batch of m times `trainer.batch_size` items would, but for batch statistics, at the
+    memory of a micro-batch. A step takes n * m batches; all that counts steps (schedules,
+    averages, lazy terms, checkpoints) counts these. `"d_then_g"` then has two forward passes.
 
     Args:
         generator: keras.Model, dict -> dict with "image" float32 [B,H,W,3] in [-1, 1].
-        discriminator: keras.Model, dict -> dict with "logits" (one tensor a scale) and
-            "features" (a list of tensors a scale). It, `losses` and `optimizers` may be None where
-            only `build_for_inference` is called.
+        discriminator: keras.Model, dict -> dict with "logits" (one tensor a scale; or whatever the
+            adversarial loss reads) and "features" (a list of tensors a scale). It,
+            `objective` and `optimizers` may be None where only `build_for_inference` is called.
         kind: what the generator makes of what, see training/kinds; sheets and commands ask it.
-        losses: GANLosses, the adversarial loss, the terms beside it, and the augmentation.
-        optimizers: {"generator": ..., "discriminator": ...}, Keras optimizers.
+        objective: Objective, the adversarial loss, the terms beside it, and the augmentation.
+        optimizers: {"generator": ..., "discriminator": ...}, Keras optimizers; corrected where
+            there are lazy terms, see `updates.with_lazy_updates`.
         update_order: "d_then_g" or "g_then_d" (the order of Park et al. 2019, arXiv 1903.07291).
         discriminator_steps: discriminator updates per generator update.
         averaging: WeightAveraging of the generator, or null for none.
         sample_labels: whether fakes are made and judged under classes drawn uniformly, instead of
             the labels of the batch.
+        accumulate_steps: micro-batches in each update. Default 1.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
 
     Raises:
-        ValueError: unknown update order, fewer than one discriminator step, optimizers of others
-            than the two networks; in `build`, networks, terms or data that do not go together (see
-            gan_checks.py).
+        ValueError: unknown update order, fewer than one discriminator step or micro-batch,
+            optimizers of others than the two networks; in `build`, networks, terms or data that do
+            not go together (see gan_checks.py).
         KeyError: in `build`, a network reads a batch entry that the data do not have.
     """
 
-    training_only = ("discriminator", "losses", "optimizers")
+    training_only = ("discriminator", "objective", "optimizers")
 
     def __init__(
         self,
         generator: keras.Model,
         discriminator: keras.Model | None = None,
         *,
-        losses: gan_losses.GANLosses | None = None,
+        objective: objectives.Objective | None = None,
         kind: kinds.Kind | None = None,
         optimizers: dict[str, keras.optimizers.Optimizer] | None = None,
         update_order: str = "d_then_g",
         discriminator_steps: int = 1,
         averaging: weight_averaging.WeightAveraging | None = None,
         sample_labels: bool = False,
+        accumulate_steps: int = 1,
     ):
-        gan_checks.check_settings(update_order, discriminator_steps, optimizers)
+        gan_checks.check_settings(update_order, discriminator_steps, accumulate_steps, optimizers)
         self.generator = generator
         self.discriminator = discriminator
-        self.losses = losses
+        self.objective = objective
         self.kind = kind or kinds.Kind()
-        self.optimizers = {o: steps.with_loss_scale(opt) for o, opt in (optimizers or {}).items()}
+        self.optimizers = {
+            owner: updates.with_loss_scale(
+                updates.with_lazy_updates(optimizer, objective.intervals(owner))
+            )
+            for owner, optimizer in (optimizers or {}).items()
+        }
         self.update_order = update_order
         self.discriminator_steps = discriminator_steps
         self.averaging = averaging
         self.sample_labels = sample_labels
-        self.batches_per_step = discriminator_steps
+        self.accumulate_steps = accumulate_steps
+        self.batches_per_step = discriminator_steps * accumulate_steps
+        self._passes = None
         self._averaged = None
         self._step = None
 
     # --- Life cycle --------------------------------------------------------------------------
 
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
-        """Creates the variables of networks, optimizers and averaged generator."""
+        """Creates the variables of networks, optimizers, objective and averaged generator."""
         steps.require_parts(**{name: getattr(self, name) for name in self.training_only})
         networks = (self.generator, self.discriminator)
         shapes = [network_inputs.shapes(network, spec) for network in networks]
-        gan_checks.check_before_build(
-            *networks, spec, sample_labels=self.sample_labels, augment=self.losses.augment
-        )
+        gan_checks.check_before_build(*networks, spec, self.objective, self.sample_labels)
         for network, input_shapes in zip(networks, shapes, strict=True):
             network.build(input_shapes)
-        gan_checks.check_terms(self.discriminator, self.losses.discriminator_terms)
+        gan_checks.check_terms(self.discriminator, self.objective.discriminator_terms)
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
+        self.objective.build(lambda: network_inputs.output_specs(self.discriminator, spec))
+        self._passes = passes.Passes(*networks, self.objective.augment, self.sample_labels)
         self._step = steps.step_counter()
         if self.averaging is not None:
             self._averaged = self.averaging.copy_of(self.generator, shapes[0])
@@ -107,7 +126,7 @@ class GANTask:
             "generator_optimizer": self.optimizers["generator"],
             "discriminator_optimizer": self.optimizers["discriminator"],
             "step": steps.Variables([self._step]),
-        }
+        } | self.objective.state()
         if self._averaged is not None:
             owners["averaged_generator"] = self._averaged
         return owners
@@ -121,32 +140,53 @@ class GANTask:
     # --- Training ----------------------------------------------------------------------------
 
     @property
-    def phases(self):
+    def phases(self) -> dict:
         """Where the adversarial loss starts late, the generator first trains on its terms alone."""
-        # At 0 the second entry takes the place of the first.
-        return {0: self.warm_up_step, self.losses.adversarial_start_step: self.train_step}
+        start = self.objective.adversarial_start_step
+        return {0: self.warm_up_step, start: self.train_step} if start else {0: self.train_step}
 
-    def warm_up_step(self, batches: list[protocol.Batch], seed: tf.Tensor) -> protocol.Metrics:
+    @property
+    def intervals(self) -> tuple[int, ...]:
+        """Those of the lazy terms."""
+        return tuple(
+            sorted({k for owner in self.optimizers for k in self.objective.intervals(owner)})
+        )
+
+    def warm_up_step(
+        self, batches: list[protocol.Batch], seed: tf.Tensor, due: Sequence[int] = ()
+    ) -> protocol.Metrics:
         """A generator update on the last of the batches; the discriminator rests."""
-        seed = _seeds(seed, len(batches))[-1]
-        metrics = self._generator_step(batches[-1], seed, self._warm_up_total)
-        return self._counted(metrics, ["generator"])
+        last = self._micro_batches(batches, seed)[-1]
+        return self._counted(self._update_generator(last, due, alone=True), ["generator"])
 
-    def train_step(self, batches: list[protocol.Batch], seed: tf.Tensor) -> protocol.Metrics:
+    def train_step(
+        self, batches: list[protocol.Batch], seed: tf.Tensor, due: Sequence[int] = ()
+    ) -> protocol.Metrics:
         """`discriminator_steps` discriminator updates and one generator update on one replica."""
         metrics = {}
-        seeds = _seeds(seed, len(batches))
+        *first, last = self._micro_batches(batches, seed)
         if self.update_order == "g_then_d":
-            metrics |= self._generator_step(batches[-1], seeds[-1], self._generator_total)
-            for batch, batch_seed in zip(batches, seeds, strict=True):
-                generated = self._generate(batch, batch_seed)
-                metrics |= self._discriminator_step(batch, generated, batch_seed)
+            metrics |= self._update_generator(last, due)
+        for micro_batches in first:
+            metrics |= self._update_discriminator(micro_batches, due)
+        if self.update_order == "g_then_d":
+            metrics |= self._update_discriminator(last, due)
+        elif self.accumulate_steps == 1:
+            metrics |= self._update_generator(last, due, both=True)
         else:
-            for batch, batch_seed in zip(batches[:-1], seeds[:-1], strict=True):
-                generated = self._generate(batch, batch_seed)
-                self._discriminator_step(batch, generated, batch_seed)
-            metrics |= self._shared_forward_step(batches[-1], seeds[-1])
+            statistics = updates.values(self.generator.non_trainable_variables)
+            metrics |= self._update_discriminator(last, due)
+            updates.assign(self.generator.non_trainable_variables, statistics)
+            metrics |= self._update_generator(last, due)  # by the same forward passes
         return self._counted(metrics, self.optimizers)
+
+    def _micro_batches(self, batches, seed):
+        """The (batch, seed) of each micro-batch of each update."""
+        count = self.accumulate_steps
+        pairs = [
+            (b, tf.random.experimental.stateless_fold_in(seed, i)) for i, b in enumerate(batches)
+        ]
+        return [pairs[first : first + count] for first in range(0, len(pairs), count)]
 
     def _counted(self, metrics, owners):
         """Ends a step: counts it and logs the learning rates of those that it moved."""
@@ -154,89 +194,68 @@ class GANTask:
         rates = {owner: self.optimizers[owner].learning_rate for owner in owners}
         return metrics | {f"learning_rate/{o}": tf.cast(r, tf.float32) for o, r in rates.items()}
 
-    def _shared_forward_step(self, batch, seed):
-        with tf.GradientTape() as tape:
-            generated = self._generate(batch, seed)
-            with tape.stop_recording():
-                metrics = self._discriminator_step(batch, generated, seed)
-            loss, generator_metrics = self._generator_loss(
-                batch, generated, seed, tape, self._generator_total
-            )
-        steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
-        return metrics | generator_metrics
-
-    def _generator_step(self, batch, seed, total_of):
-        with tf.GradientTape() as tape:
-            generated = self._generate(batch, seed)
-            loss, metrics = self._generator_loss(batch, generated, seed, tape, total_of)
-        steps.apply_gradients(tape, loss, self.generator, self.optimizers["generator"])
+    def _update_generator(self, micro_batches, due, *, alone=False, both=False):
+        """With `both`, the discriminator is updated first, on the fakes of the same pass."""
+        metrics = {}
+        for update in self.objective.updates("generator", due, alone=alone):
+            between = functools.partial(self._update_discriminator, micro_batches, due)
+            between = between if both and update.every == 1 else None
+            gradients_of = functools.partial(self._generator_gradients, update, between)
+            metrics |= self._apply("generator", gradients_of, micro_batches)
         return metrics
 
-    def _generate(self, batch, seed):
-        inputs = network_inputs.for_training(self.generator, self._conditions(batch, seed), seed)
-        return self.generator(inputs, training=True)
+    def _update_discriminator(self, micro_batches, due, made=None):
+        """With `made`, the fakes of the only micro-batch are those."""
+        metrics, statistics = {}, self.generator.non_trainable_variables
+        main, *lazy = self.objective.updates("discriminator", due)
+        before = updates.values(statistics) if lazy and made is None else []
+        for update in (main, *lazy):
+            if update is not main and made is None and update.generates:
+                updates.assign(statistics, before)  # for the same fakes
+            gradients_of = functools.partial(self._discriminator_gradients, update, made)
+            metrics |= self._apply("discriminator", gradients_of, micro_batches)
+        return metrics
 
-    def _conditions(self, batch, seed):
-        """The batch with the classes that its fakes are made and judged under."""
-        if not self.sample_labels:
-            return batch
-        count = self.generator.num_classes
-        return batch | {"label": network_inputs.uniform_labels(batch["label"], count, seed)}
+    def _apply(self, owner, gradients_of, micro_batches):
+        """Moves a network by the gradients of all micro-batches; returns what is logged."""
+        networks = (self.generator, self.discriminator)
+        gradients, metrics = updates.accumulated(gradients_of, micro_batches, networks)
+        updates.apply(gradients, getattr(self, owner), self.optimizers[owner])
+        return metrics
 
-    def _real_inputs(self, batch, seed):
-        """What the discriminator reads of a real batch."""
-        seen = batch | {"image": self.losses.augmented(batch["image"], seed)}
-        return network_inputs.for_training(self.discriminator, seen, seed)
-
-    def _fake_inputs(self, batch, generated, seed):
-        """What the discriminator reads of the fakes made for a batch."""
-        image = self.losses.augmented(generated["image"], seed)
-        seen = self._conditions(batch, seed) | {"image": image}
-        purpose = network_inputs.FAKE_SAMPLING
-        return network_inputs.for_training(self.discriminator, seen, seed, purpose)
-
-    def _generator_loss(self, batch, generated, seed, tape, total_of):
-        """The scaled total for the tape and the unweighted terms for the log."""
-        total, metrics = total_of(batch, generated, seed, tape)
-        metrics |= monitoring.scalars("g", self.generator, generated)
-        return steps.scale_for_replicas(total, self.optimizers["generator"]), metrics
-
-    def _warm_up_total(self, batch, generated, seed, tape):
-        return self.losses.warm_up_total(self.generator, batch=batch, generated=generated)
-
-    def _generator_total(self, batch, generated, seed, tape):
-        real = None
-        if self.losses.compares_features:
-            with tape.stop_recording():
-                real = self.discriminator(self._real_inputs(batch, seed), training=True)
-        fake = self.discriminator(self._fake_inputs(batch, generated, seed), training=True)
-        return self.losses.generator_total(
-            self.generator, batch=batch, generated=generated, real=real, fake=fake
-        )
-
-    def _discriminator_step(self, batch, generated, seed):
-        """One update on a real and a fake batch, which pass as one so that statistics agree."""
-        optimizer = self.optimizers["discriminator"]
-        real_inputs = self._real_inputs(batch, seed)
-        fake_inputs = self._fake_inputs(batch, generated, seed)
-        both = {key: tf.concat([real_inputs[key], fake_inputs[key]], 0) for key in real_inputs}
+    def _generator_gradients(self, update, between, micro_batch):
+        optimizer, metrics = self.optimizers["generator"], {}
         with tf.GradientTape() as tape:
-            outputs = self.discriminator(both, training=True)
-            total, metrics = self.losses.discriminator_total(
-                self.discriminator,
-                logits=outputs["logits"],
-                real_inputs=real_inputs,
-                fake_inputs=fake_inputs,
-                seed=seed,
-            )
-            loss = steps.scale_for_replicas(total, optimizer)
-        steps.apply_gradients(tape, loss, self.discriminator, optimizer)
-        return metrics | monitoring.scalars("d", self.discriminator, outputs)
+            made = self._passes.make(*micro_batch, update.generates or between is not None)
+            if between is not None:
+                with tape.stop_recording():
+                    metrics |= between(made)
+            step = self._passes.for_generator(update, *micro_batch, made, tape)
+            total, found = update.total(step, self.generator)
+            if update.every == 1:
+                found |= monitoring.scalars("g", self.generator, step.generated or {})
+            loss = updates.scaled(total, optimizer, self.accumulate_steps)
+        gradients = updates.gradients(tape, loss, self.generator, partial=update.every > 1)
+        return gradients, metrics | found
 
-    def after_step(self) -> None:
-        """Moves the averaged generator."""
+    def _discriminator_gradients(self, update, made, micro_batch):
+        optimizer = self.optimizers["discriminator"]
+        if made is None:
+            made = self._passes.make(*micro_batch, update.generates)
+        with tf.GradientTape() as tape:
+            step, outputs = self._passes.for_discriminator(update, *micro_batch, made)
+            total, metrics = update.total(step, self.discriminator)
+            loss = updates.scaled(total, optimizer, self.accumulate_steps)
+        if update.every == 1:
+            metrics |= monitoring.scalars("d", self.discriminator, outputs)
+        gradients = updates.gradients(tape, loss, self.discriminator, partial=update.every > 1)
+        return gradients, metrics
+
+    def after_step(self, metrics: protocol.Metrics) -> None:
+        """Moves the averaged generator and the state of the objective."""
         if self.averaging is not None:
             self.averaging.update(self._averaged, self.generator, self._step)
+        self.objective.after_step(metrics)
 
     # --- Generation --------------------------------------------------------------------------
 
@@ -266,8 +285,3 @@ class GANTask:
 
     def _infer(self, network, batch, seeds):
         return network(network_inputs.for_inference(network, batch, seeds), training=False)
-
-
-def _seeds(seed, count):
-    """A seed for each batch of a step."""
-    return [tf.random.experimental.stateless_fold_in(seed, index) for index in range(count)]

@@ -6,22 +6,22 @@ NETWORKS = ("generator", "discriminator")
 UPDATE_ORDERS = ("d_then_g", "g_then_d")
 
 
-def check_settings(update_order: str, discriminator_steps: int, optimizers: dict | None) -> None:
+def check_settings(
+    update_order: str, discriminator_steps: int, accumulate_steps: int, optimizers: dict | None
+) -> None:
     """Refuses settings of the task itself.
 
     Raises:
-        ValueError: an unknown order, no discriminator step, optimizers of others than the two
-            networks.
+        ValueError: an unknown order, no discriminator step or micro-batch, optimizers of others
+            than the two networks.
     """
     if update_order not in UPDATE_ORDERS:
         raise ValueError(
             f"update_order must be one of {UPDATE_ORDERS}. Received: update_order={update_order!r}"
         )
-    if discriminator_steps < 1:
-        raise ValueError(
-            "discriminator_steps must be at least 1. Received: "
-            f"discriminator_steps={discriminator_steps}"
-        )
+    counts = {"discriminator_steps": discriminator_steps, "accumulate_steps": accumulate_steps}
+    if wrong := {name: count for name, count in counts.items() if count < 1}:
+        raise ValueError(f"{' and '.join(counts)} must be at least 1. Received: {wrong}")
     if optimizers is not None and set(optimizers) != set(NETWORKS):
         raise ValueError(
             f"Expected an optimizer for each of {NETWORKS}. Received: optimizers of "
@@ -29,15 +29,15 @@ def check_settings(update_order: str, discriminator_steps: int, optimizers: dict
         )
 
 
-def check_before_build(generator, discriminator, spec, *, sample_labels: bool, augment) -> None:
+def check_before_build(generator, discriminator, spec, objective, sample_labels: bool) -> None:
     """Compares what networks, data and settings say about sizes and classes.
 
     Args:
         generator, discriminator: networks; `num_classes` and the generator's `image_size` are
             compared where they have them.
         spec: TensorSpec of each batch entry.
+        objective: the task's Objective, of which augmentation and needs are compared.
         sample_labels: whether classes are drawn for the fakes.
-        augment: the task's augmentation or None.
 
     Raises:
         ValueError: something does not fit; it is named.
@@ -64,13 +64,35 @@ def check_before_build(generator, discriminator, spec, *, sample_labels: bool, a
             f"Received: data of {tuple(given.shape[1:3])}. Change the image size of the data, or "
             "the number of the generator's blocks: each doubles the size."
         )
-    maps = [k for k in discriminator.input_keys if k != "image" and k in spec
-            and len(spec[k].shape) > 2]  # fmt: skip
-    if maps and getattr(augment, "moves_pixels", False):
+    check_inputs(discriminator, spec, objective)
+
+
+def check_inputs(discriminator, spec, objective) -> None:
+    """Refuses terms that read what is not there, and an augmentation that moves a part of it.
+
+    Raises:
+        ValueError: the data lack an entry that a term needs of the discriminator's inputs; pixels
+            are moved that are compared with others that are not.
+    """
+    compared = {key for key in discriminator.input_keys if key in spec}
+    for part in (*objective.parts("generator"), *objective.parts("discriminator")):
+        needs = (need.split(".") for need in part.needs)
+        keys = {need[2] for need in needs if len(need) == 3 and need[1] == "inputs"}
+        if missing := sorted(keys - set(spec)):
+            raise ValueError(
+                f"Expected data with {missing}, as the loss term {part.name!r}, "
+                f"{type(part.call).__name__}, reads. Received: data with {tuple(spec)}. Choose "
+                "other data or another loss."
+            )
+        compared |= keys
+    maps = {key for key in compared if len(spec[key].shape) > 2}
+    moved = maps & set(getattr(objective.augment, "moves", ()))
+    if moved and maps - moved:
         raise ValueError(
-            "Expected an augmentation that keeps pixels in place for a discriminator that compares "
-            f"the image with {maps}. Received: {type(augment).__name__} that moves pixels. Set its "
-            "translation and cutout to 0."
+            "Expected an augmentation that keeps pixels in place, or moves every map along, where "
+            f"the image is compared with {sorted(maps - moved)}. Received: "
+            f"{type(objective.augment).__name__} that moves pixels of {sorted(moved)}. Set its "
+            "translation and cutout to 0, or choose another one."
         )
 
 
@@ -79,21 +101,11 @@ def check_terms(discriminator, terms: dict) -> None:
 
     Args:
         discriminator: a built network.
-        terms: the discriminator's loss terms by name. `reads` names the batch entries that a term
-            takes from what the discriminator reads; `forbids_batch_statistics` says that it
-            penalises a gradient image by image.
+        terms: the discriminator's loss terms by name.
 
     Raises:
-        ValueError: the discriminator does not read such an entry, or has batch statistics.
+        ValueError: a term forbids batch statistics, and the discriminator has some.
     """
-    for name, term in terms.items():
-        missing = [key for key in getattr(term, "reads", ()) if key not in discriminator.input_keys]
-        if missing:
-            raise ValueError(
-                f"Expected a discriminator that reads {missing}, as the loss term {name!r}, "
-                f"{type(term).__name__}, does. Received: {type(discriminator).__name__}, which "
-                f"reads {tuple(discriminator.input_keys)}. Choose another discriminator or loss."
-            )
     penalties = [n for n, term in terms.items() if getattr(term, "forbids_batch_statistics", False)]
     layers = [
         layer.path

@@ -8,16 +8,15 @@ from training.tasks import protocol, steps
 NOISE, TERMS, LABELS, AUGMENTATION, SAMPLING, FAKE_SAMPLING = range(6)
 
 
-def shapes(network, spec: dict[str, tf.TensorSpec]) -> dict[str, tuple]:
-    """Shapes of the entries in `network.input_keys`.
+def specs(network, spec: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
+    """Specifications of the entries in `network.input_keys`.
 
     Raises:
         KeyError: the data do not have one of them.
     """
-    available = {key: tuple(entry.shape) for key, entry in spec.items()}
-    available["seed"] = (None, 2)
+    available = dict(spec) | {"seed": tf.TensorSpec([None, 2], tf.int32)}
     if getattr(network, "noise_dim", None):
-        available["noise"] = (None, network.noise_dim)
+        available["noise"] = tf.TensorSpec([None, network.noise_dim], tf.float32)
     missing = [key for key in network.input_keys if key not in available]
     if missing:
         raise KeyError(
@@ -28,8 +27,24 @@ def shapes(network, spec: dict[str, tf.TensorSpec]) -> dict[str, tuple]:
     return {key: available[key] for key in network.input_keys}
 
 
+def shapes(network, spec: dict[str, tf.TensorSpec]) -> dict[str, tuple]:
+    """Shapes of the entries in `network.input_keys`; KeyError as `specs`."""
+    return {key: tuple(entry.shape) for key, entry in specs(network, spec).items()}
+
+
+def output_specs(network, spec: dict[str, tf.TensorSpec]) -> dict:
+    """Specifications of what a built network returns, by tracing it."""
+    traced = tf.function(lambda inputs: network(inputs, training=False))
+    return traced.get_concrete_function(specs(network, spec)).structured_outputs
+
+
 def for_training(network, batch: protocol.Batch, seed: tf.Tensor, purpose: int = SAMPLING) -> dict:
-    """The entries a network reads, with noise and sampling seeds drawn where it asks for them.
+    """The entries a network reads, see `with_random`."""
+    return pick(network, with_random(network, batch, seed, purpose))
+
+
+def with_random(network, batch: protocol.Batch, seed: tf.Tensor, purpose: int = SAMPLING) -> dict:
+    """The batch with noise and sampling seeds drawn where a network asks for them.
 
     Args:
         network: a network with `input_keys`.
@@ -38,7 +53,7 @@ def for_training(network, batch: protocol.Batch, seed: tf.Tensor, purpose: int =
         purpose: of the sampling seeds; another one for a network's second batch of a step.
 
     Returns:
-        dict of `network.input_keys`; "noise" float32 [B, noise_dim], N(0, 1); "seed" int32 [B, 2].
+        the batch, "noise" float32 [B, noise_dim], N(0, 1), and "seed" int32 [B, 2].
     """
     drawn = {}
     size = tf.shape(next(iter(batch.values())))[0]
@@ -50,7 +65,7 @@ def for_training(network, batch: protocol.Batch, seed: tf.Tensor, purpose: int =
         drawn["seed"] = tf.random.stateless_uniform(
             [size, 2], steps.replica_seed(seed, purpose), None, None, tf.int32
         )
-    return pick(network, batch | drawn)
+    return batch | drawn
 
 
 def for_inference(network, batch: protocol.Batch, seeds: tf.Tensor) -> dict:
@@ -70,15 +85,15 @@ def pick(network, inputs: dict) -> dict:
     return {key: inputs[key] for key in network.input_keys}
 
 
-def augmented(augment, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """The images after an augmentation (images, seed) -> images, or as they are where it is None.
+def augmented(augment, inputs: protocol.Batch, seed: tf.Tensor) -> protocol.Batch:
+    """The entries of a batch after an augmentation, or as they are where it is None.
 
     Args:
-        augment: callable or None.
-        image: float32 [B, H, W, 3].
+        augment: losses.term.Augmentation or None.
+        inputs: entries of the batch.
         seed: int32 [2] of the step.
     """
-    return image if augment is None else augment(image, steps.replica_seed(seed, AUGMENTATION))
+    return inputs if augment is None else augment(inputs, steps.replica_seed(seed, AUGMENTATION))
 
 
 def uniform_labels(like: tf.Tensor, num_classes: int, seed: tf.Tensor) -> tf.Tensor:

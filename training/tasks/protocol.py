@@ -20,7 +20,10 @@ class Task(Protocol):
     """
 
     batches_per_step: int
-    """Batches that one training step takes, e.g. the discriminator steps per generator step."""
+    """Batches that one training step takes: its discriminator steps times its micro-batches."""
+
+    intervals: tuple[int, ...]
+    """Steps whose number is divisible by one of these have something more to do."""
 
     training_only: tuple[str, ...]
     """Constructor arguments that `generate` does not need; they may be None where
@@ -39,20 +42,25 @@ class Task(Protocol):
         """
 
     @property
-    def phases(self) -> dict[int, Callable[[list[Batch], tf.Tensor], Metrics]]:
+    def phases(self) -> dict[int, Callable[[list[Batch], tf.Tensor, tuple[int, ...]], Metrics]]:
         """First step of a phase -> what a step is from there on; the first phase starts at 0.
 
         A step runs on one replica and applies its gradients. It is called with
 
             batches: `batches_per_step` dicts of tensors of this replica's share;
             seed: int32 [2], (seed of the run, step): the same on every replica;
+            due: those of `intervals` that divide the number of the step;
 
         and returns a flat dict of float32 scalars, named "group/name", means over this replica's
-        share: the same names throughout a phase.
+        share: the same names throughout a phase, and more in steps with something due.
         """
 
-    def after_step(self) -> None:
-        """Cross-replica work after a step: averaged weights."""
+    def after_step(self, metrics: Metrics) -> None:
+        """Cross-replica work after a step: averaged weights, state of losses.
+
+        Args:
+            metrics: what the step returned, means over the replicas.
+        """
 
     def prepare_generation(self, batches) -> None:
         """Makes the averaged weights ready for use.

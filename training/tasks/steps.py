@@ -1,6 +1,5 @@
 """The pieces that every task's step is made of."""
 
-import keras
 import tensorflow as tf
 
 from training.tasks.protocol import Metrics
@@ -96,37 +95,3 @@ def add_regularization(total: tf.Tensor, network, metrics: Metrics, owner: str) 
         total += metrics[f"{owner}/regularization"]
     metrics[f"{owner}/total"] = total
     return total
-
-
-def with_loss_scale(optimizer):
-    """The optimizer, with dynamic loss scaling where gradients are float16 and would underflow."""
-    if keras.config.dtype_policy().compute_dtype != "float16":
-        return optimizer
-    return keras.optimizers.LossScaleOptimizer(optimizer)
-
-
-def scale_for_replicas(loss: tf.Tensor, optimizer) -> tf.Tensor:
-    """The loss whose gradients, summed over replicas, are those of the global mean.
-
-    To be called inside the tape, where mixed float16 needs the optimizer's own scaling as well.
-    """
-    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    return optimizer.scale_loss(loss / replicas)
-
-
-def apply_gradients(tape: tf.GradientTape, loss: tf.Tensor, network, optimizer) -> None:
-    """Moves the trainable variables of one network, and of no other, down the scaled loss.
-
-    Raises:
-        ValueError: a variable gets no gradient, so that part of the network would never train.
-    """
-    variables = network.trainable_variables
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
-    missing = [v.path for v, g in zip(variables, gradients, strict=True) if g is None]
-    if missing:
-        raise ValueError(
-            f"Every trainable variable must receive a gradient. Received: none for {missing} of "
-            f"network {network.name!r}. Leave the unused part out of the config, or add the loss "
-            "term that trains it."
-        )
-    optimizer.apply(gradients, variables)

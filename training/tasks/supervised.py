@@ -1,13 +1,16 @@
 """The task of networks that predict a class: of each image, or of each of its pixels."""
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from losses import term
 from training.kinds import kind as kinds
 from training.tasks import averaging as weight_averaging
-from training.tasks import network_inputs, protocol, steps
+from training.tasks import network_inputs, protocol, steps, updates
 
 WRONG = (1.0, -1.0, -1.0)  # red
 
@@ -15,29 +18,35 @@ WRONG = (1.0, -1.0, -1.0)  # red
 class SupervisedTask:
     """A network trained to predict an integer entry of the batch.
 
-    Loss and accuracy are means over all targets of the step that count, on whichever replica.
+    Loss and accuracy are means over all targets of the step that count, on whichever replica and
+    in whichever micro-batch.
 
     Args:
         network: keras.Model, dict -> dict with "logits" float32 [B, ..., K].
         kind: what the network makes of what, see training/kinds; sheets and commands ask it.
         loss: object with `sums(logits, target)` -> (sum, weight), of which the loss is the
-            quotient, and `ignore_index`, a target that does not count (or None).
+            quotient, `total_weight(target)` -> weight, and `ignore_index`, a target that does not
+            count (or None).
         optimizer: Keras optimizer.
         target: batch entry to predict, int [B, ...]; "label" or "label_map".
-        augment: callable (images, seed) -> images, applied to the "image" of training batches; or
-            null for none. Augmentations of the data come before it. It, `loss` and `optimizer` may
-            be None where only `build_for_inference` is called.
+        augment: losses.term.Augmentation of training batches, target included; or null for none.
+            Augmentations of the data come before it. It, `loss` and `optimizer` may be None where
+            only `build_for_inference` is called.
         averaging: WeightAveraging of the network, or null for none.
+        accumulate_steps: micro-batches, of `trainer.batch_size` items each, whose gradients are
+            summed for one update; a step takes them all, and averages and schedules count steps.
+            Default 1.
 
     A step logs "loss/total", "loss/regularization" where the network has Keras `losses`,
     "accuracy" of the batch, and "learning_rate/network".
 
     Raises:
         KeyError: in `build`, the data lack the target or an entry that the network reads.
-        ValueError: in `build`, the augmentation moves pixels and the target has some.
+        ValueError: fewer than one micro-batch; in `build`, the augmentation moves pixels of the
+            image and not those of the target.
     """
 
-    batches_per_step = 1
+    intervals = ()
     training_only = ("loss", "optimizer", "augment")
 
     def __init__(
@@ -48,16 +57,23 @@ class SupervisedTask:
         kind: kinds.Kind | None = None,
         optimizer: keras.optimizers.Optimizer | None = None,
         target: str = "label",
-        augment=None,
+        augment: term.Augmentation | None = None,
         averaging: weight_averaging.WeightAveraging | None = None,
+        accumulate_steps: int = 1,
     ):
+        if accumulate_steps < 1:
+            raise ValueError(
+                "accumulate_steps must be at least 1. Received: "
+                f"accumulate_steps={accumulate_steps}"
+            )
         self.network = network
         self.loss = loss
         self.kind = kind or kinds.Kind()
-        self.optimizer = None if optimizer is None else steps.with_loss_scale(optimizer)
+        self.optimizer = None if optimizer is None else updates.with_loss_scale(optimizer)
         self.target = target
         self.augment = augment
         self.averaging = averaging
+        self.accumulate_steps = self.batches_per_step = accumulate_steps
         self._averaged = None
         self._step = None
 
@@ -72,11 +88,13 @@ class SupervisedTask:
                 f"data with {tuple(spec)}. Choose data that provide it, such as "
                 "data=class_folders for classes of images."
             )
-        if len(spec[self.target].shape) > 1 and getattr(self.augment, "moves_pixels", False):
+        moves = getattr(self.augment, "moves", ())
+        if len(spec[self.target].shape) > 1 and "image" in moves and self.target not in moves:
             raise ValueError(
-                "Expected an augmentation that keeps pixels in place, since each has a target. "
-                f"Received: {type(self.augment).__name__} that moves pixels, target="
-                f"{self.target!r}. Set its translation and cutout to 0, or augment in the data."
+                "Expected an augmentation that keeps pixels in place, since each has a target, or "
+                f"moves the target along. Received: {type(self.augment).__name__} that moves "
+                f"pixels of {tuple(moves)}, target={self.target!r}. Set its translation and cutout "
+                "to 0, or augment in the data."
             )
         shapes = network_inputs.shapes(self.network, spec)
         self.network.build(shapes)
@@ -112,28 +130,49 @@ class SupervisedTask:
     # --- Training ----------------------------------------------------------------------------
 
     @property
-    def phases(self):
+    def phases(self) -> dict:
         """One: every step is a `train_step`."""
         return {0: self.train_step}
 
-    def train_step(self, batches: list[protocol.Batch], seed: tf.Tensor) -> protocol.Metrics:
+    def train_step(
+        self, batches: list[protocol.Batch], seed: tf.Tensor, due: Sequence[int] = ()
+    ) -> protocol.Metrics:
         """One update on one replica."""
-        (batch,) = batches
-        target, metrics = batch[self.target], {}
-        seen = batch | {"image": network_inputs.augmented(self.augment, batch["image"], seed)}
-        inputs = network_inputs.for_training(self.network, seen, seed)
-        with tf.GradientTape() as tape:
-            logits = self.network(inputs, training=True)["logits"]
-            total = _mean_over_replicas(*self.loss.sums(logits, target))
-            total = steps.add_regularization(total, self.network, metrics, "loss")
-            scaled = steps.scale_for_replicas(total, self.optimizer)
-        steps.apply_gradients(tape, scaled, self.network, self.optimizer)
+        fold_in = tf.random.experimental.stateless_fold_in
+        seeds = [seed, *(fold_in(seed, index) for index in range(1, len(batches)))]
+        micro_batches = [
+            (network_inputs.augmented(self.augment, batch, of_batch), of_batch)
+            for batch, of_batch in zip(batches, seeds, strict=True)
+        ]
+        targets = [batch[self.target] for batch, _ in micro_batches]
+        weights = _sum_over_replicas(
+            tf.add_n([self.loss.total_weight(target) for target in targets]),
+            tf.add_n([_count(self._counted(target)) for target in targets]),
+        )
+        gradients_of = functools.partial(self._gradients, weights)
+        gradients, metrics = updates.accumulated(gradients_of, micro_batches, [self.network])
+        updates.apply(gradients, self.network, self.optimizer)
         self._step.assign_add(1)
-        counted = self._counted(target)
-        right = tf.logical_and(counted, _equal(target, predicted(logits)))
-        metrics["accuracy"] = _mean_over_replicas(_count(right), _count(counted))
-        metrics["learning_rate/network"] = tf.cast(self.optimizer.learning_rate, tf.float32)
-        return metrics
+        rate = tf.cast(self.optimizer.learning_rate, tf.float32)
+        return metrics | {"learning_rate/network": rate}
+
+    def _gradients(self, weights, micro_batch):
+        """Gradients and metrics of a micro-batch, by the weight and number of all targets."""
+        (batch, seed), (weight, count), metrics = micro_batch, weights, {}
+        target = batch[self.target]
+        # The mean over replicas and micro-batches of these shares is the quotient over all.
+        context = tf.distribute.get_replica_context()
+        shares = context.num_replicas_in_sync * self.accumulate_steps
+        with tf.GradientTape() as tape:
+            inputs = network_inputs.for_training(self.network, batch, seed)
+            logits = self.network(inputs, training=True)["logits"]
+            total = tf.math.divide_no_nan(self.loss.sums(logits, target)[0] * shares, weight)
+            total = steps.add_regularization(total, self.network, metrics, "loss")
+            scaled = updates.scaled(total, self.optimizer, self.accumulate_steps)
+        gradients = updates.gradients(tape, scaled, self.network)
+        right = tf.logical_and(self._counted(target), _equal(target, predicted(logits)))
+        metrics["accuracy"] = tf.math.divide_no_nan(_count(right) * shares, count)
+        return gradients, metrics
 
     def _counted(self, target):
         """bool, which targets count."""
@@ -141,7 +180,7 @@ class SupervisedTask:
             return tf.ones_like(target, tf.bool)
         return tf.not_equal(tf.cast(target, tf.int32), self.loss.ignore_index)
 
-    def after_step(self) -> None:
+    def after_step(self, metrics: protocol.Metrics) -> None:
         """Moves the averaged network."""
         if self.averaging is not None:
             self.averaging.update(self._averaged, self.network, self._step)
@@ -191,13 +230,8 @@ def _count(flags):
     return tf.reduce_sum(tf.cast(flags, tf.float32))
 
 
-def _mean_over_replicas(total, weight):
-    """What, averaged over replicas, is the sum of their totals by the sum of their weights.
-
-    Each replica's own quotient would not do where some of its targets do not count.
-    """
+def _sum_over_replicas(*values):
     context = tf.distribute.get_replica_context()
-    replicas = context.num_replicas_in_sync
-    if replicas > 1:
-        weight = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(weight))
-    return tf.math.divide_no_nan(total * replicas, weight)
+    if context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, [tf.stop_gradient(v) for v in values])

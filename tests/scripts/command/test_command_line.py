@@ -30,8 +30,8 @@ def test_help_lists_groups_and_settings():
         ("generatr.width=5", "unknown key 'generatr.width'. Did you mean 'generator.width'?"),
         ("~task.generator_term", "unknown key 'task.generator_term'"),
         (
-            "task.losses.generator_terms.perceptul.weight=1",
-            "unknown key 'task.losses.generator_terms.perceptul.weight'",
+            "task.objective.generator_terms.perceptul.weight=1",
+            "unknown key 'task.objective.generator_terms.perceptul.weight'",
         ),
         (
             "experiment=classify_synthetic,generator.width=5",

@@ -143,7 +143,7 @@ def test_loss_terms_and_their_weights_files_are_not_needed(run, tmp_path):
     shutil.copytree(run, moved)
     config = OmegaConf.load(moved / ".hydra" / "config.yaml")
     term = OmegaConf.load(tiny.ROOT / "configs" / "perceptual" / "vgg19.yaml")
-    config.task.losses.generator_terms.perceptual = term
+    config.task.objective.generator_terms.perceptual = term
     config.perceptual_weights = "gone.h5"
     OmegaConf.save(config, moved / ".hydra" / "config.yaml")
     for name, image in sampled(moved, tmp_path / "out", count=1).items():

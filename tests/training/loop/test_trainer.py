@@ -21,6 +21,7 @@ class FiveLineTask:
     """Adds up what it sees; enough to tell steps, batches and seeds apart."""
 
     batches_per_step = 1
+    intervals = ()
     kind = kind.Kind()
 
     def __init__(self, fail_at=-1, signal_at=-1):
@@ -34,7 +35,7 @@ class FiveLineTask:
     def phases(self):
         return {0: self.train_step}
 
-    def train_step(self, batches, seed):
+    def train_step(self, batches, seed, due=()):
         total, step = self.variables[:2]
         if self.signal_at >= 0:
             tf.py_function(self._maybe_signal, [step], [])
@@ -48,7 +49,7 @@ class FiveLineTask:
         if int(step) == self.signal_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def after_step(self):
+    def after_step(self, metrics):
         pass
 
     def prepare_generation(self, batches):
@@ -223,7 +224,7 @@ class TwoPhaseTask(FiveLineTask):
     def phases(self):
         return {0: self.early_step, 5: self.train_step}
 
-    def early_step(self, batches, seed):
+    def early_step(self, batches, seed, due=()):
         self.variables[2].assign_add(1)
         return {"g/early": self.train_step(batches, seed)["g/fine"]}
 

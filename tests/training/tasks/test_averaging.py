@@ -13,7 +13,7 @@ def test_the_average_follows_the_stated_formula():
     expected = tiny_gan.snapshot(task.generator)
     for step in range(1, 6):
         task.train_step([tiny_gan.make_batch(step)], tf.constant([0, step]))
-        task.after_step()
+        task.after_step({})
         since = step - 2
         decay = min(0.5, (1 + since) / (10 + since)) if since > 0 else 0.0
         expected = [

@@ -25,8 +25,8 @@ def test_gradient_penalties_refuse_batch_statistics(penalty):
     class_gan.make_task(discriminator=critic())  # with the hinge loss it may
 
 
-def test_a_term_of_the_hole_needs_a_discriminator_that_reads_it():
-    message = r"reads \['hole'\], as .*'penalty', Masked.* Received: Projection.*'label'"
+def test_a_term_of_the_hole_needs_data_with_it():
+    message = r"data with \['hole'\], as .*'penalty', Masked.* Received: data with .*'label'"
     with pytest.raises(ValueError, match=message):
         class_gan.make_task(penalty=gradient_penalty.MaskedGradientPenalty())
 

@@ -190,8 +190,7 @@ def test_a_run_continued_from_its_checkpoint_is_exact(tmp_path):
         compiled = tf.function(task.train_step)
         for step in steps:
             batches = [class_gan.make_batch(2 * step + i) for i in range(2)]
-            compiled(batches, tf.constant([0, step]))
-            task.after_step()
+            task.after_step(compiled(batches, tf.constant([0, step])))
 
     def values(task):
         return {

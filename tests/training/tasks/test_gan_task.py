@@ -17,7 +17,7 @@ def test_each_network_moves_in_every_variable(order):
         tiny_gan.changed(before[1], task.discriminator)
     )
     assert set(metrics) == {
-        "d/adversarial", "d/logit_real", "d/logit_fake", "d/mean", "d/total",
+        "d/adversarial", "d/mean", "d/total",
         "g/adversarial", "g/distance", "g/total",
         "learning_rate/generator", "learning_rate/discriminator",
     }  # fmt: skip
@@ -29,7 +29,7 @@ def test_the_discriminator_step_moves_the_discriminator_alone():
     task = tiny_gan.make_task()
     before = tiny_gan.snapshot(task.generator), tiny_gan.snapshot(task.discriminator)
     batch = tiny_gan.make_batch()
-    task._discriminator_step(batch, {"image": batch["image"] * 0.5}, tiny_gan.SEED)
+    task._update_discriminator([(batch, tiny_gan.SEED)], ())
     assert not any(tiny_gan.changed(before[0], task.generator))
     assert all(tiny_gan.changed(before[1], task.discriminator))
 
@@ -37,7 +37,7 @@ def test_the_discriminator_step_moves_the_discriminator_alone():
 def test_the_generator_step_moves_the_generator_alone():
     task = tiny_gan.make_task()
     before = tiny_gan.snapshot(task.generator), tiny_gan.snapshot(task.discriminator)
-    task._generator_step(tiny_gan.make_batch(), tiny_gan.SEED, task._generator_total)
+    task._update_generator([(tiny_gan.make_batch(), tiny_gan.SEED)], ())
     assert all(tiny_gan.changed(before[0], task.generator))
     assert not any(tiny_gan.changed(before[1], task.discriminator))
 
@@ -48,8 +48,8 @@ def test_the_shared_forward_equals_two_separate_passes():
     batch = tiny_gan.make_batch()
     shared.train_step([batch], tiny_gan.SEED)
     inner = tf.random.experimental.stateless_fold_in(tiny_gan.SEED, 0)
-    separate._discriminator_step(batch, separate._generate(batch, inner), inner)
-    separate._generator_step(batch, inner, separate._generator_total)
+    separate._update_discriminator([(batch, inner)], ())
+    separate._update_generator([(batch, inner)], ())
     for network in ("generator", "discriminator"):
         for a, b in zip(
             tiny_gan.snapshot(getattr(shared, network)),
@@ -77,7 +77,7 @@ def test_discriminator_steps_take_a_batch_each(order):
 
 def test_terms_can_be_left_out():
     task = tiny_gan.make_task(terms=False)
-    assert task.losses.generator_terms == task.losses.discriminator_terms == {}
+    assert task.objective.generator_terms == task.objective.discriminator_terms == {}
     assert "g/distance" not in task.train_step([tiny_gan.make_batch()], tiny_gan.SEED)
 
 
@@ -99,7 +99,8 @@ def test_missing_batch_entries_are_named():
     "settings, message",
     [
         ({"update_order": "both"}, "update_order must be one of.*'both'"),
-        ({"discriminator_steps": 0}, "discriminator_steps must be at least 1.*=0"),
+        ({"discriminator_steps": 0}, "must be at least 1. Received: {'discriminator_steps': 0}"),
+        ({"accumulate_steps": 0}, "must be at least 1. Received: {'accumulate_steps': 0}"),
         ({"optimizers": {"critic": None}}, r"an optimizer for each of .*of \['critic'\]"),
     ],
 )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses import cross_entropy, differentiable_augmentation
+from losses import cross_entropy, differentiable_augmentation, term
 from models import classifier
 from tests.helpers import distribution
 from training.tasks import averaging, supervised
@@ -110,7 +110,7 @@ def test_what_can_be_learned_is_learned(make, rate):
     step = tf.function(task.train_step)
     for number in range(60):
         step([make_batch(number)], tf.constant([0, number]))
-        task.after_step()
+        task.after_step({})
     task.prepare_generation([make_batch(number) for number in range(4)])
     batch = make_batch(99)
     outputs = task.generate(batch, tf.zeros([BATCH], tf.int32))
@@ -159,10 +159,12 @@ def test_a_batch_in_which_nothing_counts_moves_nothing():
 def test_the_augmentation_sees_training_images_alone_and_draws_by_step():
     seen = []
 
-    def augment(images, seed):
-        seen.append(tuple(seed.numpy()))
-        return -images
+    class Negative(term.Augmentation):
+        def __call__(self, inputs, seed):
+            seen.append(tuple(seed.numpy()))
+            return inputs | {"image": -inputs["image"]}
 
+    augment = Negative()
     plain, task = image_task(), image_task(augment=augment)
     batch = make_batch()
     task.train_step([batch], SEED)
@@ -186,7 +188,7 @@ def test_averaged_weights_predict_and_are_what_is_restored():
     assert set(averaged.generation_state()) == {"averaged_network"}
     assert set(averaged.state()) == {"network", "optimizer", "step", "averaged_network"}
     averaged.train_step([make_batch()], SEED)
-    averaged.after_step()
+    averaged.after_step({})
     start = weights(image_task().network)
     kept = weights(averaged.generation_state()["averaged_network"])
     for first, now, mean in zip(start, weights(averaged.network), kept, strict=True):
@@ -244,7 +246,7 @@ def test_pixels_with_targets_stay_in_their_places():
     image_task(augment=augment)
     still = differentiable_augmentation.DifferentiableAugmentation(translation=0.0, cutout=0.0)
     pixel_task(augment=still)
-    with pytest.raises(ValueError, match="DifferentiableAugmentation that moves pixels.*label_map"):
+    with pytest.raises(ValueError, match="DifferentiableAugmentation that moves.*label_map"):
         pixel_task(augment=augment)
 
 

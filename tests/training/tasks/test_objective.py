@@ -1,12 +1,12 @@
-"""What a GAN minimises: both losses and ratios, regularization, augmentation."""
+"""What a GAN minimises: losses and ratios, regularization, augmentation, what terms declare."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses import differentiable_augmentation, gradient_penalty
+from losses import differentiable_augmentation, gradient_penalty, term
 from tests.helpers import class_gan, tiny_gan
-from training.tasks import gan_losses
+from training.tasks import objective
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,12 @@ def test_the_orthogonal_loss_is_part_of_its_owners_total():
 
 
 def test_the_discriminator_sees_augmented_images_only():
-    def shift(images, seed):
-        offset = tf.random.stateless_uniform([], seed, 5.0, 6.0)
-        return images + offset
+    class Shift(term.Augmentation):
+        def __call__(self, inputs, seed):
+            offset = tf.random.stateless_uniform([], seed, 5.0, 6.0)
+            return inputs | {"image": inputs["image"] + offset}
 
-    task, seen = class_gan.make_task(augment=shift), []
+    task, seen = class_gan.make_task(augment=Shift()), []
     class_gan.watch(task.discriminator, seen)
     batch = class_gan.make_batch()
     task.train_step([batch], class_gan.SEED)
@@ -73,18 +74,19 @@ def test_the_generator_learns_through_the_augmentation():
 # The weight of the adversarial loss, and its late start.
 
 
-class Distance:
+class Distance(term.Term):
     """A term that reads nothing of the discriminator."""
 
     weight = 3.0
+    needs = ("batch", "generated")
 
-    def __call__(self, *, batch, generated, **_):
-        return tf.reduce_mean(tf.abs(batch["image"] - generated["image"]))
+    def __call__(self, step):
+        return tf.reduce_mean(tf.abs(step.batch["image"] - step.generated["image"]))
 
 
 def late_task(**settings):
     return tiny_gan.make_task(
-        losses=gan_losses.GANLosses(
+        objective=objective.Objective(
             tiny_gan.Saturating(),
             generator_terms={"l1": Distance(), "features": tiny_gan.FeatureDistance()},
             **settings,
@@ -129,19 +131,18 @@ def test_without_a_late_start_there_is_one_phase():
 )
 def test_a_late_start_needs_something_to_train_on_before(settings):
     with pytest.raises(ValueError, match="reads nothing of the discriminator"):
-        gan_losses.GANLosses(tiny_gan.Saturating(), **settings)
+        objective.Objective(tiny_gan.Saturating(), **settings)
 
 
 def test_a_term_may_log_more_than_its_loss():
-    class Both:
+    class Both(term.Term):
         weight = 2.0
 
-        def __call__(self, *, hole, **_):
-            assert hole is None  # the tiny discriminator reads none
+        def __call__(self, step):
             return {"loss": tf.constant(1.5), "gradient_norm": tf.constant(7.0)}
 
     task = tiny_gan.make_task(
-        losses=gan_losses.GANLosses(tiny_gan.Saturating(), discriminator_terms={"both": Both()})
+        objective=objective.Objective(tiny_gan.Saturating(), discriminator_terms={"both": Both()})
     )
     metrics = task.train_step([tiny_gan.make_batch()], tiny_gan.SEED)
     assert (metrics["d/both"], metrics["d/gradient_norm"]) == (1.5, 7.0)
