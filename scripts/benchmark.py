@@ -2,6 +2,7 @@
 
 import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
@@ -141,18 +142,18 @@ def step(config: DictConfig) -> None:
         )
 
 
-def composed(given: list[str], changes: list[str] = ()) -> DictConfig:
+def composed(given: list[str], changes: Sequence[str] = ()) -> DictConfig:
     """The training config of the overrides, of which later ones replace earlier ones.
 
     Raises:
         ValueError: an override that does not fit; the variant is named.
     """
     replaced = {_key(text) for text in changes}
-    overrides = [text for text in given if _key(text) not in replaced] + list(changes)
+    kept = [text for text in given if _key(text) not in replaced]
     if not changes:
-        return hydra.compose("train", overrides)
+        return hydra.compose("train", kept)
     try:
-        return hydra.compose("train", overrides)
+        return hydra.compose("train", kept + overrides.with_nulls(changes))
     except hydra.errors.HydraException as error:
         reason = benchmark_worker.innermost(error).partition("\n")[0]
         raise ValueError(
