@@ -27,8 +27,8 @@ class ImagePipeline:
         encoding: LabelEncoding, what the values in the label maps mean. Default NoLabelMaps():
             batches hold the image and, where the source has classes, its label.
         resize: transforms.Resize. Default: stretch to image_size, photographs bicubic.
-        augmentations: {name: augmentation}, applied to training examples in this order, after
-            which a centre crop brings what is larger to image_size. Default none.
+        augmentations: {name: augmentation; None = left out}, applied to training examples in this
+            order, after which a centre crop brings what is larger to image_size. Default none.
         cache: CacheSettings. Default: automatic.
         holes: hole maker such as holes.RandomRectangle: batches get "hole" (1 = missing) and
             "masked_image". Evaluation holes depend on the index alone. Default None: no holes.
@@ -47,7 +47,7 @@ class ImagePipeline:
         self.root = source.root if root is None else root
         self.encoding = encoding or no_label_maps.NoLabelMaps()
         self.resize = resize or transforms.Resize()
-        self.augmentations = dict(augmentations or {})
+        self.augmentations = {k: a for k, a in (augmentations or {}).items() if a is not None}
         self.cache = cache or decoded_cache.CacheSettings()
         self.holes = holes
         self.seed = order.checked_seed(seed)

@@ -108,14 +108,14 @@ class Union(HoleMaker):
     """Missing is what at least one of several makers leaves out.
 
     Args:
-        makers: {name: hole maker}, each with a seed of its own.
+        makers: {name: hole maker; None = left out}, each with a seed of its own.
 
     Raises:
         ValueError: no makers.
     """
 
     def __init__(self, makers) -> None:
-        self.makers = dict(makers)
+        self.makers = {name: maker for name, maker in makers.items() if maker is not None}
         if not self.makers:
             raise ValueError(f"A union needs at least one hole maker. Received: makers={makers}")
 

@@ -78,7 +78,7 @@ def composed(given: list[str], changes: list[str] = ()) -> DictConfig:
     replaced = {overrides.key_of(text) for text in changes}
     kept = [text for text in given if overrides.key_of(text) not in replaced]
     try:
-        return hydra.compose("train", [*kept, *changes])
+        return hydra.compose("train", kept + overrides.with_nulls(changes))
     except hydra.errors.HydraException as error:
         if not changes:
             raise

@@ -1,75 +1,146 @@
 """Errors a user can read: what every command is run by."""
 
 import os
-import re
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
-from training.runs import run_config
+from scripts.command import overrides
+from training.runs import provenance, run_config
 
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
-def run(main, *, interrupted: str = "Interrupted.") -> None:
+def run(main: Callable[[], None], *, interrupted: str = "Interrupted.") -> None:
     """Calls a Hydra main; errors of the user end in one message, no traceback.
+
+    `--version` is answered here; `overrides.with_nulls` says how parts are left out and replaced.
 
     Args:
         main: function without arguments.
         interrupted: what Ctrl-C ends in.
     """
+    if "--version" in sys.argv[1:]:
+        print(f"tessera {provenance.in_words()}")
+        return
+    sys.argv[1:] = overrides.with_nulls(sys.argv[1:])
     if _WANTS_TRACEBACK:
         main()
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print its own account and exit
+    os.environ["OC_CAUSE"] = "1"  # OmegaConf would drop what an interpolation failed of
     try:
         main()
     except KeyboardInterrupt:
         print(f"\n{interrupted}", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, KeyError, OSError, hydra.errors.HydraException,
-            OmegaConfBaseException) as error:  # fmt: skip
+    except (ValueError, KeyError, OSError, HydraException, OmegaConfBaseException) as error:
         sys.exit(_report(error))
 
 
-def _report(error) -> str:
+def _report(error: BaseException) -> str:
     """The innermost reason of an error, with the config key it arose at.
 
     Of ours, which say what to do next, the innermost is taken, whatever it came from.
     """
-    where, causes = "", []
+    causes = list(_causes(error))
+    if isinstance(error, MissingConfigException):
+        return f"Error: {_no_such_choice(error)}"
+    unknown = [e for e in causes if isinstance(e, ConfigAttributeError | ConfigKeyError)]
+    if isinstance(error, ConfigCompositionException) and unknown:
+        return f"Error: {_unknown_key(_override_of(str(unknown[0].full_key)))}"
+    if isinstance(error, ConfigCompositionException) and (group := _group_in(str(error))):
+        return (
+            "Error: Every choice must be one that the config has a place for. Received: a choice "
+            f"of {group}, for which this command, or what was chosen of data and task, has none."
+        )
+    reason = next((e for e in reversed(causes) if "Received:" in _text(e)), causes[-1])
+    keys = [key for key in map(_key, causes) if key]
+    where = f"{keys[-1]}: " if keys and isinstance(error, InstantiationException) else ""
+    return f"Error: {where}{_text(reason)}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came from, outermost first.
+
+    What was raised `from None` ends it, but for what TensorFlow makes of an error in a compiled
+    step, which hides the plain one.
+    """
     while error is not None:
-        found = re.search(r"full_key: (\S+)", str(error))
-        if found and found.group(1) not in ("None", ""):
-            where = found.group(1)
-        causes.append(error)
-        error = error.__cause__
-    error = causes[0]
-    reason = next((e for e in reversed(causes) if "Received:" in str(e)), causes[-1])
-    missing = "is not in struct" in str(reason) or "Could not delete" in str(error)
-    unknown = re.search(r"Could not (?:override|append to|delete)[^']*'([^']+)'", str(error))
-    if missing and unknown:
-        return f"Error: {_unknown_key(unknown.group(1))}"
-    text = reason.args[0] if isinstance(reason, KeyError) and reason.args else str(reason)
-    text = re.sub(r"\s+(full_key:|Config search path:).*", "", str(text), flags=re.DOTALL)
-    if "Received:" in text:  # One of ours: what the compiled step says around it is no help.
-        text = re.sub(r"\Ain user code:\n.*?\n\n    \w+: ", "", text.rstrip(), flags=re.DOTALL)
-    text = re.sub(r"^\w+ raised while resolving interpolation: ", "", text)
-    prefix = f"{where}: " if where and "InstantiationException" in type(error).__name__ else ""
-    return f"Error: {prefix}{text}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
+        yield error
+        cause, context = error.__cause__, error.__context__
+        hidden = error.__suppress_context__ and not hasattr(error, "ag_error_metadata")
+        error = cause if cause is not None or hidden else context
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, MissingMandatoryValue) and error.full_key:
+        return run_config.without_value(error.full_key)
+    if isinstance(error, InstantiationException | OmegaConfBaseException):
+        return str(error).partition("\n    full_key: ")[0].partition(_FULL_KEY)[0]
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+
+
+_FULL_KEY = "\nfull_key: "  # Hydra says the key of what it cannot build in the message alone
+
+
+def _key(error: BaseException) -> str:
+    """The config key an error arose at, or an empty text."""
+    if isinstance(error, InstantiationException):
+        return str(error).partition(_FULL_KEY)[2]
+    return str(getattr(error, "full_key", None) or "")
+
+
+def _no_such_choice(error: MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    options = list(error.options or [])
+    return (
+        f"Expected a choice of {group} that there is: {', '.join(options)}. Received: "
+        f"{group}={name}.{run_config.close_match(name, options)}"
+    )
+
+
+def _given() -> list[str]:
+    """The keys and groups of the overrides of this command line."""
+    words = [text for text in sys.argv[1:] if not text.startswith("-")]
+    try:
+        return [o.key_or_group for o in OverridesParser.create().parse_overrides(words)]
+    except OverrideParseException:
+        return []
+
+
+def _override_of(key: str) -> str:
+    """The key of the override that this missing key stopped: as long as it was written."""
+    return next((name for name in _given() if f"{name}.".startswith(f"{key}.")), key)
+
+
+def _group_in(message: str) -> str | None:
+    """The group of an override that Hydra's message is about."""
+    groups = [name for name in _given() if (run_config.CONFIGS / name).is_dir()]
+    return next((name for name in groups if f"'{name}'" in message), None)
 
 
 def _unknown_key(full: str) -> str:
     """An override names a key that is not there: which one is like it?"""
     parent = full.rpartition(".")[0]
-    known = set()
-    for file in run_config.CONFIGS.rglob("*.yaml"):
-        package = re.match(r"# @package (\S+)", file.read_text())
-        group = package[1] if package else ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
-        group = "" if group == "_global_" else group
-        known |= {f"{group}.{k}".strip(".") for k in _leaves(OmegaConf.load(file))}
+    known = _known_keys()
     if full in known:
         return (
             f"Every key of the config must be there to be set. Received: {full!r}, which belongs "
@@ -80,9 +151,35 @@ def _unknown_key(full: str) -> str:
     return f"Every key of the config must exist. Received: unknown key {full!r}.{hint}"
 
 
-def _leaves(config, prefix=""):
+def _known_keys() -> set[str]:
+    """Keys that this command can have: those of its own config and of its groups' choices."""
+    own = run_config.CONFIGS / f"{Path(sys.argv[0]).stem}.yaml"
+    files = [own] if own.is_file() else list(run_config.CONFIGS.glob("*.yaml"))
+    for file in files:  # grows: a config may begin with another one
+        content = OmegaConf.load(file)
+        for entry in content.get("defaults", []) if isinstance(content, DictConfig) else ():
+            names = [entry] if isinstance(entry, str) else [str(key) for key in entry]
+            for name in names:
+                folder = run_config.CONFIGS / name.split()[-1]
+                other = folder.with_suffix(".yaml")
+                if folder.is_dir():
+                    files += [f for f in folder.rglob("*.yaml") if f not in files]
+                elif other.is_file() and other not in files:
+                    files.append(other)
+    known = set()
+    for file in files:
+        header = next(iter(file.read_text().splitlines()), "")
+        package = header.removeprefix("# @package ") if header.startswith("# @package ") else None
+        if package is None:
+            package = ".".join(file.relative_to(run_config.CONFIGS).parts[:-1])
+        package = "" if package == "_global_" else package
+        known |= {f"{package}.{key}".strip(".") for key in _leaves(OmegaConf.load(file))}
+    return known
+
+
+def _leaves(config: Any, prefix: str = "") -> Iterator[str]:
     for key in config if isinstance(config, DictConfig) else ():
-        yield f"{prefix}{key}"
+        yield prefix + str(key)
         node = config._get_node(key)
         if isinstance(node, DictConfig) and not node._is_none():
-            yield from _leaves(node, f"{prefix}{key}.")
+            yield from _leaves(node, f"{prefix}{key!s}.")

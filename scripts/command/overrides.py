@@ -3,6 +3,27 @@
 import re
 from pathlib import Path
 
+from training.runs import run_config
+
+
+def with_nulls(arguments: list[str]) -> list[str]:
+    """Gives leaving out and replacing one meaning each, in every command.
+
+    `~key` and `key=null` leave a part out. Hydra takes the second form of settings alone, and of
+    groups the first alone. `key={_target_: ...}` replaces the part that was there, with which
+    Hydra would merge it: `key=null` stands before it.
+    """
+    words = []
+    for text in arguments:
+        left_out = re.fullmatch(r"~([\w./@]+)|([\w./@]+)=null", text)
+        replaced = re.fullmatch(r"([A-Za-z_][\w.]*)=\s*\{.*\b_target_\b.*\}", text, re.DOTALL)
+        if replaced:
+            words.append(f"{replaced[1]}=null")
+        key = left_out and (left_out[1] or left_out[2])
+        is_group = key and (run_config.CONFIGS / key.partition("@")[0]).is_dir()
+        words.append((f"~{key}" if is_group else f"{key}=null") if key else text)
+    return words
+
 
 def with_command(arguments: list[str], commands: tuple[str, ...], example: str) -> list[str]:
     """Turns a first word such as `check` into the override `command=check`.

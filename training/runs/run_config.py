@@ -91,11 +91,15 @@ def check_keys(config, config_name: str) -> None:
         config_name: the command whose root config says which keys there are.
 
     Raises:
-        ValueError: an unknown key, a target that does not exist, a value of the wrong type, or
-            settings of a network that is not there.
+        ValueError: an unknown key, a key without a value, a target that does not exist, a value of
+            the wrong type, or settings of a network that is not there.
     """
     root = OmegaConf.load(CONFIGS / f"{config_name}.yaml")
     _check_known("", config, root_keys(config_name))
+    for path, node in _nodes(config):
+        for key in node if node is not config else ():  # Hydra asks for those of the root
+            if node._get_node(key)._value() == "???":
+                raise ValueError(without_value(f"{path}.{key}"))
     for key in root:  # settings that belong to no class
         node = root._get_node(key)
         if isinstance(node, DictConfig) and key in config:
@@ -116,6 +120,11 @@ def check_keys(config, config_name: str) -> None:
         _check_known(f"{path}.", own, known)
         for key, value in own.items():
             _check_type(f"{path}.{key}", value, known[key])
+
+
+def without_value(key: str) -> str:
+    """What to say of a key that must be given."""
+    return f"Expected a value of {key}, which has no default. Received: none. Add {key}=..."
 
 
 def _check_settings(key, settings, known):
@@ -145,7 +154,7 @@ def root_keys(config_name: str) -> set[str]:
     for entry in root.get("defaults", []):
         if isinstance(entry, DictConfig):
             keys |= {str(key).split()[-1] for key in entry if not str(key).startswith("override")}
-    return keys - {"experiment", "attention", "holes", "debug"}
+    return keys - {"experiment", "attention", "holes", "normalizer", "debug"}
 
 
 def load(path: Path) -> DictConfig:
@@ -191,7 +200,8 @@ def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfi
             if child is not None and "${trainer.steps}" in str(child._value()):
                 node[key] = node[key]
     refused = []
-    for override in OverridesParser.create().parse_overrides(overrides):
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    for override in {override.key_or_group: override for override in parsed}.values():  # the last
         key, text = override.key_or_group, override.input_line
         parent = key.rpartition(".")[0]
         has_parent = not parent or OmegaConf.select(saved, parent) is not None

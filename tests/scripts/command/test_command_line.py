@@ -1,11 +1,17 @@
 """The train command as a user meets it: help, typos, wrong folders."""
 
+import re
+
 import hydra
 import pytest
 import tensorflow as tf
+from omegaconf import OmegaConf
 
-from scripts.command import errors
+from scripts.command import errors, overrides
 from tests.helpers import tiny
+from training.runs import run_config, trained_run
+
+PIXEL = "models.layers.pixel_normalization.PixelNormalization"
 
 
 def message(*overrides):
@@ -37,7 +43,10 @@ def test_help_lists_groups_and_settings():
             "experiment=classify_synthetic,generator.width=5",
             "Received: 'generator.width', which belongs to a choice",
         ),
-        ("loss=hing", "hinge"),
+        ("loss=hing", "Received: loss=hing. Did you mean 'hinge'?"),
+        ("data/splits=hashed", "Received: a choice of data/splits"),
+        ("lpips=alex", "Received: a choice of lpips"),
+        ("labels=maps", "unknown key 'labels'"),  # of sample.py
         ("resume=nowhere", "Expected the folder of a training run. Received: 'nowhere'"),
     ],
 )
@@ -100,6 +109,91 @@ def test_an_interruption_is_one_line(monkeypatch, capsys):
         assert capsys.readouterr().err == f"\n{said}\n"
 
 
+def test_a_setting_without_a_default_is_named(tmp_path):
+    text = message("experiment=class_folders_64", f"output_root={tmp_path}")
+    assert "Expected a value of data.root, which has no default." in text
+
+
 def test_a_missing_gpu_is_said(tmp_path):
     text = message("devices.device=gpu", f"output_root={tmp_path}", f"data.root={tmp_path}/d")
     assert "Expected a GPU" in text
+
+
+def test_version_is_quick_and_says_the_commit():
+    done = tiny.command("train.py", "--version")
+    assert re.fullmatch(r"tessera 0\.2\.0 \(commit \w+(, changed since)?\)\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["~holes"], ["~holes"]),
+        (["holes=null", "data/splits=null"], ["~holes", "~data/splits"]),
+        (["~evaluation"], ["evaluation=null"]),
+        (["~data.augmentations.flip", "seed=1"], ["data.augmentations.flip=null", "seed=1"]),
+        (["~loss=hinge", "-m", "a=~b"], ["~loss=hinge", "-m", "a=~b"]),
+        (["g.n={_target_: a.B, c: 1}"], ["g.n=null", "g.n={_target_: a.B, c: 1}"]),
+        (["data.source.splits={train: a}"], ["data.source.splits={train: a}"]),
+    ],
+)
+def test_leaving_out_is_null_and_a_new_part_replaces_the_old(words, expected):
+    assert overrides.with_nulls(words) == expected
+
+
+INPAINTING = "experiment=inpaint_synthetic"
+LEFT_OUT = [  # (what else is chosen, key, where the config then has null or nothing)
+    ((INPAINTING,), "holes", "data.holes"),
+    ((INPAINTING,), "generator.attention", "generator.attention"),
+    ((INPAINTING,), "evaluation", "evaluation"),
+    ((INPAINTING,), "evaluation.metrics.image_quality", "evaluation.metrics.image_quality"),
+    ((), "task.averaging", "task.averaging"),
+    ((), "data.augmentations.flip", "data.augmentations.flip"),
+    ((), "generator.normalizer", "generator.normalizer"),
+    ((), "task.losses.generator_terms.feature_matching",
+     "task.losses.generator_terms.feature_matching"),
+    (("perceptual=vgg19",), "perceptual", "task.losses.generator_terms.perceptual"),
+    (("features=squeezenet",), "features", "features"),
+    (("attention=attentive_norm",), "attention", "attention"),
+    (("loss=wgan_gp",), "loss.discriminator_terms.gradient_penalty",
+     "loss.discriminator_terms.gradient_penalty"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("chosen, key, place", LEFT_OUT, ids=[key for _, key, _ in LEFT_OUT])
+def test_a_part_is_left_out_by_null_and_by_a_tilde_alike(chosen, key, place):
+    texts = [[*chosen, *overrides.with_nulls([word])] for word in (f"~{key}", f"{key}=null")]
+    with hydra.initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        by_tilde, by_null = (hydra.compose("train", text) for text in texts)
+    assert by_tilde == by_null
+    assert OmegaConf.select(by_null, place) is None
+    run_config.check_keys(by_null, "train")
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["normalizer=pixel"], {"_target_": PIXEL, "epsilon": 1e-8}),
+        (["normalizer=spade", "generator.normalizer.hidden=7"], 7),
+        ([f"generator.normalizer={{_target_: {PIXEL}}}"], {"_target_": PIXEL}),
+    ],
+)
+def test_a_normalizer_replaces_that_of_the_generator(words, expected):
+    with hydra.initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
+        config = hydra.compose("train", overrides.with_nulls(words))
+    run_config.check_keys(config, "train")
+    found = config.generator.normalizer
+    assert (found if isinstance(expected, dict) else found.hidden) == expected
+
+
+def test_without_evaluation_and_augmentation_a_run_trains_and_samples(tmp_path):
+    data = tiny.data_overrides(tmp_path / "data")
+    left_out = ("~evaluation", "~data.augmentations.flip", "task.averaging=null")
+    shared = (*tiny.OVERRIDES, *data, "normalizer=pixel", f"output_root={tmp_path}/runs")
+    tiny_generator = [text for text in shared if "normalizer.hidden" not in text]
+    done = tiny.command("train.py", *tiny_generator, *left_out, "trainer.steps=1")
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs" / "spade_synthetic").iterdir()
+    opened = trained_run.open_run(run)
+    assert opened.config.evaluation is None and not opened.averaged
+    assert opened.data.augmentations == {}
+    assert type(opened.task.generator.normalizer).__name__ == "PixelNormalization"
