@@ -17,7 +17,15 @@ from tests.helpers.layer_case import BATCH
 
 CASES = layer_table.CASES + layer_table_inpainting.CASES + layer_table_segmentation.CASES
 
-pytestmark = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+# Networks are made of layers that obey this law; both layouts of the whole take seconds to compile.
+layers_first = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.name, marks=[pytest.mark.slow] if case.is_network else [])
+        for case in CASES
+    ],
+)
 
 
 def assert_close(actual, expected, tolerance=1e-5):
@@ -76,6 +84,7 @@ def gradients(case, layer, inputs):
     return tape.gradient(loss, layer.trainable_variables)
 
 
+@every_case
 def test_builds_from_shape_and_creates_nothing_later(case):
     layer = case.build(case.make())
     assert layer.built
@@ -84,11 +93,13 @@ def test_builds_from_shape_and_creates_nothing_later(case):
     assert [variable.path for variable in layer.variables] == before
 
 
+@every_case
 def test_outputs_are_as_stated(case):
     layer = case.build(case.make())
     assert_outputs(case, case.call(layer, case.sample(), training=True), "float32")
 
 
+@every_case
 def test_first_call_builds_the_same_variables(case):
     layer = case.make()
     case.call(layer, case.sample(), training=True)
@@ -96,6 +107,7 @@ def test_first_call_builds_the_same_variables(case):
     assert [v.shape for v in layer.variables] == [v.shape for v in built.variables]
 
 
+@every_case
 def test_config_is_plain_json_and_complete(case):
     layer = case.build(case.make())
     config = json.loads(json.dumps(layer.get_config()))
@@ -106,6 +118,7 @@ def test_config_is_plain_json_and_complete(case):
     assert_close(case.call(clone, inputs, training=False), case.call(layer, inputs, training=False))
 
 
+@every_case
 def test_keras_file_round_trip(case, tmp_path):
     layer = case.build(case.make())
     inputs = case.sample()
@@ -126,6 +139,7 @@ def test_keras_file_round_trip(case, tmp_path):
     assert_close(loaded(arguments, training=False), model(arguments, training=False), 1e-6)
 
 
+@every_case
 def test_eager_equals_compiled_with_unknown_batch(case):
     layer = case.build(case.make())
     inputs = case.sample()
@@ -148,6 +162,7 @@ def test_eager_equals_compiled_with_unknown_batch(case):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-5)
 
 
+@every_case
 def test_gradient_reaches_every_trainable_variable(case):
     layer = case.build(case.make())
     for variable, gradient in zip(
@@ -160,6 +175,7 @@ def test_gradient_reaches_every_trainable_variable(case):
         assert gradient.ndim < 2 or np.abs(gradient).max() > 1e-6, variable.path
 
 
+@every_case
 def test_inference_changes_no_variable(case):
     layer = case.build(case.make())
     before = values(layer)
@@ -168,6 +184,7 @@ def test_inference_changes_no_variable(case):
         np.testing.assert_array_equal(old, new)
 
 
+@layers_first
 def test_two_replicas_equal_one_after_a_step(case):
     strategy = distribution.two_replicas()
     single = case.build(case.make())
@@ -214,6 +231,7 @@ def test_two_replicas_equal_one_after_a_step(case):
         np.testing.assert_allclose(array(one), first, rtol=1e-4, atol=2e-5, err_msg=one.path)
 
 
+@every_case
 def test_mixed_precision_is_finite_and_keeps_float32_variables(case):
     keras.config.set_dtype_policy("mixed_bfloat16")
     layer = case.build(case.make())
