@@ -16,7 +16,8 @@ class FromSettings:
         named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         parameters = inspect.signature(type(self)).parameters.values()
         own = {p.name: _plain(getattr(self, p.name)) for p in parameters if p.kind in named}
-        return {**super().get_config(), **own}
+        inherited = super().get_config()  # type: ignore[misc]  # of the Keras class it stands before
+        return {**inherited, **own}
 
     @classmethod
     def from_config(cls, config) -> keras.layers.Layer:

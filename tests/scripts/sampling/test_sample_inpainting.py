@@ -28,7 +28,8 @@ def run(tmp_path_factory):
         "train.py", "experiment=inpaint_synthetic", "debug=few_steps", "trainer.steps=2",
         *tiny.data_overrides(data_root), f"data.image_size=[{SIZE},{SIZE}]", "generator.width=4",
         "discriminator.channels=[4,4]", "task.objective.adversarial_start_step=2",
-        "summaries.rows=6", "trainer.batch_size=2", f"output_root={folder / 'out'}", "evaluation.num_images=1",
+        "summaries.rows=6", "trainer.batch_size=2", f"output_root={folder / 'out'}",
+        "evaluation.num_images=1",
         "task.optimizers.generator.learning_rate=0.02",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
