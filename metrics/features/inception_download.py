@@ -1,15 +1,17 @@
 """Fetches the Inception graph of 2015 once, when asked to, and checks that it is the one."""
 
-import hashlib
 import http.client
 import logging
 import os
+import shutil
 import tarfile
 import tempfile
 import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
+
+from metrics.features import feature_network
 
 URL = "http://download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz"
 GRAPH = "classify_image_graph_def.pb"
@@ -51,8 +53,7 @@ def fetched_graph(folder=None, *, url=URL, sha256=SHA256):
     folder = FOLDER if folder is None else Path(folder)
     graph = folder / GRAPH
     if graph.is_file():
-        with graph.open("rb") as file:
-            _check(_digest(file), sha256, f"in the file {str(graph)!r}; delete it to fetch anew")
+        _check(graph, sha256, f"in the file {str(graph)!r}; delete it to fetch anew")
         return graph
     folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger(__name__).info("Fetching %s, once, to %s", url, folder)
@@ -60,8 +61,8 @@ def fetched_graph(folder=None, *, url=URL, sha256=SHA256):
     with tempfile.TemporaryDirectory(prefix=".partial_", dir=folder) as partial:
         archive, unpacked = Path(partial, "archive.tgz"), Path(partial, GRAPH)
         _download(url, archive)
-        digest = _unpack(archive, unpacked, url)
-        _check(digest, sha256, f"in the archive from {url}")
+        _unpack(archive, unpacked, url)
+        _check(unpacked, sha256, f"in the archive from {url}")
         os.replace(unpacked, graph)
     return graph
 
@@ -89,14 +90,15 @@ def _download(url, path):
 
 
 def _unpack(archive, path, url):
-    """Writes the graph of an archive to a path, and returns its SHA-256."""
+    """Writes the graph of an archive to a path."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 # The name in the archive is compared only, never written to.
                 if member.isfile() and member.name.removeprefix("./") == GRAPH:
                     with path.open("wb") as file:
-                        return _digest(tar.extractfile(member), file)
+                        shutil.copyfileobj(tar.extractfile(member), file)
+                    return
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
             f"Expected a .tgz archive with {GRAPH}. Received: {archive.stat().st_size} bytes from "
@@ -107,16 +109,8 @@ def _unpack(archive, path, url):
     )
 
 
-def _digest(source, copy=None):
-    digest = hashlib.sha256()
-    while part := source.read(PART):
-        digest.update(part)
-        if copy is not None:
-            copy.write(part)
-    return digest.hexdigest()
-
-
-def _check(digest, expected, where):
+def _check(path, expected, where):
+    digest = feature_network.weights_hash(path)
     if digest != expected:
         raise ValueError(
             f"Expected {GRAPH} with SHA-256 {expected}. Received: {digest} {where}. It is not the "
