@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from metrics.features import inception, inception_download
-from tests.helpers import inception_graph
+from tests.helpers import inception_graph, tiny
 
 CONTENT = b"a graph" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -89,12 +89,11 @@ def test_a_network_from_a_fetched_graph(server, tmp_path, monkeypatch):
 
 
 def test_nothing_is_where_it_was_not_asked_for(tmp_path, monkeypatch):
-    """By default the folder is in the working directory, and the hash is that of the real graph."""
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "datasets" / ".cache" / "inception" / inception_download.GRAPH
-    path.parent.mkdir(parents=True)
-    path.write_bytes(CONTENT)
-    with pytest.raises(ValueError, match=f"009d6814d1bc.*Received: {SHA256} in the file 'datasets"):
+    """By default the folder is in this checkout, and the hash is that of the real graph."""
+    assert inception_download.FOLDER == tiny.ROOT / "datasets" / ".cache" / "inception"
+    monkeypatch.setattr(inception_download, "FOLDER", tmp_path)
+    (tmp_path / inception_download.GRAPH).write_bytes(CONTENT)
+    with pytest.raises(ValueError, match=f"009d6814d1bc.*Received: {SHA256} in the file '"):
         inception.Inception2015(download=True)
 
 
