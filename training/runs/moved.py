@@ -23,21 +23,24 @@ MOVED_MODULES = {
     "training.averaging": "training.tasks.averaging",
     "training.evaluation": "training.watch.evaluation",
     "training.gan": "training.tasks.gan",
-    "training.gan_losses": "training.tasks.gan_losses",
     "training.schedules": "training.loop.schedules",
     "training.supervised": "training.tasks.supervised",
     "training.trainer": "training.loop.trainer",
 }
+# Those that have another name as well.
+MOVED = {"training.gan_losses.GANLosses": "training.tasks.objective.Objective"}
 # Target of today -> {old name of an argument: name of today}.
 RENAMED_ARGUMENTS = {
     "data.pipeline.ImagePipeline": {"labels": "encoding"},
     "data.sources.class_folders.ClassFolders": {"class_names": "class_order"},
     "data.sources.tfds_source.TfdsPipeline": {"labels": "encoding"},
+    "training.tasks.gan.GANTask": {"losses": "objective"},
 }
 # The same, for interpolations.
 RENAMED_KEYS = {
     "data.labels": "data.encoding",
     "data.source.class_names": "data.source.class_order",
+    "task.losses": "task.objective",
 }
 # What a run of format 1 makes, told by its generator or by what its network predicts.
 KIND_OF_GENERATOR = {
@@ -74,6 +77,8 @@ def up_to_date(config: dict[str, Any]) -> dict[str, Any]:
 def target(name: str) -> str:
     """Where the class or function of a `_target_` is today."""
     module, _, attribute = name.rpartition(".")
+    if name in MOVED:
+        return MOVED[name]
     return f"{MOVED_MODULES.get(module, module)}.{attribute}" if module else name
 
 

@@ -43,6 +43,9 @@ def open_run(
 ) -> TrainedRun:
     """Builds what the run's config names and restores the weights that generate.
 
+    Only the variables that generating reads are created. Several runs can be open in one process,
+    of whatever kind and precision: dtype policy, seeds and visible devices stay as they are.
+
     Args:
         path: folder of the run.
         step: checkpoint; None = the newest, "best" = that of the best evaluation.
