@@ -1,6 +1,7 @@
 """Trains what the config describes: config -> strategy -> data -> task -> Trainer.fit."""
 
 import contextlib
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -14,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not a
 
 from scripts.command import errors
 from training.loop import tensorflow_import
-from training.runs import class_weights, classes, run_config, starting
+from training.runs import class_weights, classes, provenance, run_config, starting
 
+log = logging.getLogger(__name__)
 starting.register_resolvers()
 
 
@@ -60,6 +62,10 @@ def train(config: DictConfig, run) -> int:
     from training.runs import checkpoint
     from training.tasks import steps
     from training.watch import summaries
+
+    made_by = provenance.provenance()
+    log.info("Tessera %s, TensorFlow %s, Keras %s, Python %s", provenance.in_words(),
+             made_by["tensorflow"], made_by["keras"], made_by["python"])  # fmt: skip
 
     # 1. Devices, precision, seeds: before anything is built.
     keras.backend.clear_session()

@@ -5,10 +5,12 @@ another order, so the tests allow for rounding.
 """
 
 import json
+import logging
 import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import train
@@ -16,7 +18,7 @@ from scripts.evaluating import evaluation
 from scripts.sampling import sampling
 from tests.helpers import saved_run, saved_variables, tiny
 from training.kinds import class_conditional, classification, inpainting, segmentation, semantic
-from training.runs import run_config, run_folder, starting, trained_run
+from training.runs import provenance, run_config, run_folder, starting, trained_run
 
 OLD = tiny.ROOT / "tests" / "fixtures" / "old_runs"
 KINDS = {
@@ -129,7 +131,8 @@ def resumed(folder, data_root):
 @pytest.mark.parametrize(
     "kind", [pytest.param(k, marks=() if k == "classify" else pytest.mark.slow) for k in KINDS]
 )
-def test_it_resumes_to_the_same_variables(kind, data_root, tmp_path):
+def test_it_resumes_to_the_same_variables(kind, data_root, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     run = resumed(shutil.copytree(OLD / kind / "run", tmp_path / "run"), data_root)
     new = saved_variables.of(run.checkpoints / "step_00000004")
     with np.load(OLD / kind / "resumed.npz") as file:
@@ -141,6 +144,7 @@ def test_it_resumes_to_the_same_variables(kind, data_root, tmp_path):
         # direction of a gradient whose sign rounding can change.
         np.testing.assert_allclose(new[name], value, rtol=1e-2, atol=4e-3, err_msg=name)
     manifest = json.loads((run.checkpoints / "step_00000004" / "manifest.json").read_text())
-    assert manifest["format"] == 2
+    assert manifest["format"] == 2 and manifest["provenance"] == provenance.provenance()
+    assert f"Tessera {provenance.in_words()}, TensorFlow {tf.__version__}" in caplog.text
     assert trained_run.open_run(run.path).step == 4
     assert trained_run.open_run(run.path, step=2).step == 2
