@@ -10,6 +10,13 @@ import pytest
 from tests.helpers import saved_variables, tiny
 
 STEPS = 8
+# State beside networks and optimizers, steps that differ from others, and several batches a step.
+STATEFUL = [
+    "task.accumulate_steps=2",
+    "regularizer=lecam",
+    "loss.discriminator_terms.lecam.start_step=2",
+    "+loss.discriminator_terms.r1={_target_: losses.gradient_penalty.R1, every: 3}",
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +36,7 @@ def arguments(data_root, output_root):
         "trainer.preview_every_steps=0",
         "summaries.rows=2",
         "task.averaging.calibration_batches=2",
+        *STATEFUL,
         "resume=auto",
     ]
 
@@ -78,5 +86,6 @@ def test_a_stopped_run_resumes_exactly(number, data_root, unstopped, tmp_path):
     assert len(list((run / ".hydra").glob("resumed_*"))) == 1
     final = final_variables(tmp_path)
     assert final.keys() == unstopped.keys()
+    assert "objective.discriminator_terms.lecam/00000" in final
     for name, value in final.items():
         assert value.tobytes() == unstopped[name].tobytes(), name
