@@ -24,7 +24,7 @@ SECONDS_WITHOUT_DATA = 60
 PART = 2**20
 
 
-def fetched_graph(folder=None, *, url=URL, sha256=SHA256):
+def fetched_graph(folder=None, *, url=URL, sha256=SHA256) -> Path:
     """Path of the graph in a folder, downloaded if it is not there yet.
 
     The archive is fetched over plain HTTP, as it is published, so what counts is the hash of the
@@ -66,7 +66,7 @@ def fetched_graph(folder=None, *, url=URL, sha256=SHA256):
     return graph
 
 
-def _download(url, path):
+def _download(url, path) -> None:
     received, announced = 0, None
     try:
         with urllib.request.urlopen(url, timeout=SECONDS_WITHOUT_DATA) as answer:
@@ -88,7 +88,7 @@ def _download(url, path):
         )
 
 
-def _unpack(archive, path, url):
+def _unpack(archive, path, url) -> str:
     """Writes the graph of an archive to a path, and returns its SHA-256."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
@@ -107,7 +107,7 @@ def _unpack(archive, path, url):
     )
 
 
-def _digest(source, copy=None):
+def _digest(source, copy=None) -> str:
     digest = hashlib.sha256()
     while part := source.read(PART):
         digest.update(part)
@@ -116,7 +116,7 @@ def _digest(source, copy=None):
     return digest.hexdigest()
 
 
-def _check(digest, expected, where):
+def _check(digest, expected, where) -> None:
     if digest != expected:
         raise ValueError(
             f"Expected {GRAPH} with SHA-256 {expected}. Received: {digest} {where}. It is not the "
