@@ -130,7 +130,7 @@ def train(config: DictConfig, run) -> int:
         )
 
 
-def measuring(config: DictConfig, run, task, data):
+def measuring(config: DictConfig, run, task, data) -> tuple:
     """What `fit` measures, and what keeps the best state by it.
 
     Returns:
@@ -162,7 +162,7 @@ def measuring(config: DictConfig, run, task, data):
         kept.check(names)
     generate = tf.function(task.generate)  # compiled once, however often it is measured
 
-    def evaluate():
+    def evaluate() -> tuple:
         validation = data.evaluation_dataset("validation", evaluation.batch_size)
         values = evaluation.measure(generate, validation, data.preprocess)
         return values, evaluation.confusions()

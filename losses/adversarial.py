@@ -11,42 +11,42 @@ import tensorflow as tf
 from losses import term
 
 
-def hinge_discriminator(real, fake):
+def hinge_discriminator(real, fake) -> tf.Tensor:
     """E max(0, 1 - D(x)) + E max(0, 1 + D(G))."""
     return tf.reduce_mean(tf.nn.relu(1.0 - real)) + tf.reduce_mean(tf.nn.relu(1.0 + fake))
 
 
-def wasserstein_discriminator(real, fake):
+def wasserstein_discriminator(real, fake) -> tf.Tensor:
     """E D(G) - E D(x)."""
     return tf.reduce_mean(fake) - tf.reduce_mean(real)
 
 
-def critic_generator(fake):
+def critic_generator(fake) -> tf.Tensor:
     """-E D(G), the generator's side of hinge and Wasserstein."""
     return -tf.reduce_mean(fake)
 
 
-def non_saturating_discriminator(real, fake):
+def non_saturating_discriminator(real, fake) -> tf.Tensor:
     """E softplus(-D(x)) + E softplus(D(G))."""
     return tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
 
 
-def non_saturating_generator(fake):
+def non_saturating_generator(fake) -> tf.Tensor:
     """E softplus(-D(G))."""
     return tf.reduce_mean(tf.nn.softplus(-fake))
 
 
-def least_squares_discriminator(real, fake):
+def least_squares_discriminator(real, fake) -> tf.Tensor:
     """E (D(x) - 1)^2 + E D(G)^2."""
     return tf.reduce_mean(tf.square(real - 1.0)) + tf.reduce_mean(tf.square(fake))
 
 
-def least_squares_generator(fake):
+def least_squares_generator(fake) -> tf.Tensor:
     """E (D(G) - 1)^2."""
     return tf.reduce_mean(tf.square(fake - 1.0))
 
 
-def mean_over_scales(loss, *scales):
+def mean_over_scales(loss, *scales) -> tf.Tensor:
     """Mean of `loss(a_k, b_k, ...)` over scales k, in float32.
 
     Args:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 def cross_entropy_sums(
     logits, labels, *, label_smoothing=0.0, class_weights=None, ignore_index=255
-):
+) -> tuple[tf.Tensor, tf.Tensor]:
     """What `cross_entropy` divides: ([weighted sum], [sum of weights]), see there.
 
     For means over several replicas, which hold unequal numbers of ignored entries.
@@ -27,7 +27,7 @@ def cross_entropy_sums(
     return tf.reduce_sum(tf.where(counted, weights * entropy, 0.0)), tf.reduce_sum(weights)
 
 
-def cross_entropy(logits, labels, **settings):
+def cross_entropy(logits, labels, **settings) -> tf.Tensor:
     """Weighted mean of -sum_k q_k log softmax(logits)_k over all entries that count, in float32.
 
     q is the label's one-hot vector, mixed with the uniform distribution by `label_smoothing`.
@@ -43,7 +43,7 @@ def cross_entropy(logits, labels, **settings):
     return tf.math.divide_no_nan(*cross_entropy_sums(logits, labels, **settings))
 
 
-def entry_weights(labels, counted, class_weights):
+def entry_weights(labels, counted, class_weights) -> tf.Tensor:
     """float32, of the shape of `labels`: the weight of the class of each entry that counts, or 0.
 
     Args:
@@ -57,7 +57,7 @@ def entry_weights(labels, counted, class_weights):
     return weights
 
 
-def counted_entries(labels, ignore_index):
+def counted_entries(labels, ignore_index) -> tf.Tensor:
     """bool, of the shape of `labels`: which of them are not `ignore_index` (None: all)."""
     if ignore_index is None:
         return tf.ones_like(labels, tf.bool)
@@ -97,7 +97,7 @@ class CrossEntropy:
         *,
         class_weights: list | None = None,
         ignore_index: int | None = 255,
-    ):
+    ) -> None:
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(
                 f"label_smoothing must be in [0, 1). Received: label_smoothing={label_smoothing}"
@@ -111,10 +111,10 @@ class CrossEntropy:
         self.class_weights = class_weights
         self.ignore_index = ignore_index
 
-    def __call__(self, logits, labels):
+    def __call__(self, logits, labels) -> tf.Tensor:
         return tf.math.divide_no_nan(*self.sums(logits, labels))
 
-    def sums(self, logits, labels):
+    def sums(self, logits, labels) -> tuple[tf.Tensor, tf.Tensor]:
         """(float32 weighted sum, float32 sum of weights) of the entries that count."""
         self._check(logits, labels)
         return cross_entropy_sums(
@@ -125,13 +125,13 @@ class CrossEntropy:
             ignore_index=self.ignore_index,
         )
 
-    def total_weight(self, labels):
+    def total_weight(self, labels) -> tf.Tensor:
         """float32, the sum of weights that `sums` returns, from the labels alone."""
         counted = counted_entries(labels, self.ignore_index)
         labels = tf.where(counted, tf.cast(labels, tf.int32), 0)
         return tf.reduce_sum(entry_weights(labels, counted, self.class_weights))
 
-    def _check(self, logits, labels):
+    def _check(self, logits, labels) -> None:
         classes = logits.shape[-1]
         if not logits.shape[:-1].is_compatible_with(labels.shape):
             raise ValueError(

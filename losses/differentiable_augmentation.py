@@ -5,7 +5,7 @@ import tensorflow as tf
 from losses import term
 
 
-def jitter_colors(images, seed):
+def jitter_colors(images, seed) -> tf.Tensor:
     """Adds U(-0.5, 0.5), then scales saturation by U(0, 2) and contrast by U(0.5, 1.5)."""
     shape = [tf.shape(images)[0], 1, 1, 1]
     brightness, saturation, contrast = (
@@ -19,7 +19,7 @@ def jitter_colors(images, seed):
     return mean + contrast * (images - mean)
 
 
-def translate(images, seed, ratio):
+def translate(images, seed, ratio) -> tf.Tensor:
     """Moves each image by whole pixels, up to `ratio` of its side; what comes in is 0."""
     for axis, part in zip((1, 2), _split(seed, 2), strict=True):
         size = images.shape[axis]
@@ -32,7 +32,7 @@ def translate(images, seed, ratio):
     return images
 
 
-def cut_out(images, seed, ratio):
+def cut_out(images, seed, ratio) -> tf.Tensor:
     """Sets a rectangle of `ratio` of each side to 0; it may reach over the border."""
     inside = True
     for axis, part in zip((1, 2), _split(seed, 2), strict=True):
@@ -45,17 +45,17 @@ def cut_out(images, seed, ratio):
     return images * (1.0 - tf.cast(inside, images.dtype))
 
 
-def _split(seed, count):
+def _split(seed, count) -> list[tf.Tensor]:
     return [tf.random.experimental.stateless_fold_in(seed, index) for index in range(count)]
 
 
-def _integers(images, seed, low, high):
+def _integers(images, seed, low, high) -> tf.Tensor:
     """int32 [B, 1], one of low..high for each image, both included."""
     shape = [tf.shape(images)[0], 1]
     return tf.random.stateless_uniform(shape, seed, low, high + 1, tf.int32)
 
 
-def _along(flags, axis, dtype):
+def _along(flags, axis, dtype) -> tf.Tensor:
     """[B, size] -> [B, size, 1, 1] or [B, 1, size, 1]."""
     flags = flags[:, :, None, None] if axis == 1 else flags[:, None, :, None]
     return tf.cast(flags, dtype)
@@ -88,7 +88,9 @@ class DifferentiableAugmentation(term.Augmentation):
     mit-han-lab/data-efficient-gans, DiffAugment_tf.py.
     """
 
-    def __init__(self, color: bool = True, *, translation: float = 0.125, cutout: float = 0.5):
+    def __init__(
+        self, color: bool = True, *, translation: float = 0.125, cutout: float = 0.5
+    ) -> None:
         if not (0.0 <= translation <= 1.0 and 0.0 <= cutout <= 1.0):
             raise ValueError(
                 "translation and cutout are shares of the side, from 0 (off) to 1. Received: "

@@ -35,7 +35,7 @@ class KLDivergence(term.Term):
 
     needs = ("generated",)
 
-    def __init__(self, weight: float = 0.2):
+    def __init__(self, weight: float = 0.2) -> None:
         self.weight = weight
 
     def __call__(self, step: term.Step) -> tf.Tensor:

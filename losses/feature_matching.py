@@ -28,7 +28,7 @@ class FeatureMatching(term.Term):
 
     needs = ("real.outputs", "fake.outputs")
 
-    def __init__(self, weight: float = 10.0):
+    def __init__(self, weight: float = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, step: term.Step) -> tf.Tensor:

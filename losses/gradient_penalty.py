@@ -98,7 +98,7 @@ class GradientPenalty(term.Term):
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
 
-    def __init__(self, weight: float = 10.0):
+    def __init__(self, weight: float = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, step: term.Step) -> dict[str, tf.Tensor]:
@@ -140,7 +140,7 @@ class MaskedGradientPenalty(term.Term):
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
 
-    def __init__(self, weight: float = 10.0):
+    def __init__(self, weight: float = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, step: term.Step) -> dict[str, tf.Tensor]:
@@ -186,7 +186,7 @@ class R1(term.Term):
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
 
-    def __init__(self, weight: float = 10.0, *, every: int = 1):
+    def __init__(self, weight: float = 10.0, *, every: int = 1) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1, a step. Received: every={every}")
         self.weight = weight

@@ -41,7 +41,7 @@ class LeCam(term.Term):
 
     needs = ("real.outputs", "fake.outputs")
 
-    def __init__(self, weight: float = 0.3, *, decay: float = 0.99, start_step: int = 1000):
+    def __init__(self, weight: float = 0.3, *, decay: float = 0.99, start_step: int = 1000) -> None:
         if not 0.0 <= decay < 1.0 or start_step < 1:
             raise ValueError(
                 "decay must be in [0, 1) and start_step at least 1: the first step has no averages "

@@ -41,7 +41,7 @@ class Perceptual(term.Term):
         layer_weights=(1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
         *,
         weight: float = 10.0,
-    ):
+    ) -> None:
         if len(layer_weights) == 0:
             raise ValueError(
                 f"Expected one weight per feature map. Received: layer_weights={layer_weights}"

@@ -22,10 +22,10 @@ def distance_to_known(hole) -> tf.Tensor:
     known = 1.0 - hole
     most = max(hole.shape[1:3])
 
-    def grow(step, reached, distance):
+    def grow(step, reached, distance) -> tuple:
         return step + 1, tf.nn.max_pool2d(reached, 3, 1, "SAME"), distance + 1.0 - reached
 
-    def unfinished(step, reached, distance):
+    def unfinished(step, reached, distance) -> tf.Tensor:
         return tf.logical_and(step < most, tf.reduce_min(reached) < 1.0)
 
     return tf.while_loop(unfinished, grow, (0, known, tf.zeros_like(known)))[2]
@@ -90,7 +90,7 @@ class Reconstruction(term.Term):
         region: str = "hole",
         discount: float | None = None,
         weight: float = 1.0,
-    ):
+    ) -> None:
         if region not in REGIONS:
             raise ValueError(f"Expected one of the regions {REGIONS}. Received: region={region}.")
         if discount is not None and (region != "hole" or not 0 < discount <= 1):
@@ -121,7 +121,7 @@ class Reconstruction(term.Term):
         total, pixels = (tf.reduce_sum(x, axis=[1, 2, 3]) for x in (weighted, region))
         return tf.reduce_mean(total / tf.maximum(pixels, 1.0))
 
-    def _region(self, hole):
+    def _region(self, hole) -> tf.Tensor:
         """float32 [B, H, W, 1], 1 in the region."""
         if self.region == "all":
             return tf.ones_like(hole)

@@ -1,5 +1,7 @@
 """How often a class is told right, over as many batches as there are."""
 
+import numpy as np
+
 from metrics import confusion
 
 
@@ -24,20 +26,20 @@ class ClassAccuracy:
 
     needs = frozenset({"label", "prediction", "class_names"})
 
-    def __init__(self, num_classes=None, *, class_names=None):
+    def __init__(self, num_classes=None, *, class_names=None) -> None:
         self._counter = confusion.Confusion(num_classes, class_names=class_names)
         self.class_names = self._counter.class_names
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self._counter = confusion.Confusion(class_names=self.class_names)
 
-    def update_state(self, batch, generated):
+    def update_state(self, batch, generated) -> None:
         self._counter.add(batch["label"], generated["prediction"])
 
-    def result(self):
+    def result(self) -> dict[str, float]:
         counter = self._counter
         of_each = confusion.share(counter.right, counter.per_class)
         return {"class_accuracy": counter.accuracy} | counter.by_name("class_accuracy", of_each)
 
-    def confusion(self):
+    def confusion(self) -> np.ndarray:
         return self._counter.counts.copy()

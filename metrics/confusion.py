@@ -15,7 +15,7 @@ class Confusion:
             shapes, or not of integers; a value that is no class.
     """
 
-    def __init__(self, num_classes=None, *, class_names=None):
+    def __init__(self, num_classes=None, *, class_names=None) -> None:
         num_classes = len(class_names or ()) if num_classes is None else num_classes
         if num_classes < 1:
             raise ValueError(f"Expected at least one class. Received: num_classes={num_classes}")
@@ -28,7 +28,7 @@ class Confusion:
             )
         self.counts = np.zeros([num_classes, num_classes], np.int64)
 
-    def add(self, labels, predictions, *, ignore_index=None):
+    def add(self, labels, predictions, *, ignore_index=None) -> None:
         """Counts the entries of a batch.
 
         Args:
@@ -57,21 +57,21 @@ class Confusion:
         self.counts += np.bincount(places, minlength=self.num_classes**2).reshape(self.counts.shape)
 
     @property
-    def per_class(self):
+    def per_class(self) -> np.ndarray:
         """int64 [K], entries of each true class."""
         return self.counts.sum(axis=1)
 
     @property
-    def right(self):
+    def right(self) -> np.ndarray:
         """int64 [K], those of them that are predicted rightly."""
         return np.diag(self.counts)
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """float, share of right ones among all entries; NaN without any."""
         return float(share(self.right.sum(), self.counts.sum()))
 
-    def by_name(self, prefix, values):
+    def by_name(self, prefix, values) -> dict[str, float]:
         """{"prefix/<class name>": float} of a value for each class."""
         return {
             f"{prefix}/{name}": float(value)
@@ -79,6 +79,6 @@ class Confusion:
         }
 
 
-def share(part, whole):
+def share(part, whole) -> np.ndarray:
     """part / whole in float64, NaN where the whole is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)

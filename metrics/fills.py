@@ -73,7 +73,7 @@ def harmonic(image, hole) -> np.ndarray:
     neighbours, inside = _neighbours(missing)
     count = inside.sum(axis=0)[:, None]
 
-    def laplacian(values):
+    def laplacian(values) -> np.ndarray:
         """Neighbours times value less their sum; those that are known count as 0."""
         padded = np.concatenate([values, np.zeros_like(values[:1])])
         return count * values - sum(np.take(padded, side, axis=0) for side in neighbours)
@@ -94,7 +94,7 @@ def harmonic(image, hole) -> np.ndarray:
     return filled
 
 
-def _checked(image, hole):
+def _checked(image, hole) -> tuple[np.ndarray, np.ndarray]:
     """(float64 image, bool [B, H, W] of the missing pixels)."""
     image, missing = np.asarray(image, np.float64), np.asarray(hole)[..., 0] > 0.5
     if missing.all(axis=(1, 2)).any():
@@ -105,7 +105,7 @@ def _checked(image, hole):
     return image, missing
 
 
-def _nearest_known_row(missing):
+def _nearest_known_row(missing) -> np.ndarray:
     """int [B, H, W]: the row of the nearest known pixel in the same column; -1 = there is none."""
     height = missing.shape[1]
     row = np.arange(height)[:, None]
@@ -116,7 +116,7 @@ def _nearest_known_row(missing):
     return np.where(no_above & no_below, -1, nearest)
 
 
-def _neighbours(missing):
+def _neighbours(missing) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the four neighbours of each missing pixel, and whether they are in the image.
 
     Missing pixels are numbered in order; all others have the number behind the last.
@@ -131,7 +131,7 @@ def _neighbours(missing):
     return np.where(found < 0, last, found), found >= 0
 
 
-def _laplacian_of_images(images):
+def _laplacian_of_images(images) -> np.ndarray:
     """Sum over the neighbours inside the image of a pixel less its neighbour."""
     total = np.zeros_like(images)
     for axis in (1, 2):

@@ -32,13 +32,13 @@ class HoleAreaBins:
 
     needs = frozenset({"pairs", "hole"})
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reset_state()
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self.bins, self.counts = {}, {}
 
-    def update_state(self, batch, generated):
+    def update_state(self, batch, generated) -> None:
         if "hole" not in batch:
             raise ValueError(
                 f'Expected a batch with "hole". Received: {sorted(batch)}. Measure hole areas of '
@@ -58,7 +58,7 @@ class HoleAreaBins:
             )
             self.counts[name] = self.counts.get(name, 0) + int(np.sum(chosen))
 
-    def result(self):
+    def result(self) -> dict[str, float]:
         if not self.bins:
             raise ValueError(
                 "Expected at least one image with a hole. Received: none. Call update_state "

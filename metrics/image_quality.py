@@ -31,13 +31,13 @@ class ImageQuality:
 
     needs = frozenset({"pairs"})
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reset_state()
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self.sums, self.counts = {}, {}
 
-    def update_state(self, batch, generated):
+    def update_state(self, batch, generated) -> None:
         real, fake = as_saved(batch["image"]), as_saved(generated["image"])
         if real.shape != fake.shape or min(real.shape[1:3]) < 11:
             raise ValueError(
@@ -56,7 +56,7 @@ class ImageQuality:
             inside = np.sum(error * hole, axis=(1, 2, 3))[size > 0] / size[size > 0]
             self._add("hole_l1_percent", 100.0 / 255.0 * inside)
 
-    def result(self):
+    def result(self) -> dict[str, float]:
         if not self.counts:
             raise ValueError(
                 "Expected at least one image. Received: none. Call update_state before result."
@@ -67,7 +67,7 @@ class ImageQuality:
             if self.counts[name]
         }
 
-    def _add(self, name, values):
+    def _add(self, name, values) -> None:
         values = np.asarray(values, np.float64)
         self.sums[name] = self.sums.get(name, 0.0) + values.sum()
         self.counts[name] = self.counts.get(name, 0) + values.size

@@ -1,6 +1,7 @@
 """LPIPS: a distance of two images that was fitted to how different people find them."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -12,20 +13,20 @@ SCALE = (0.458, 0.448, 0.450)
 EPSILON = 1e-10
 
 
-def _conv(name, x, weights, *, stride=1, padding=0):
+def _conv(name, x, weights, *, stride=1, padding=0) -> tf.Tensor:
     """A convolution of torchvision and its ReLU."""
     kernel, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     around = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
     return tf.nn.relu(tf.nn.conv2d(x, kernel, stride, around) + bias)
 
 
-def _fire(name, x, weights):
+def _fire(name, x, weights) -> tf.Tensor:
     x = _conv(f"{name}.squeeze", x, weights)
     parts = [_conv(f"{name}.expand{k}x{k}", x, weights, padding=k // 2) for k in (1, 3)]
     return tf.concat(parts, axis=-1)
 
 
-def _pool(x, weights, *, size=3, ceil=False):
+def _pool(x, weights, *, size=3, ceil=False) -> tf.Tensor:
     """Maximum with stride 2; `ceil` keeps a last window that is not full."""
     if ceil:  # TensorFlow knows "SAME", which would also add before the first
         height, width = tf.shape(x)[1], tf.shape(x)[2]
@@ -34,14 +35,14 @@ def _pool(x, weights, *, size=3, ceil=False):
     return tf.nn.max_pool2d(x, size, 2, "VALID")
 
 
-def _step(function, index, **settings):
+def _step(function, index, **settings) -> Callable:
     return functools.partial(function, f"features.{index}", **settings)
 
 
 _same = functools.partial(_step, _conv, padding=1)
 _half, _ceil = functools.partial(_pool, size=2), functools.partial(_pool, ceil=True)
 # Stages, by their index in torchvision's `features`; the maps after each are compared.
-NETWORKS = {
+NETWORKS: dict[str, tuple[list[Callable], ...]] = {
     "alex": (
         [_step(_conv, 0, stride=4, padding=2)],
         [_pool, _step(_conv, 3, padding=2)],
@@ -108,7 +109,7 @@ class LPIPS:
 
     needs = frozenset({"pairs", "lpips"})
 
-    def __init__(self, backbone_path, heads_path, *, network="alex"):
+    def __init__(self, backbone_path, heads_path, *, network="alex") -> None:
         if network not in NETWORKS:
             raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}")
         self.backbone_path, self.heads_path = str(backbone_path), str(heads_path)
@@ -136,7 +137,7 @@ class LPIPS:
         self._compiled = tf.function(self._distance, reduce_retracing=True)
         self.reset_state()
 
-    def __call__(self, first, second):
+    def __call__(self, first, second) -> np.ndarray:
         first, second = (feature_network.saved_pixels(image) for image in (first, second))
         if first.shape != second.shape or min(first.shape[1:3]) < 32:
             raise ValueError(
@@ -146,24 +147,24 @@ class LPIPS:
         images = (tf.constant(pixels / 127.5 - 1.0, tf.float32) for pixels in (first, second))
         return self._compiled(*images).numpy().astype(np.float64)
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self.total, self.count = 0.0, 0
 
-    def update_state(self, batch, generated):
+    def update_state(self, batch, generated) -> None:
         if not len(batch["image"]):
             return
         distances = self(batch["image"], generated["image"])
         self.total += float(distances.sum())
         self.count += distances.size
 
-    def result(self):
+    def result(self) -> dict[str, float]:
         if not self.count:
             raise ValueError(
                 "Expected at least one image. Received: none. Call update_state before result."
             )
         return {self.name: self.total / self.count}
 
-    def _distance(self, first, second):
+    def _distance(self, first, second) -> tf.Tensor:
         maps = [(image - SHIFT) / SCALE for image in (first, second)]
         total = 0.0
         for stage, head in zip(NETWORKS[self.network], self._heads, strict=True):
@@ -175,7 +176,7 @@ class LPIPS:
         return total
 
 
-def _constant(values):
+def _constant(values) -> tf.Tensor:
     """float32; a kernel [out, in, height, width] as TensorFlow has it."""
     values = np.asarray(values, np.float32)
     return tf.constant(values.transpose(2, 3, 1, 0) if values.ndim == 4 else values)

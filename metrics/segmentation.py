@@ -1,5 +1,7 @@
 """How well label maps are predicted, over as many batches as there are."""
 
+import numpy as np
+
 from metrics import confusion
 
 
@@ -33,20 +35,20 @@ class SegmentationScores:
 
     needs = frozenset({"label_map", "prediction", "class_names"})
 
-    def __init__(self, num_classes=None, *, class_names=None, ignore_index=255):
+    def __init__(self, num_classes=None, *, class_names=None, ignore_index=255) -> None:
         self.ignore_index = ignore_index
         self._counter = confusion.Confusion(num_classes, class_names=class_names)
         self.class_names = self._counter.class_names
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         self._counter = confusion.Confusion(class_names=self.class_names)
 
-    def update_state(self, batch, generated):
+    def update_state(self, batch, generated) -> None:
         self._counter.add(
             batch["label_map"], generated["prediction"], ignore_index=self.ignore_index
         )
 
-    def result(self):
+    def result(self) -> dict[str, float]:
         counts, present = self._counter.counts, self._counter.per_class > 0
         right = self._counter.right
         iou = confusion.share(right, counts.sum(axis=0) + counts.sum(axis=1) - right)
@@ -55,5 +57,5 @@ class SegmentationScores:
             "pixel_accuracy": self._counter.accuracy,
         } | self._counter.by_name("iou", iou)
 
-    def confusion(self):
+    def confusion(self) -> np.ndarray:
         return self._counter.counts.copy()

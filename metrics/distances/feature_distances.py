@@ -38,7 +38,7 @@ class FeatureDistances:
 
     needs = frozenset({"features"})
 
-    def __init__(self, network, metrics, *, real=None, strict=False):
+    def __init__(self, network, metrics, *, real=None, strict=False) -> None:
         self.network = network
         self.metrics = {name: metric for name, metric in metrics.items() if metric is not None}
         self.real = real
@@ -75,11 +75,13 @@ class FeatureDistances:
             figures |= {NETWORK_FIGURE.sub(self._key, key, 1): v for key, v in found.items()}
         return figures
 
-    def _key(self, name):
+    def _key(self, name) -> str:
         return inception.metric_name(name[0], self.network)
 
 
-def of_network(network=None, metrics=None, *, by_class=False, class_names=None, seed=0):
+def of_network(
+    network=None, metrics=None, *, by_class=False, class_names=None, seed=0
+) -> FeatureDistances | None:
     """FeatureDistances of a network; None without one, the configs' way to leave it out.
 
     Args:

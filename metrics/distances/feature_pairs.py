@@ -14,7 +14,7 @@ class FeatureMetric:
 
     needs = frozenset({"features"})
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -37,7 +37,7 @@ class FeatureMetric:
         return [arrays["features"] for arrays in self.sets()]
 
 
-def checked_pair(real, generated):
+def checked_pair(real, generated) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 [N, D] and [M, D].
 
     Raises:

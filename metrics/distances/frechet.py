@@ -25,7 +25,7 @@ class IntraFID(feature_pairs.FeatureMetric):
 
     needs = frozenset({"features", "label", "class_names"})
 
-    def __init__(self, *, class_names=None):
+    def __init__(self, *, class_names=None) -> None:
         super().__init__()
         self.class_names = class_names
 
@@ -45,7 +45,7 @@ class IntraFID(feature_pairs.FeatureMetric):
         return {"intra_fid": found["mean"]} | {f"intra_fid/{n}": float(v) for n, v in of_each}
 
 
-def frechet_distance(real, generated):
+def frechet_distance(real, generated) -> float:
     """Squared Frechet (2-Wasserstein) distance of two Gaussians.
 
         d^2 = |mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2))
@@ -84,7 +84,7 @@ def frechet_distance(real, generated):
     return max(float(distance), 0.0)
 
 
-def frechet_distance_of_features(real, generated):
+def frechet_distance_of_features(real, generated) -> float:
     """`frechet_distance` of features at hand: faster, and without any covariance.
 
     For L it takes the centred features over sqrt(n - 1), transposed; or, of more images than
@@ -106,7 +106,9 @@ def frechet_distance_of_features(real, generated):
     return max(float(apart @ apart + traces - 2.0 * _root_trace(left, right)), 0.0)
 
 
-def intra_class_frechet_distance(real, real_labels, generated, generated_labels, num_classes):
+def intra_class_frechet_distance(
+    real, real_labels, generated, generated_labels, num_classes
+) -> dict:
     """Frechet distance of each class by itself, and the mean over the classes.
 
     Args:
@@ -150,7 +152,7 @@ def intra_class_frechet_distance(real, real_labels, generated, generated_labels,
     }
 
 
-def _checked(statistics):
+def _checked(statistics) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance in float64."""
     mean = np.asarray(statistics["mean"], np.float64)
     covariance = np.asarray(statistics["covariance"], np.float64)
@@ -166,7 +168,7 @@ def _checked(statistics):
     return mean, (covariance + covariance.T) / 2
 
 
-def _factor(covariance):
+def _factor(covariance) -> np.ndarray:
     """L [D, rank] with L L^T = covariance."""
     values, vectors = np.linalg.eigh(covariance)
     largest = np.abs(values).max()
@@ -179,7 +181,7 @@ def _factor(covariance):
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def _factor_of_features(features):
+def _factor_of_features(features) -> np.ndarray:
     """L [D, min(N, D)] with L L^T = their covariance."""
     centred = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
     if len(centred) > centred.shape[1]:
@@ -187,13 +189,13 @@ def _factor_of_features(features):
     return centred.T
 
 
-def _root_trace(left, right):
+def _root_trace(left, right) -> float:
     """Tr (L L^T R R^T)^(1/2), the sum of the singular values of L^T R."""
     product = left.T @ right
     return np.linalg.svd(product, compute_uv=False).sum() if product.size else 0.0
 
 
-def _labelled(name, features, labels, num_classes):
+def _labelled(name, features, labels, num_classes) -> tuple[np.ndarray, np.ndarray]:
     features, labels = np.asarray(features), np.asarray(labels)
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ValueError(

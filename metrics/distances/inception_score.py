@@ -21,7 +21,7 @@ class InceptionScore(feature_pairs.FeatureMetric):
         return {"inception_score": found["mean"], "inception_score_std": found["std"]}
 
 
-def inception_score(probabilities, splits=10):
+def inception_score(probabilities, splits=10) -> dict:
     """exp of the mean divergence of an image's classes from those of all images.
 
         IS = exp mean_x KL(p(y|x) || p(y)),  p(y) = mean_x p(y|x)
@@ -61,14 +61,14 @@ def inception_score(probabilities, splits=10):
     return {"mean": float(np.mean(scores)), "std": float(np.std(scores)), "splits": splits}
 
 
-def softmax(logits):
+def softmax(logits) -> np.ndarray:
     """float64 probabilities [N, K] of logits [N, K]."""
     logits = np.asarray(logits, np.float64)
     values = np.exp(logits - logits.max(axis=1, keepdims=True))
     return values / values.sum(axis=1, keepdims=True)
 
 
-def _score(part):
+def _score(part) -> float:
     """exp of the mean divergence; 0 log 0 = 0."""
     marginal = np.broadcast_to(part.mean(axis=0), part.shape)
     present = part > 0.0

@@ -14,7 +14,7 @@ class KID(feature_pairs.FeatureMetric):
     `result()`: "kid" and, where the subsets differ, "kid_std" over them.
     """
 
-    def __init__(self, *, seed=0):
+    def __init__(self, *, seed=0) -> None:
         super().__init__()
         self.seed = seed
 
@@ -26,7 +26,7 @@ class KID(feature_pairs.FeatureMetric):
         return {"kid": found["mean"]} | ({"kid_std": found["std"]} if differ else {})
 
 
-def kernel_distance(real, generated, *, subsets=100, subset_size=1000, seed=0):
+def kernel_distance(real, generated, *, subsets=100, subset_size=1000, seed=0) -> dict:
     """Unbiased squared maximum mean discrepancy with a cubic kernel, over random subsets.
 
         k(a, b) = (a.b / D + 1)^3
@@ -74,7 +74,7 @@ def kernel_distance(real, generated, *, subsets=100, subset_size=1000, seed=0):
     }
 
 
-def unbiased_discrepancy(real, generated):
+def unbiased_discrepancy(real, generated) -> float:
     """MMD^2 of all images, see `kernel_distance`; float. Memory: [N, N], [M, M] and [N, M].
 
     Raises:
@@ -84,10 +84,10 @@ def unbiased_discrepancy(real, generated):
     return float(_off_diagonal_mean(x) + _off_diagonal_mean(y) - 2.0 * _kernel(x, y).mean())
 
 
-def _kernel(x, y):
+def _kernel(x, y) -> np.ndarray:
     return (x @ y.T / x.shape[1] + 1.0) ** 3
 
 
-def _off_diagonal_mean(x):
+def _off_diagonal_mean(x) -> float:
     values = _kernel(x, x)
     return (values.sum() - np.trace(values)) / (len(x) * (len(x) - 1))

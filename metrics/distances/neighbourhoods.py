@@ -22,7 +22,7 @@ class DensityCoverage(feature_pairs.FeatureMetric):
         return density_coverage(*_enough(*self.features()))
 
 
-def precision_recall(real, generated, *, neighbours=3, block=1024):
+def precision_recall(real, generated, *, neighbours=3, block=1024) -> dict[str, float]:
     """Improved precision and recall.
 
         precision = share of generated images inside the ball of some real one
@@ -54,7 +54,7 @@ def precision_recall(real, generated, *, neighbours=3, block=1024):
     }
 
 
-def density_coverage(real, generated, *, neighbours=5, block=1024):
+def density_coverage(real, generated, *, neighbours=5, block=1024) -> dict[str, float]:
     """Density and coverage, which single outliers move less than precision and recall.
 
         density  = 1/(k M) sum over generated images of the real balls that hold them
@@ -76,7 +76,7 @@ def density_coverage(real, generated, *, neighbours=5, block=1024):
     }
 
 
-def _enough(real, made):
+def _enough(real, made) -> tuple[np.ndarray, np.ndarray]:
     """Both, where there are more images than neighbours."""
     if (fewest := min(len(real), len(made))) <= NEIGHBOURS:
         lack = f"more than {NEIGHBOURS} images on either side, not {fewest}"
@@ -84,7 +84,7 @@ def _enough(real, made):
     return real, made
 
 
-def _radii(points, neighbours, block):
+def _radii(points, neighbours, block) -> np.ndarray:
     """Squared distance of each point to its k-th neighbour."""
     radii = np.empty([len(points)])
     for begin in range(0, len(points), block):
@@ -96,7 +96,7 @@ def _radii(points, neighbours, block):
     return radii
 
 
-def _inside(centres, radii, probes, block):
+def _inside(centres, radii, probes, block) -> tuple[np.ndarray, np.ndarray]:
     """For each probe the number of balls that hold it; for each ball the number of its probes."""
     by_probe, by_ball = np.empty([len(probes)], np.int64), np.zeros([len(centres)], np.int64)
     for begin in range(0, len(probes), block):
@@ -106,7 +106,7 @@ def _inside(centres, radii, probes, block):
     return by_probe, by_ball
 
 
-def _squared_distances(rows, columns):
+def _squared_distances(rows, columns) -> np.ndarray:
     distances = rows @ columns.T
     distances *= -2.0
     distances += np.einsum("nd,nd->n", rows, rows)[:, None]
@@ -114,7 +114,7 @@ def _squared_distances(rows, columns):
     return np.maximum(distances, 0.0, out=distances)
 
 
-def _checked(real, generated, neighbours, block):
+def _checked(real, generated, neighbours, block) -> tuple[np.ndarray, np.ndarray]:
     """Both in float64, moved by one vector so that the expanded square loses few digits."""
     real, generated = feature_pairs.checked_pair(real, generated)
     if neighbours < 1 or block < 1:

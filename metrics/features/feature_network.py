@@ -6,7 +6,9 @@ would be saved, so that a number from memory is the number from files. Nothing i
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,13 +39,13 @@ class FeatureFunction:
             not finite; or the function returns none of the above.
     """
 
-    def __init__(self, function, *, name, weights_hash=None, size=None, antialias=True):
+    def __init__(self, function, *, name, weights_hash=None, size=None, antialias=True) -> None:
         self.function, self.name = function, name
         self.size, self.antialias = size, antialias
         self.weights_hash = weights_hash or _hash_of_weights(function)
         self.resize = _resize_in_words(size, antialias)
 
-    def __call__(self, image):
+    def __call__(self, image) -> dict[str, np.ndarray]:
         pixels = _resized(saved_pixels(image), self.size, self.antialias)
         return as_outputs(self.function(pixels / np.float32(127.5) - 1.0))
 
@@ -66,14 +68,14 @@ class SavedFeatures:
         FileNotFoundError: nothing at the path. ValueError: no such network there.
     """
 
-    def __init__(self, path, *, name, size=None, antialias=True, pixel_range=(-1.0, 1.0)):
+    def __init__(self, path, *, name, size=None, antialias=True, pixel_range=(-1.0, 1.0)) -> None:
         self.path, self.name = str(path), name
         self.size, self.antialias, self.pixel_range = size, antialias, tuple(pixel_range)
         self.weights_hash = weights_hash(self.path)
         self.resize = _resize_in_words(size, antialias)
         self._network, self._run = _load(self.path)
 
-    def __call__(self, image):
+    def __call__(self, image) -> dict[str, np.ndarray]:
         low, high = self.pixel_range
         pixels = _resized(saved_pixels(image), self.size, self.antialias)
         return as_outputs(self._run(pixels / 255.0 * (high - low) + low))
@@ -97,7 +99,7 @@ class KerasApplication:
         FileNotFoundError: no such file. ValueError: an unknown application, or weights of another.
     """
 
-    def __init__(self, application, weights_path, *, size=(299, 299), antialias=True):
+    def __init__(self, application, weights_path, *, size=(299, 299), antialias=True) -> None:
         self.application, self.weights_path = application, str(weights_path)
         self.size, self.antialias = size, antialias
         self.name = f"Keras {application}"
@@ -106,12 +108,12 @@ class KerasApplication:
         network, self._preprocess = _application(application, self.weights_path, size)
         self._run = tf.function(lambda pixels: network(pixels, training=False))
 
-    def __call__(self, image):
+    def __call__(self, image) -> dict[str, np.ndarray]:
         pixels = _resized(saved_pixels(image), self.size, self.antialias)
         return as_outputs(self._run(self._preprocess(pixels)))
 
 
-def weights_hash(path):
+def weights_hash(path) -> str:
     """SHA-256 in hexadecimal of a file; of a folder, of the names and contents of its files."""
     path, digest = Path(path), hashlib.sha256()
     if not path.exists():
@@ -128,7 +130,7 @@ def weights_hash(path):
     return digest.hexdigest()
 
 
-def _hash_of_weights(function):
+def _hash_of_weights(function) -> str:
     path = getattr(function, "weights_path", None)
     if path is None:
         raise ValueError(
@@ -138,7 +140,7 @@ def _hash_of_weights(function):
     return weights_hash(path)
 
 
-def saved_pixels(image):
+def saved_pixels(image) -> np.ndarray:
     """float32 0..255, whole numbers, of images [B, H, W, 3] in [-1, 1], or in uint8."""
     image = np.asarray(image)
     if image.dtype != np.uint8 and np.issubdtype(image.dtype, np.integer):
@@ -156,7 +158,7 @@ def saved_pixels(image):
     return pixels.astype(np.float32)
 
 
-def as_outputs(returned):
+def as_outputs(returned) -> dict[str, np.ndarray]:
     """{"features": float32 [B, D], "logits": ...} of what a network returns."""
     returned = returned if isinstance(returned, dict) else {"features": returned}
     if "features" not in returned:
@@ -179,13 +181,13 @@ def as_outputs(returned):
     return outputs
 
 
-def _resized(pixels, size, antialias):
+def _resized(pixels, size, antialias) -> tf.Tensor:
     if size is None:
         return tf.convert_to_tensor(pixels)
     return tf.image.resize(pixels, size, "bilinear", antialias=antialias)
 
 
-def _resize_in_words(size, antialias):
+def _resize_in_words(size, antialias) -> str:
     if size is None:
         return "none"
     height, width = size
@@ -193,7 +195,7 @@ def _resize_in_words(size, antialias):
     return f"bilinear to {height}x{width}, half-pixel centres, {how}"
 
 
-def _load(path):
+def _load(path) -> tuple[Any, Callable]:
     """A network, to keep it alive, and a function of its input."""
     try:
         if path.endswith(".keras"):
@@ -212,14 +214,14 @@ def _load(path):
             f"Expected a network of one input, the image. Received: path={path!r} with {inputs}."
         )
 
-    def run(pixels):
+    def run(pixels) -> Any:
         outputs = signature(**{inputs[0]: pixels})
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     return network, run
 
 
-def _application(name, weights_path, size):
+def _application(name, weights_path, size) -> tuple[keras.Model, Callable]:
     """Network without its classifier, and the scaling it was trained with."""
     make = getattr(keras.applications, name, None)
     if not name[:1].isupper() or not callable(make):

@@ -22,13 +22,14 @@ class FeatureStore:
             that are not finite, naming the array; `result` before any image.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reset_state()
 
-    def reset_state(self):
-        self._batches, self._facts, self.count = [], None, 0
+    def reset_state(self) -> None:
+        self._batches, self.count = [], 0
+        self._layout: dict = {}
 
-    def update_state(self, arrays, valid=None):
+    def update_state(self, arrays, valid=None) -> None:
         arrays = {name: np.asarray(values) for name, values in arrays.items()}
         lengths = {name: len(values) if values.ndim else None for name, values in arrays.items()}
         if valid is not None:
@@ -38,10 +39,10 @@ class FeatureStore:
             raise ValueError(
                 f"Expected arrays with one entry for each image. Received: lengths {lengths}."
             )
-        facts = {name: (values.shape[1:], values.dtype) for name, values in arrays.items()}
-        if self._facts not in (None, facts):
+        layout = {name: (values.shape[1:], values.dtype) for name, values in arrays.items()}
+        if self._layout and self._layout != layout:
             raise ValueError(
-                f"Expected shapes and dtypes as before, {self._facts}. Received: {facts}. "
+                f"Expected shapes and dtypes as before, {self._layout}. Received: {layout}. "
                 "Call reset_state before another kind of arrays."
             )
         if valid is not None:
@@ -53,16 +54,16 @@ class FeatureStore:
                     f"{np.sum(~np.isfinite(values))} that are not. Look at the images, then at the "
                     "network that made them."
                 )
-        self._facts = facts
+        self._layout = layout
         # Copies: the caller may reuse its buffers.
         self._batches.append({name: values.copy() for name, values in arrays.items()})
         self.count += len(next(iter(arrays.values())))
 
-    def result(self):
+    def result(self) -> dict[str, np.ndarray]:
         if not self.count:
             raise ValueError(
                 "Expected at least one image. Received: none. Call update_state before result."
             )
         return {
-            name: np.concatenate([batch[name] for batch in self._batches]) for name in self._facts
+            name: np.concatenate([batch[name] for batch in self._batches]) for name in self._layout
         }

@@ -61,7 +61,7 @@ class Inception2015:
         bioinf-jku/TTUR fid.py; openai/guided-diffusion evaluations/evaluator.py.
     """
 
-    def __init__(self, graph_path=None, *, download=False, folder=None):
+    def __init__(self, graph_path=None, *, download=False, folder=None) -> None:
         if graph_path is None and not download:
             raise ValueError(
                 f"Expected {EXPECTED}. Received: graph_path=None, download=False. Give the file "
@@ -82,12 +82,12 @@ class Inception2015:
         # only in a graph of version 8 or older, and functions are always of the newest.
         self._session = tf.compat.v1.Session(graph=graph)
 
-    def __call__(self, image):
+    def __call__(self, image) -> dict:
         pixels = feature_network.saved_pixels(image)
         return self._session.run(self._outputs, {self._image: pixels})
 
 
-def metric_name(metric, network):
+def metric_name(metric, network) -> str:
     """The key of a number in files, TensorBoard and tables: "fid" is of the 2015 graph alone.
 
     Args:
@@ -108,7 +108,7 @@ def metric_name(metric, network):
     return f"{OTHER_NAMES[metric]}_{slug}"
 
 
-def _read(path):
+def _read(path) -> tf.compat.v1.GraphDef:
     """The graph, free of the batch size 1 it was written with."""
     graph_def = tf.compat.v1.GraphDef()
     try:
@@ -131,7 +131,7 @@ def _read(path):
     return graph_def
 
 
-def _connect(graph_def, image, path):
+def _connect(graph_def, image, path) -> dict[str, tf.Tensor]:
     """Outputs of the graph for an image, in the default graph."""
     try:
         pool, product = tf.import_graph_def(

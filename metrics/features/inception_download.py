@@ -26,7 +26,7 @@ SECONDS_WITHOUT_DATA = 60
 PART = 2**20
 
 
-def fetched_graph(folder=None, *, url=URL, sha256=SHA256):
+def fetched_graph(folder=None, *, url=URL, sha256=SHA256) -> Path:
     """Path of the graph in a folder, downloaded if it is not there yet.
 
     The archive is fetched over plain HTTP, as it is published, so what counts is the hash of the
@@ -67,7 +67,7 @@ def fetched_graph(folder=None, *, url=URL, sha256=SHA256):
     return graph
 
 
-def _download(url, path):
+def _download(url, path) -> None:
     received, announced = 0, None
     try:
         with urllib.request.urlopen(url, timeout=SECONDS_WITHOUT_DATA) as answer:
@@ -89,7 +89,7 @@ def _download(url, path):
         )
 
 
-def _unpack(archive, path, url):
+def _unpack(archive, path, url) -> None:
     """Writes the graph of an archive to a path."""
     try:
         with tarfile.open(archive, "r:gz") as tar:
@@ -109,7 +109,7 @@ def _unpack(archive, path, url):
     )
 
 
-def _check(path, expected, where):
+def _check(path, expected, where) -> None:
     digest = feature_network.weights_hash(path)
     if digest != expected:
         raise ValueError(

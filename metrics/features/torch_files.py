@@ -12,7 +12,7 @@ import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class Storage(NamedTuple):
 
     dtype: np.dtype
     key: str
-    count: int
+    count: int  # type: ignore[assignment]  # tuples have a method of this name
 
 
 class Tensor(NamedTuple):
@@ -51,7 +51,7 @@ class Tensor(NamedTuple):
     stride: tuple
 
 
-def read_state_dict(path, prefix=""):
+def read_state_dict(path, prefix="") -> dict[str, np.ndarray]:
     """The tensors of a PyTorch state dict.
 
     Args:
@@ -88,7 +88,7 @@ def read_state_dict(path, prefix=""):
 class _Unpickler(pickle.Unpickler):
     """Unpickles names and tensors; everything that a pickle can call is made here, for it alone."""
 
-    def find_class(self, module, name):
+    def find_class(self, module, name) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if module == "torch" and name in TYPES:
@@ -104,7 +104,7 @@ class _Unpickler(pickle.Unpickler):
             "trust"
         )
 
-    def persistent_load(self, identity):
+    def persistent_load(self, identity) -> Storage:
         kind, dtype, key, _, count, *view = identity
         if kind != "storage" or not isinstance(dtype, np.dtype) or view not in ([], [None]):
             raise pickle.UnpicklingError(f"it has an unknown storage {identity!r}")
@@ -114,15 +114,15 @@ class _Unpickler(pickle.Unpickler):
 class _Parameter:
     """What PyTorch 0.1 saved parameters as: the state begins with the tensor."""
 
-    def __setstate__(self, state):
+    def __setstate__(self, state) -> None:
         self.tensor = state[0]
 
 
-def _unpickled(file):
+def _unpickled(file) -> Any:
     return _Unpickler(file, encoding="utf-8").load()
 
 
-def _read_zip(file, prefix):
+def _read_zip(file, prefix) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         (pickled,) = (n for n in archive.namelist() if n.endswith("/data.pkl"))
         folder = pickled.removesuffix("data.pkl")
@@ -132,7 +132,7 @@ def _read_zip(file, prefix):
         with archive.open(pickled) as stream:
             described = _tensors(_unpickled(stream), prefix)
 
-        def numbers(storage):
+        def numbers(storage) -> bytes:
             member = f"{folder}data/{storage.key}"
             size = storage.count * storage.dtype.itemsize
             if archive.getinfo(member).file_size != size:
@@ -142,7 +142,7 @@ def _read_zip(file, prefix):
         return {name: _array(tensor, numbers) for name, tensor in described.items()}
 
 
-def _read_legacy(file, prefix):
+def _read_legacy(file, prefix) -> dict[str, np.ndarray]:
     if _unpickled(file) != MAGIC:
         raise ValueError("it does not begin as one")
     version, system = _unpickled(file), _unpickled(file)
@@ -159,14 +159,14 @@ def _read_legacy(file, prefix):
         places[key] = file.tell()
         file.seek(count * storages[key].dtype.itemsize, 1)
 
-    def numbers(storage):
+    def numbers(storage) -> bytes:
         file.seek(places[storage.key])
         return file.read(storage.count * storage.dtype.itemsize)
 
     return {name: _array(tensor, numbers) for name, tensor in described.items()}
 
 
-def _tensors(contents, prefix):
+def _tensors(contents, prefix) -> dict[str, Tensor]:
     if not isinstance(contents, dict):
         raise ValueError(f"it holds a {type(contents).__name__}")
     tensors = {}
@@ -179,7 +179,7 @@ def _tensors(contents, prefix):
     return tensors
 
 
-def _array(tensor, numbers):
+def _array(tensor, numbers) -> np.ndarray:
     """The numbers of a tensor, copied, if they all lie in its storage."""
     storage, offset, size, stride = tensor
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))

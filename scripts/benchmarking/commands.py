@@ -3,6 +3,8 @@
 Steps and layers are measured in processes of their own: only `data` imports TensorFlow in this one.
 """
 
+from typing import Any
+
 from omegaconf import DictConfig
 
 from scripts.benchmarking import attention, step
@@ -71,7 +73,8 @@ def check_settings(config: DictConfig, given: list[str]) -> list[str]:
                 + (" and the settings of train.py" if config.command == "step" else "")
                 + f". Received: {text}"
             )
-    checks.check_whole_numbers(config, **dict.fromkeys(NUMBERS[config.command], 1))
+    least: Any = dict.fromkeys(NUMBERS[config.command], 1)
+    checks.check_whole_numbers(config, **least)
     for size in config.sizes or [None]:
         checks.check_whole_numbers({"sizes": size}, sizes=1)
     if type(config.seconds) not in (int, float) or config.seconds <= 0:

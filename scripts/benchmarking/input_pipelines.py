@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import hydra
 import numpy as np
@@ -76,7 +77,7 @@ def datasets(config: DictConfig, root) -> dict[str, tf.data.Dataset]:
     return found
 
 
-def pipeline(config: DictConfig, root, *overrides: str):
+def pipeline(config: DictConfig, root, *overrides: str) -> Any:
     """The pipeline of configs/data/synthetic_facades.yaml at the size asked for."""
     settings = [
         "data=synthetic_facades",
@@ -95,7 +96,7 @@ def pipeline(config: DictConfig, root, *overrides: str):
 def through_python(data, batch_size: int, num_parallel_calls: int | None) -> tf.data.Dataset:
     """What tutorials do: Pillow in a tf.py_function, and a comparison for every class."""
 
-    def load(photo, label_map):
+    def load(photo, label_map) -> tuple:
         pixels = np.asarray(Image.open(photo.numpy()), np.float32) / 127.5 - 1
         ids = np.asarray(Image.open(label_map.numpy()))
         mask = np.zeros((*ids.shape, data.num_classes), np.float32)
@@ -103,7 +104,7 @@ def through_python(data, batch_size: int, num_parallel_calls: int | None) -> tf.
             mask[..., class_id] = ids == class_id
         return pixels, ids, mask
 
-    def example(photo, label_map):
+    def example(photo, label_map) -> dict[str, tf.Tensor]:
         tensors = tf.py_function(load, [photo, label_map], (tf.float32, tf.uint8, tf.float32))
         size = data.image_size
         shapes = {"image": [*size, 3], "label_map": size, "mask": [*size, data.num_classes]}

@@ -14,7 +14,7 @@ class NaiveAttentiveNormalization(attentive_normalization.AttentiveNormalization
     Arguments, call and result are those of AttentiveNormalization.
     """
 
-    def call(self, x, seed=None, training=False):
+    def call(self, x, seed=None, training=False) -> dict:
         height, width, channels = x.shape[1:]
         flat = ops.reshape(x, (-1, height * width, channels))
         logits = ops.tensordot(flat, ops.transpose(self.entity_weight), axes=1)
@@ -32,12 +32,12 @@ class NaiveAttentiveNormalization(attentive_normalization.AttentiveNormalization
             "layout": ops.reshape(masks, (-1, height, width, self.entities)),
         }
 
-    def _keys(self, x):
+    def _keys(self, x) -> tf.Tensor:
         pool = self.key_pooling
         keys = ops.max_pool(self.key(x), pool, strides=pool, padding="same")
         return ops.reshape(keys, (-1, keys.shape[1] * keys.shape[2], keys.shape[3]))
 
-    def _regional_normalization(self, values, masks):
+    def _regional_normalization(self, values, masks) -> tf.Tensor:
         size = ops.sum(masks, axis=1, keepdims=True)
         centred = values - ops.sum(masks * values, axis=1, keepdims=True) / size
         variance = ops.sum(masks * ops.square(centred), axis=1, keepdims=True) / size

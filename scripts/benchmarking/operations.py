@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,7 +20,7 @@ def seconds(function: Callable[[], Iterable], calls: int = 1) -> float:
 
 def forward_and_backward(
     function: Callable, inputs: list, variables: Sequence = (), upstream: tf.Tensor | None = None
-) -> Callable:
+) -> Any:
     """Traces a function of tensors with the gradients of its inputs and variables.
 
     Args:

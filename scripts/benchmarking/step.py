@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from collections.abc import Sequence
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -69,7 +70,7 @@ def run(config: DictConfig, given: list[str]) -> None:
         print(CEILING_LEGEND + ", ".join("x".join(map(str, shape)) for shape in ceiling))
 
 
-def composed(given: list[str], changes: list[str] = ()) -> DictConfig:
+def composed(given: list[str], changes: Sequence[str] = ()) -> DictConfig:
     """The training config of the overrides, of which later ones replace earlier ones.
 
     Raises:
@@ -78,7 +79,7 @@ def composed(given: list[str], changes: list[str] = ()) -> DictConfig:
     replaced = {overrides.key_of(text) for text in changes}
     kept = [text for text in given if overrides.key_of(text) not in replaced]
     try:
-        return hydra.compose("train", kept + overrides.with_nulls(changes))
+        return hydra.compose("train", kept + overrides.with_nulls(list(changes)))
     except hydra.errors.HydraException as error:
         if not changes:
             raise

@@ -1,5 +1,7 @@
 """What is timed in a process of its own: the compiled train step of a config, and a layer."""
 
+import functools
+
 import hydra
 import tensorflow as tf
 from omegaconf import DictConfig
@@ -30,7 +32,7 @@ class StepTimer:
         ValueError: a config that train.py refuses.
     """
 
-    def __init__(self, config: DictConfig, *, steps: int, pipeline: bool, ceiling: tuple):
+    def __init__(self, config: DictConfig, *, steps: int, pipeline: bool, ceiling: tuple) -> None:
         run_config.check_targets(config)
         run_config.check_keys(config, "train")
         self.steps, self.ceiling = steps, ceiling
@@ -78,7 +80,7 @@ class StepTimer:
         """Convolutions and matrix products of a step on all replicas, in 10^9 operations."""
         batches = [next(self.batches["constant"]) for _ in range(self.task.batches_per_step)]
 
-        def replica_step(batches):
+        def replica_step(batches) -> dict:
             finished = [self.data.preprocess(batch) for batch in batches]
             return self.task.train_step(finished, tf.constant([0, 0]))
 
@@ -91,7 +93,8 @@ class StepTimer:
             run_steps = self.live.steps_at(self.step)
             alike = min(end - self.step, self.live.alike_from(self.step))
             arguments = self.batches[source], tf.constant(self.step), tf.constant(alike)
-            total += operations.seconds(lambda call=run_steps, args=arguments: call(*args).values())
+            call = functools.partial(run_steps, *arguments)
+            total += operations.seconds(lambda call=call: call().values())  # type: ignore[misc]
             self.step += alike
         return total
 
@@ -116,7 +119,7 @@ class LayerTimer:
         calls: calls that a turn times, after one that is not timed.
     """
 
-    def __init__(self, config: DictConfig, *, calls: int):
+    def __init__(self, config: DictConfig, *, calls: int) -> None:
         self.layer = hydra.utils.instantiate(config.layer, _convert_="all")
         self.layer.build((None, *config.shape[1:]))
         self.layer.gate.assign(1.0)  # at 0, where it starts, most gradients would be zeros
@@ -130,7 +133,7 @@ class LayerTimer:
         )
         seed = tf.random.stateless_uniform((self.shape[0], 2), [0, 2], None, None, "int32")
 
-        def call(x):
+        def call(x) -> tuple:
             return block_attention.attend(self.layer, x, {"seed": seed}, training=True)[0]
 
         weights = [variable.value for variable in self.layer.trainable_variables]

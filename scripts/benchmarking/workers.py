@@ -55,7 +55,7 @@ def measure(variants: list[Variant], timer: str, rounds: int, title: str, **sett
 class Worker:
     """The process of a variant, seen from the parent."""
 
-    def __init__(self, variant: Variant, timer: str, settings: dict):
+    def __init__(self, variant: Variant, timer: str, settings: dict) -> None:
         self.variant = variant
         # "spawn": peak memory and dtype policy are the variant's own.
         context = multiprocessing.get_context("spawn")

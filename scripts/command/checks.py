@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 
-def check_whole_numbers(config: DictConfig, *, optional: str = "", **least: int) -> None:
+def check_whole_numbers(config: DictConfig | dict, *, optional: str = "", **least: int) -> None:
     """Raises ValueError for a setting that is no whole number or below its least.
 
     Args:

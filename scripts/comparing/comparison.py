@@ -118,7 +118,7 @@ def as_text(sections) -> str:
 def text_table(rows) -> str:
     """The rows, their values cut to what fits into a terminal; the files have them whole."""
 
-    def cut(cell):
+    def cut(cell) -> str:
         return cell if len(cell) <= CELL_LENGTH else f"{cell[: CELL_LENGTH - 1]}…"
 
     return tables.table([[title, *map(cut, cells)] for title, *cells in rows])

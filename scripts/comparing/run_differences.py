@@ -1,6 +1,7 @@
 """In what the configs of runs differ, and how far their training has come."""
 
 import json
+from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -42,7 +43,7 @@ def of_configs(configs: dict[str, DictConfig]) -> dict[str, dict]:
     return differences
 
 
-def _leaves(config, prefix=""):
+def _leaves(config, prefix="") -> Iterator[tuple]:
     """Yields (key, (interpolation or None, value)); lists are values, empty mappings are none."""
     for name in config:
         key, node = f"{prefix}{name}", config._get_node(name)
@@ -117,7 +118,7 @@ def state_blocks(states: dict[str, dict]) -> list:
     return [rows, "The newest logged steps differ, so these values are not of the same step."]
 
 
-def _rank(key):
+def _rank(key) -> int:
     """Place of a name's group; a name without one comes last."""
     return next((n for n, group in enumerate(GROUPS) if key.startswith(group)), len(GROUPS))
 

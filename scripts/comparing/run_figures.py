@@ -1,6 +1,7 @@
 """Reports of scripts/evaluate.py: side by side where they measure the same, apart where not."""
 
 import re
+from collections.abc import Iterator
 
 from scripts.evaluating import reports
 
@@ -71,7 +72,7 @@ def differences(report, other) -> dict:
     }
 
 
-def _leaves(node, prefix=""):
+def _leaves(node, prefix="") -> Iterator[tuple]:
     for name, value in node.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{name}.")

@@ -42,7 +42,8 @@ def made(runs, config) -> Pictures:
     """
     from training.watch import contact_sheet
 
-    pictures, inputs, columns = Pictures(), None, {}
+    pictures, columns = Pictures(), {}
+    inputs: Any = None  # those of the first run that can be opened
     for run in runs:
         try:
             root = config.data_root if inputs is None else None
@@ -91,7 +92,7 @@ def facts_of(run) -> dict:
 def unlike(facts: dict, inputs: Inputs) -> str:
     """In what a run does not fit the inputs; an empty text where it does."""
 
-    def text(value):
+    def text(value) -> str:
         return f"{len(value)}: {classes.first(value)}" if isinstance(value, list) else value
 
     for name, expected in inputs.facts.items():

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from tqdm import tqdm
@@ -20,7 +21,7 @@ def evaluate(config: DictConfig) -> str:
     """
     settings.check(config)
     if config.run is None:
-        subject = subjects.EvaluatedFolder(config)
+        subject: Any = subjects.EvaluatedFolder(config)
     else:
         # Of all steps the newest is opened first; the others take its place one by one.
         step = None if config.step == "all" else config.step

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import hydra
 import numpy as np
@@ -35,7 +36,9 @@ class Column:
         view: function (batch, generated) -> what the metrics get as generated.
     """
 
-    def __init__(self, title: str, metrics: Iterable, view: Callable = lambda batch, made: made):
+    def __init__(
+        self, title: str, metrics: Iterable, view: Callable = lambda batch, made: made
+    ) -> None:
         self.title, self.view = title, view
         self.metrics = [copy.copy(metric) for metric in metrics]
         self.reset_state()
@@ -75,7 +78,7 @@ class Judge:
         ValueError: a run of another kind, of another image size or of other classes.
     """
 
-    def __init__(self, path, subject, device: str):
+    def __init__(self, path, subject, device: str) -> None:
         self.run = run = trained_run.open_run(path, device=device)
         wanted, kind = subject.kind.judge, run.task.kind
         if kind.name != wanted.kind:
@@ -128,11 +131,12 @@ class Measures:
         ValueError: a judge that does not fit the subject.
     """
 
-    def __init__(self, subject, needs: dict[str, frozenset[str]], config: DictConfig):
+    def __init__(self, subject, needs: dict[str, frozenset[str]], config: DictConfig) -> None:
         self.subject, self.needs, self.protocol = subject, needs, {}
         # Where no list was asked for, what the images do not allow is left out.
         self.strict = config.metrics is not None
-        self.network = self.judge = None
+        self.network: Any = None
+        self.judge: Any = None
         read = {s for of in needs.values() for s in settings.settings_of(of, subject.kind)}
         if "features" in read:
             self.network = hydra.utils.instantiate(config.features, _convert_="all")
@@ -157,7 +161,7 @@ class Measures:
     def generate(self, seed: int) -> Callable:
         """Function (batch, numbers of items) -> what is made of them, and what a judge says."""
 
-        def generate(batch, indices):
+        def generate(batch, indices) -> dict:
             made = self.subject.generate(batch, indices, seed)
             if self.judge is None:
                 return made
@@ -230,5 +234,5 @@ class Measures:
             said.append(f"Holes: {self.subject.protocol['holes']['kind']}.")
         return said
 
-    def _needing(self, need):
+    def _needing(self, need) -> dict:
         return {name: self.metrics[name] for name, needs in self.needs.items() if need in needs}

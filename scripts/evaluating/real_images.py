@@ -8,6 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -35,12 +36,15 @@ class RealImages:
         num_images: int, how many of the first items the columns count; None = all.
     """
 
-    def __init__(self, data, split, batch_size, *, network=None, columns=(), num_images=None):
+    def __init__(
+        self, data, split, batch_size, *, network=None, columns=(), num_images=None
+    ) -> None:
         self.data, self.split, self.batch_size = data, split, batch_size
         self.columns, self.num_images = columns, num_images
         self._network = network and KeptFeatures(network, cache_path(data, split, network))
         self._digests, self._count, self._features = {}, 0, feature_store.FeatureStore()
-        self._first_reading = self._rest = self._read()
+        self._rest = self._read()
+        self._first_reading: Iterator[dict] | None = self._rest
         for column in columns:
             column.reset_state()
 
@@ -72,12 +76,12 @@ class RealImages:
         self._finish()
         return self._features.result()
 
-    def _batches(self):
+    def _batches(self) -> Iterator[dict]:
         for batch in self.data.evaluation_dataset(self.split, self.batch_size):
             valid = batch.pop("valid")
             yield self.data.preprocess(batch) | {"valid": valid}
 
-    def _read(self):
+    def _read(self) -> Iterator[dict]:
         for batch in self._batches():
             valid = np.asarray(batch["valid"])
             self._note({key: np.asarray(value)[valid] for key, value in batch.items()})
@@ -85,7 +89,7 @@ class RealImages:
         if self._network is not None:
             self._network.keep(self._features.result())
 
-    def _finish(self):
+    def _finish(self) -> None:
         """Reads what nobody has asked for yet."""
         count, done = (-(-items // self.batch_size)
                        for items in (self.data.num_examples(self.split), self._count))  # fmt: skip
@@ -93,7 +97,7 @@ class RealImages:
         for _ in tqdm(self._rest, **bar, disable=None) if done < count else self._rest:
             pass
 
-    def _note(self, items):
+    def _note(self, items) -> None:
         seen = items | {"image": contact_sheet.to_uint8(items["image"])}
         for key in set(CONTENT) & set(seen):
             digest = self._digests.setdefault(key, hashlib.sha256())
@@ -107,7 +111,7 @@ class RealImages:
                 column.update_state({key: value[:wanted] for key, value in items.items()}, {})
         self._count += len(seen["image"])
 
-    def _digest(self, keys):
+    def _digest(self, keys) -> str:
         parts = [f"{k} {self._digests[k].hexdigest()}" for k in keys if k in self._digests]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -122,7 +126,7 @@ class KeptFeatures:
     Call: as the network; besides, "pixels", a hash of each image.
     """
 
-    def __init__(self, network, path):
+    def __init__(self, network, path) -> None:
         self.network, self.path, self._is_new = network, path, False
         self._known = _load(path)
         self._rows = {key.tobytes(): row for row, key in enumerate(self._known.get("pixels", ()))}
@@ -140,14 +144,15 @@ class KeptFeatures:
         if self.path is None or not self._is_new:
             return
         buffer = io.BytesIO()
-        np.savez(buffer, **{name: values for name, values in arrays.items() if name != "label"})
+        kept: dict = {name: values for name, values in arrays.items() if name != "label"}
+        np.savez(buffer, **kept)
         try:
             files.write_atomically(self.path, buffer.getvalue())
         except OSError as error:
             log.info("The features of the real images are not kept: %s", error)
 
 
-def cache_path(data, split, network):
+def cache_path(data, split, network) -> Path | None:
     """The file of the features of a split, beside the decoded images; None without a cache.
 
     Its name says where the images are from and what looks at them; that they are the same images

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -31,7 +32,7 @@ def over_repeats(measured: list[dict]) -> tuple[dict, dict]:
     return means, deviations
 
 
-def plain(value):
+def plain(value) -> Any:
     """The value with NumPy's types as Python's, NaN as None."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -56,7 +57,7 @@ def text(report: dict) -> str:
     return "\n".join([*tables.aligned(rows(report)), *report["notes"]])
 
 
-def _cell(report, column, name):
+def _cell(report, column, name) -> str:
     value = report["figures"][column].get(name)
     if value is None or math.isnan(value):
         return "-"
@@ -93,7 +94,7 @@ def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
     return path
 
 
-def _with_earlier(path, report):
+def _with_earlier(path, report) -> dict:
     """The report with the figures of an earlier one that has its passport."""
     try:
         earlier = json.loads(path.read_text())

@@ -58,7 +58,7 @@ def check_subject(subject, config: DictConfig) -> None:
 def needs_of(config: DictConfig) -> dict[str, frozenset[str]]:
     """Name of each metric there is -> what it needs, as its class says."""
     targets = {name: node._target_ for name, node in config.available.items() if node is not None}
-    return {name: hydra.utils.get_class(target).needs for name, target in targets.items()}
+    return {name: hydra.utils.get_object(target).needs for name, target in targets.items()}
 
 
 def settings_of(needs: frozenset[str], kind) -> list[str]:

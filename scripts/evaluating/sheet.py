@@ -14,7 +14,7 @@ class Sheet:
         subject: EvaluatedRun or EvaluatedFolder.
     """
 
-    def __init__(self, subject):
+    def __init__(self, subject) -> None:
         self.subject = subject
         self.reset_state()
 
@@ -42,5 +42,5 @@ class Sheet:
         return contact_sheet.contact_sheet(columns, rows)
 
 
-def _joined(batches):
+def _joined(batches) -> dict[str, np.ndarray]:
     return {key: np.concatenate([batch[key] for batch in batches])[:ROWS] for key in batches[0]}

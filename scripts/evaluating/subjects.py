@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
@@ -37,7 +38,7 @@ class EvaluatedRun:
         ValueError: other classes of the data than of the run, fewer images than classes.
     """
 
-    def __init__(self, run, config: DictConfig):
+    def __init__(self, run, config: DictConfig) -> None:
         self.run, self.kind, self.split = run, run.task.kind, config.split
         self.name = str(run.folder.path)
         self.out = config.out or run.folder.evaluation
@@ -50,7 +51,7 @@ class EvaluatedRun:
         )
         # Raw weights, where asked for, are measured by another protocol: their figures replace no
         # averaged ones.
-        self.protocol = {} if config.averaged else {"averaged": False}
+        self.protocol: dict = {} if config.averaged else {"averaged": False}
         if "hole" in self.kind.provides:
             self.protocol["holes"] = protocol_of_holes(data_config.holes)
         (network,) = run.task.generation_state().values()
@@ -116,7 +117,7 @@ class EvaluatedFolder:
     kind, kind_name, run, random = Folders(), Folders.name, None, False
     protocol, class_names = {}, ()
 
-    def __init__(self, config: DictConfig):
+    def __init__(self, config: DictConfig) -> None:
         for folder in (config.real, config.fake):
             folder_data(folder, (1, 1)).check()
         size = config.image_size and list(config.image_size)
@@ -153,7 +154,7 @@ def weights_hash(run) -> str:
     return digest.hexdigest()
 
 
-def _with_holes(run, holes):
+def _with_holes(run, holes) -> tuple[DictConfig, Any]:
     """(config, pipeline) of the run's data, with other holes where `holes` is a config of some."""
     if holes is None:
         return run.config.data, run.data
@@ -195,7 +196,7 @@ def common_size(*folders) -> tuple[int, int]:
     Raises:
         FileNotFoundError, ValueError: as `folder_data`, or images of several sizes.
     """
-    first = None
+    first: Any = None
     for folder in folders:
         source = folder_data(folder, (1, 1)).source
         for record in (record for split in source.splits for record in source.records(split)):

@@ -12,7 +12,7 @@ FILE = "data_config.yaml"
 
 def label_settings(count: int, names, colours, ignore_index: int | None) -> dict:
     """Arguments of LabelEncoding, those left out that are not known."""
-    settings = {"num_classes": count}
+    settings: dict = {"num_classes": count}
     if names and len(names) == count:
         settings["class_names"] = list(names)
     if colours and len(set(colours[:count])) == count:

@@ -65,7 +65,7 @@ def hole_areas(data, count: int = AREA_HOLES) -> np.ndarray:
     """Shares of the image that are missing in the holes of so many training examples."""
 
     @tf.autograph.experimental.do_not_convert
-    def area(index):
+    def area(index) -> tf.Tensor:
         seed = order.hole_seed(data.seed, tf.constant(0, tf.int64), index)
         return tf.reduce_mean(tf.cast(data.holes(seed, *data.image_size), tf.float32))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
+import numpy as np
 import tensorflow as tf
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
@@ -77,7 +78,7 @@ def of_files(config: DictConfig, out: Path) -> list[Photograph]:
     """Those of images=, in the pixels that training on them will see."""
     decode = tf.function(photos.decode_photo)
 
-    def inspect(name, paths):
+    def inspect(name, paths) -> Photograph:
         # Rotated ones are refused: beside label maps, photographs are read as stored.
         size = photos.inspect_photo(paths[0])
         path = tf.constant(str(paths[0]))
@@ -107,8 +108,8 @@ def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
     read_hole = masked(of_image, config.invert) if masks else drawn(config.hole, config.seed)
     areas = []
 
-    def inspect(name, paths):
-        def read():
+    def inspect(name, paths) -> Photograph:
+        def read() -> dict[str, np.ndarray]:
             image = photos.read_photo(paths[0], upright=True)
             return {"image": image, "hole": read_hole(name, image.shape[:2])}
 
@@ -116,7 +117,7 @@ def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
         areas.append(item["hole"].mean())
         return Photograph(name, item["image"].shape[:2], read, paths, profile)
 
-    pairs = {n: (path, of_image[n]) if masks else (path,) for n, path in chosen}
+    pairs: dict = {n: (path, of_image[n]) if masks else (path,) for n, path in chosen}
     photographs = checked(pairs, inspect)
     if masks is not None:
         warn_of_white(areas, config.invert)
@@ -188,7 +189,7 @@ def check_settings(config: DictConfig) -> None:
 def masked(of_image: dict[str, Path], invert: bool) -> Callable:
     """A function of name and size of an image: the hole that its mask shows."""
 
-    def hole_of(name, size):
+    def hole_of(name, size) -> np.ndarray:
         hole = hole_folder.read_mask(of_image[name], invert=invert)
         if hole.shape != size:
             raise ValueError(
@@ -204,7 +205,7 @@ def drawn(hole: str, seed: int) -> Callable:
     """A function of name and size of an image: a hole of that sort, the same for ever."""
     maker = hydra.utils.instantiate(OmegaConf.load(HOLES / f"{hole}.yaml"), _convert_="all")
 
-    def hole_of(name, size):
+    def hole_of(name, size) -> np.ndarray:
         # By name: other files beside this one do not change its hole.
         place = tf.constant([seed, zlib.crc32(name.encode())], tf.int64)
         return maker(place, *size).numpy()[..., 0] == 1

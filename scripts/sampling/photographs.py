@@ -166,7 +166,7 @@ def sheet(rows: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
     shapes = [image.shape for columns in rows.values() for image in columns.values()]
     height, width, _ = np.max(shapes, axis=0)
 
-    def tile(image):
+    def tile(image) -> np.ndarray:
         return np.asarray(ImageOps.pad(Image.fromarray(image), (width, height), color="white"))
 
     titles = next(iter(rows.values()))

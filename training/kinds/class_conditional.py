@@ -34,7 +34,7 @@ class ClassConditional(kind.Kind):
         ids = [row % known if count > known else row * known // count for row in range(count)]
         return [names[index] for index in ids], {"label": np.array(ids, np.int32)}
 
-    def grid(
+    def grid(  # type: ignore[override]  # each kind has settings of its own
         self, run, *, seeds: Sequence[int] | None = None, classes: Sequence[int] | None = None,
         per_class: int = 8, seed: int = 0, truncation: float | None = None,
         interpolate: str | None = None, steps: int = 8,
@@ -60,13 +60,15 @@ class ClassConditional(kind.Kind):
         label = np.array(ids, np.int32)[:, None]
         if interpolate == "seeds":
             ends = noise.two_seeds(seeds, seed)
-            drawn = noise.between(*noise.of_seeds(run, ends, truncation), steps)[None]
-            columns = noise.steps_between(*(f"seed {end}" for end in ends), steps)
+            first, last = noise.of_seeds(run, ends, truncation)
+            drawn = noise.between(first, last, steps)[None]
+            columns = noise.steps_between(f"seed {ends[0]}", f"seed {ends[1]}", steps)
             return _grid(names, columns, label, drawn)
         seeds = noise.chosen_seeds(seeds, seed, per_class)
         drawn = noise.of_seeds(run, seeds, truncation)
         if interpolate == "classes":
-            columns = noise.steps_between(*_two(names, run), steps)
+            start, end = _two(names, run)
+            columns = noise.steps_between(start, end, steps)
             rows = [f"seed {seed}" for seed in seeds]
             return _grid(rows, columns, _mixtures(ids, run, steps)[None], drawn[:, None])
         columns = {f"seed_{seed}": f"seed {seed}" for seed in seeds}
@@ -91,7 +93,7 @@ def _grid(rows: list[str], columns: dict[str, str], label, drawn) -> kind.Grid:
     shape = (len(rows), len(columns))
     label, drawn = (np.broadcast_to(x, (*shape, *x.shape[2:])) for x in (label, drawn))
 
-    def conditions(numbers):
+    def conditions(numbers) -> dict:
         places = np.unravel_index(numbers, shape)
         return {"label": label[places], "noise": drawn[places]}
 
@@ -104,7 +106,7 @@ def _grid(rows: list[str], columns: dict[str, str], label, drawn) -> kind.Grid:
     )
 
 
-def _two(names, run):
+def _two(names, run) -> list[str]:
     """The names of the two classes to go between."""
     if len(names) != 2:
         known = f"{run.image_class_names[0]},{run.image_class_names[-1]}"
@@ -115,7 +117,7 @@ def _two(names, run):
     return names
 
 
-def _mixtures(ids, run, steps):
+def _mixtures(ids, run, steps) -> np.ndarray:
     """float32 [steps, K], weights of the classes from the first to the second."""
     first, second = np.eye(len(run.image_class_names), dtype=np.float32)[ids]
     share = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, None]

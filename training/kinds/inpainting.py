@@ -136,11 +136,11 @@ def network_inputs(run, pairs, size) -> dict:
     what is known goes on without a seam, where zeros or repeated edges would be painted along.
     """
 
-    def filled(array):
+    def filled(array) -> np.ndarray:
         room = [(0, whole - side) for side, whole in zip(array.shape[:2], size, strict=True)]
         return np.pad(array, [*room, (0, 0)], mode="reflect")
 
     images = np.stack([filled(image) for image, _ in pairs])
-    holes = np.stack([filled(np.uint8(hole)[..., None]) for _, hole in pairs])
+    holes = np.stack([filled(np.asarray(hole, np.uint8)[..., None]) for _, hole in pairs])
     finished = run.data.preprocess({"image": images, "hole": holes})
     return {key: finished[key] for key in ("masked_image", "hole")}

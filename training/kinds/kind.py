@@ -110,7 +110,7 @@ class Kind:
             ({title: uint8 [B, H, W, 3]}, titles of the rows, or none).
         """
         columns, rows = {}, []
-        if self.classes == "label_map":
+        if self.classes == "label_map" and colorize is not None:
             columns["label map"] = colorize(batch["label_map"])
         elif self.classes == "label" and len(image_class_names):
             rows = [str(image_class_names[label]) for label in np.ravel(batch["label"])]
@@ -160,9 +160,8 @@ class Kind:
             ValueError: layouts of a generator without attentive normalisation.
         """
         inputs = self.inputs(run, conditions)
-        if seeds is None:
-            seeds = np.zeros(len(next(iter(inputs.values()))), np.int32)
-        made = run.generate(inputs, tf.constant(seeds, tf.int32))
+        given = [0] * len(next(iter(inputs.values()))) if seeds is None else seeds
+        made = run.generate(inputs, tf.constant(given, tf.int32))
         pictures = {"image": contact_sheet.to_uint8(made["image"])}
         if layouts:
             pictures["layout"] = contact_sheet.to_uint8(layout_overlay(run, made))

@@ -35,7 +35,7 @@ class Segmentation(kind.Kind):
     def working_size(self, run, size: tuple[int, int], resize: bool = True) -> tuple[int, int]:
         """The size to show a photograph at: all of it, at the scale of training."""
         if not resize:
-            return tuple(size)
+            return size
         stride = run.task.generating_network.output_stride
         return run.data.resize.whole_size(size, run.data.load_size, stride)
 

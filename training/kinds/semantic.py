@@ -30,7 +30,7 @@ class Semantic(kind.Kind):
         mask = run.data.preprocess({"label_map": conditions["label_map"]})["mask"]
         return {key: x for key, x in conditions.items() if key != "label_map"} | {"mask": mask}
 
-    def grid(
+    def grid(  # type: ignore[override]  # each kind has settings of its own
         self, run, *, seeds: Sequence[int] | None = None, labels: dict[str, Path] | None = None,
         resize: bool = False, count: int | None = None, style: dict[str, Path] | str | None = None,
         grid_styles: int = 5,
@@ -42,7 +42,7 @@ class Semantic(kind.Kind):
         width = len(titles)
         suffixes = [f"_{title.replace(' ', '_')}" if width > 1 else "" for title in titles]
 
-        def conditions(numbers):
+        def conditions(numbers) -> dict:
             asked = {"label_map": maps[numbers // width]}
             return asked if styles is None else asked | {"style_image": styles[numbers % width]}
 
@@ -61,7 +61,7 @@ class Semantic(kind.Kind):
         )
 
 
-def _items(run, labels, resize, count):
+def _items(run, labels, resize, count) -> tuple:
     """(names, uint8 [N, H, W] class ids, photographs or None)."""
     if labels is None:
         names, batch = run.data.examples("validation", count or VALIDATION_ITEMS)
@@ -80,7 +80,7 @@ def _items(run, labels, resize, count):
     return list(labels), np.stack(maps), None
 
 
-def _columns(run, seeds, style, grid_styles):
+def _columns(run, seeds, style, grid_styles) -> tuple:
     """(titles, noise seeds, float32 [columns, H, W, 3] style images or None)."""
     network = run.task.generating_network
     seeds = list(seeds or [0])

@@ -27,7 +27,7 @@ class Unconditional(kind.Kind):
         """Nothing but numbers: there are no conditions."""
         return [str(number) for number in range(count)], {}
 
-    def grid(
+    def grid(  # type: ignore[override]  # each kind has settings of its own
         self, run, *, seeds: Sequence[int] | None = None, count: int | None = None, seed: int = 0,
         truncation: float | None = None, interpolate: str | None = None, steps: int = 8,
     ) -> kind.Grid:  # fmt: skip
@@ -41,8 +41,9 @@ class Unconditional(kind.Kind):
             raise ValueError(f"Expected two steps of an interpolation. Received: steps={steps}.")
         if interpolate == "seeds":
             ends = noise.two_seeds(seeds, seed)
-            drawn = noise.between(*noise.of_seeds(run, ends, truncation), steps)
-            titles = noise.steps_between(*(f"seed {end}" for end in ends), steps)
+            first, last = noise.of_seeds(run, ends, truncation)
+            drawn = noise.between(first, last, steps)
+            titles = noise.steps_between(f"seed {ends[0]}", f"seed {ends[1]}", steps)
             return _grid(list(titles), list(titles.values()), drawn)
         seeds = noise.chosen_seeds(seeds, seed, count or 2 * COLUMNS)
         drawn = noise.of_seeds(run, seeds, truncation)

@@ -18,7 +18,7 @@ class Console:
         first_step: steps already done by an earlier process.
     """
 
-    def __init__(self, total_steps: int, first_step: int = 0):
+    def __init__(self, total_steps: int, first_step: int = 0) -> None:
         self.total_steps = total_steps
         self._bar = tqdm(
             total=total_steps,
@@ -29,11 +29,11 @@ class Console:
         )
         self._redirect = logging_redirect_tqdm()
 
-    def __enter__(self):
+    def __enter__(self) -> "Console":
         self._redirect.__enter__()
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, *error) -> None:
         self._bar.close()
         self._redirect.__exit__(*error)
 
@@ -43,8 +43,8 @@ class Console:
 
     def report(self, step: int, metrics: dict[str, float], seconds_left: float) -> None:
         """Losses, images a second and time left."""
-        speed = metrics.get("speed/images_per_second")
-        speed = "" if speed is None else f"  {speed:.1f} images/s"
+        measured = metrics.get("speed/images_per_second")
+        speed = "" if measured is None else f"  {measured:.1f} images/s"
         shown = [n for n in metrics if n.endswith("/total") or n == "accuracy"]
         text = "  ".join(f"{name} {metrics[name]:.3f}" for name in shown)
         left = "" if math.isnan(seconds_left) else f"  {tqdm.format_interval(seconds_left)} left"

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
@@ -49,7 +50,7 @@ def make_strategy(
     return tf.distribute.get_strategy()
 
 
-def _gpus_for(device):
+def _gpus_for(device) -> list:
     """The GPUs that "auto", "cpu" or "gpu" means; their memory is taken as it is needed."""
     _require_one_of("device", device, ("auto", "cpu", "gpu"))
     gpus = tf.config.list_physical_devices("GPU")
@@ -117,7 +118,7 @@ def set_precision(precision: str) -> None:
 
 
 @contextlib.contextmanager
-def precision_of(precision: str):
+def precision_of(precision: str) -> Iterator[None]:
     """A scope with the dtype policy of `set_precision`, which ends with the scope."""
     before = keras.config.dtype_policy()
     set_precision(precision)
@@ -127,6 +128,6 @@ def precision_of(precision: str):
         keras.config.set_dtype_policy(before)
 
 
-def _require_one_of(name, value, known):
+def _require_one_of(name, value, known) -> None:
     if value not in known:
         raise ValueError(f"{name} must be one of {known}. Received: {name}={value!r}")

@@ -21,7 +21,9 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
     the first half of the epochs, then linear to zero.
     """
 
-    def __init__(self, initial_learning_rate: float, *, end_step: int, constant_share: float = 0.5):
+    def __init__(
+        self, initial_learning_rate: float, *, end_step: int, constant_share: float = 0.5
+    ) -> None:
         super().__init__()
         if end_step < 1 or not 0.0 <= constant_share < 1.0:
             raise ValueError(
@@ -32,12 +34,12 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
         self.end_step = end_step
         self.constant_share = constant_share
 
-    def __call__(self, step):
+    def __call__(self, step) -> keras.KerasTensor:
         done = ops.cast(step, "float32") / self.end_step
         left = (1.0 - done) / (1.0 - self.constant_share)
         return self.initial_learning_rate * ops.clip(left, 0.0, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "initial_learning_rate": self.initial_learning_rate,
             "end_step": self.end_step,
@@ -54,21 +56,23 @@ class Slower(keras.optimizers.schedules.LearningRateSchedule):
         factor: in (0, 1].
     """
 
-    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, factor: float):
+    def __init__(
+        self, schedule: keras.optimizers.schedules.LearningRateSchedule, factor: float
+    ) -> None:
         super().__init__()
         self.schedule = schedule
         self.factor = factor
 
-    def __call__(self, step):
+    def __call__(self, step) -> keras.KerasTensor:
         return self.factor * self.schedule(self.factor * ops.cast(step, "float32"))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "schedule": keras.optimizers.schedules.serialize(self.schedule),
             "factor": self.factor,
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config) -> "Slower":
         schedule = keras.optimizers.schedules.deserialize(config["schedule"])
         return cls(schedule, config["factor"])

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -26,7 +27,7 @@ class Session:
 
     def __init__(
         self, task, make_dataset, store, summary, preprocess, *, seed, jit_compile, writes
-    ):
+    ) -> None:
         self.task = task
         self.make_dataset = make_dataset
         self.store = store
@@ -41,14 +42,14 @@ class Session:
         self._preprocess = tf.function(preprocess)
         self._previews = tf.function(task.previews)
 
-    def batches_from(self, first_step):
+    def batches_from(self, first_step) -> tf.distribute.DistributedDataset:
         """Distributed batches, from those of a step on."""
         first_batch = first_step * self.task.batches_per_step
         return self.strategy.distribute_datasets_from_function(
             lambda context: self.make_dataset(first_batch, context)
         )
 
-    def steps_at(self, step):
+    def steps_at(self, step) -> Callable:
         """The compiled steps from a step on, as many as `alike_from` says.
 
         Returns:
@@ -64,14 +65,14 @@ class Session:
             self._compiled[phase, due] = self._compile(self.task.phases[phase], due)
         return self._compiled[phase, due]
 
-    def alike_from(self, step):
+    def alike_from(self, step) -> float:
         """How many steps from a step on do the same; math.inf where all do."""
         phases = (first - step for first in self.task.phases if first > step)
         intervals = (1 if step % every == 0 else every - step % every
                      for every in self.task.intervals)  # fmt: skip
         return min((*phases, *intervals), default=math.inf)
 
-    def _compile(self, train_step, due):
+    def _compile(self, train_step, due) -> Callable:
         on_cpu = not tf.config.list_logical_devices("GPU")
         if self.jit_compile and on_cpu and self.strategy.num_replicas_in_sync > 1:
             raise ValueError(
@@ -79,7 +80,7 @@ class Session:
                 f"{self.strategy.num_replicas_in_sync} replicas. Set trainer.jit_compile=false."
             )
 
-        def replica_step(batches, seed):
+        def replica_step(batches, seed) -> dict[str, tf.Tensor]:
             metrics = train_step([self.preprocess(batch) for batch in batches], seed, due)
             return {name: tf.cast(value, tf.float32) for name, value in metrics.items()}
 
@@ -88,7 +89,7 @@ class Session:
 
         # A function of its own, so that the two calls below share one trace.
         @tf.function
-        def one_step(iterator, step):
+        def one_step(iterator, step) -> dict[str, tf.Tensor]:
             batches = [next(iterator) for _ in range(self.task.batches_per_step)]
             metrics = self.strategy.run(replica_step, (batches, tf.stack([self.seed, step])))
             metrics = {
@@ -99,7 +100,7 @@ class Session:
             return metrics
 
         @tf.function
-        def run_steps(iterator, first_step, count):
+        def run_steps(iterator, first_step, count) -> dict[str, tf.Tensor]:
             history = {
                 name: tf.TensorArray(tf.float32, count, element_shape=[]).write(0, value)
                 for name, value in one_step(iterator, first_step).items()
@@ -118,11 +119,11 @@ class Session:
         return self._sum_over_workers(tf.constant(float(flag))) > 0.0
 
     @tf.function
-    def _sum_over_workers(self, value):
+    def _sum_over_workers(self, value) -> tf.Tensor:
         shares = self.strategy.run(tf.identity, (value,))
         return self.strategy.reduce("SUM", shares, axis=None)
 
-    def prepare(self, step):
+    def prepare(self, step) -> None:
         """Makes the averaged weights of this step ready, on every worker, once."""
         if self.prepared_at != step:
             batches = (
@@ -131,7 +132,7 @@ class Session:
             self.task.prepare_generation(batches)
             self.prepared_at = step
 
-    def preview(self, step, batch):
+    def preview(self, step, batch) -> None:
         """A sheet of the fixed items."""
         self.prepare(step)
         if self.writes:
@@ -141,7 +142,7 @@ class Session:
             self.summary.weights(step, self.task.state())
             log.info("step %d: sample sheet %s", step, path)
 
-    def evaluate(self, step, measure, best=None):
+    def evaluate(self, step, measure, best=None) -> None:
         """Writes down what a measurement of the averaged weights gives; keeps the best state."""
         self.prepare(step)
         if not self.writes:
@@ -157,7 +158,7 @@ class Session:
             log.info("step %d: the best %s so far, kept in %s", step, best.metric,
                      best.store.path(step))  # fmt: skip
 
-    def save(self, step):
+    def save(self, step) -> None:
         """A checkpoint, with averaged weights that are ready for use."""
         self.prepare(step)
         if self.writes:

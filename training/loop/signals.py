@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -13,14 +14,14 @@ class StopRequest:
     TensorFlow call.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.received = None
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.received is not None
 
     @contextmanager
-    def listening(self):
+    def listening(self) -> Iterator["StopRequest"]:
         """Listens while the block runs; idle outside the main thread, which owns handlers."""
         if threading.current_thread() is not threading.main_thread():
             yield self
@@ -33,7 +34,7 @@ class StopRequest:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _handle(self, number, frame):
+    def _handle(self, number, frame) -> None:
         self.received = number
         for watched in (signal.SIGINT, signal.SIGTERM):
             signal.signal(watched, signal.SIG_DFL)

@@ -55,7 +55,7 @@ class Trainer:
         evaluate_every_steps: int = 0,
         jit_compile: bool = False,
         seed: int = 0,
-    ):
+    ) -> None:
         positive = {
             "steps": steps,
             "batch_size": batch_size,
@@ -145,7 +145,7 @@ class Trainer:
             stopping = False
             while step < self.steps and not stopping:
                 run_steps = live.steps_at(step)
-                count = min(self._steps_to_next_event(step), live.alike_from(step))
+                count = int(min(self._steps_to_next_event(step), live.alike_from(step)))
                 try:
                     metrics = window.timed(
                         run_steps, iterator, tf.constant(step), tf.constant(count)
@@ -175,7 +175,7 @@ class Trainer:
             return 0
         return stop.received or signal.SIGTERM
 
-    def _steps_to_next_event(self, step):
+    def _steps_to_next_event(self, step) -> int:
         """Steps of the next call: no further than the next interval's end."""
         intervals = (
             self.log_every_steps,
@@ -186,19 +186,19 @@ class Trainer:
         ends = [every - step % every for every in intervals if every]
         return min(self.steps_per_call, self.steps - step, *ends)
 
-    def _due(self, step, every):
+    def _due(self, step, every) -> bool:
         return step == self.steps or (every > 0 and step % every == 0)
 
 
 class _Window:
     """Metrics and time of the steps since the last log."""
 
-    def __init__(self, batch_size):
+    def __init__(self, batch_size) -> None:
         self.batch_size = batch_size
         self.metrics, self.seconds, self.timed_steps = [], 0.0, 0
         self.called = []
 
-    def timed(self, run_steps, *arguments):
+    def timed(self, run_steps, *arguments) -> dict:
         """Runs some steps; returns their metrics as arrays."""
         begun = time.perf_counter()
         metrics = {name: value.numpy() for name, value in run_steps(*arguments).items()}
@@ -210,7 +210,7 @@ class _Window:
             self.called.append(run_steps)
         return metrics
 
-    def close(self):
+    def close(self) -> tuple[dict, float]:
         """(means with images a second, seconds a step) of the window, which starts anew.
 
         A metric's mean is that over the steps which have it.

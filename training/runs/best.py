@@ -28,7 +28,7 @@ class BestCheckpoint:
         CheckpointError: in `offer`, the checkpoint cannot be written.
     """
 
-    def __init__(self, folder: str | Path, metric: str, *, best_is: str = HIGHEST):
+    def __init__(self, folder: str | Path, metric: str, *, best_is: str = HIGHEST) -> None:
         if best_is not in (HIGHEST, LOWEST):
             raise ValueError(
                 f"checkpoints.best_is must be {HIGHEST} or {LOWEST}. Received: best_is={best_is}"
@@ -78,9 +78,9 @@ class BestCheckpoint:
                 self.store.drop(other)
         return better
 
-    def _score(self, step):
+    def _score(self, step) -> float:
         """The figure of a kept checkpoint, the more the better."""
         return self._sign() * self.store.figures(step).get(self.metric, -self._sign() * math.inf)
 
-    def _sign(self):
+    def _sign(self) -> float:
         return 1.0 if self.best_is == HIGHEST else -1.0

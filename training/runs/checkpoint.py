@@ -41,7 +41,7 @@ class CheckpointStore:
         CheckpointError: see the methods.
     """
 
-    def __init__(self, folder: str | Path, keep: int = 3):
+    def __init__(self, folder: str | Path, keep: int = 3) -> None:
         if keep < 1:
             raise ValueError(f"keep must be at least 1. Received: keep={keep}")
         self.folder = Path(folder)
@@ -163,17 +163,17 @@ class CheckpointStore:
             f"Expected a readable checkpoint in {self.folder}. Received: {'; '.join(problems)}."
         )
 
-    def _put_aside(self, damaged):
+    def _put_aside(self, damaged) -> None:
         """Out of the way of the checkpoints to come, which `keep` counts."""
         for step in damaged:
             _replace_folder(self.path(step), self.folder / f"damaged_{self.path(step).name}")
 
-    def _discard_partials(self):
+    def _discard_partials(self) -> None:
         for leftover in self.folder.glob(f".partial_{PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _replace_folder(source: Path, target: Path):
+def _replace_folder(source: Path, target: Path) -> None:
     """Renames; a folder of that name (a damaged one of an earlier try) makes room first."""
     if target.exists():
         shutil.rmtree(target)
@@ -181,7 +181,7 @@ def _replace_folder(source: Path, target: Path):
     checkpoint_files.flush_to_disk(target.parent)
 
 
-def _refuse_non_finite(step, arrays, entries):
+def _refuse_non_finite(step, arrays, entries) -> None:
     for owner, values in arrays.items():
         for entry, value in zip(entries[owner], values, strict=True):
             if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
@@ -192,7 +192,7 @@ def _refuse_non_finite(step, arrays, entries):
                 )
 
 
-def _compare(manifest, owners, folder, subset):
+def _compare(manifest, owners, folder, subset) -> None:
     """Raises CheckpointError for owners or variables that are not those of a manifest."""
     saved = {name: entries for name, entries in manifest["owners"].items() if entries}
     differences = [f"{name} is not in the checkpoint" for name in owners if name not in saved]
@@ -217,7 +217,7 @@ def _compare(manifest, owners, folder, subset):
     _refuse(differences, folder)
 
 
-def _assign(owners, arrays, folder):
+def _assign(owners, arrays, folder) -> None:
     """Puts the values into the variables once it is known that each of them can go there."""
     pairs = [
         (name, variable, value, entry)
@@ -236,7 +236,7 @@ def _assign(owners, arrays, folder):
         variable.assign(value)
 
 
-def _refuse(differences, folder):
+def _refuse(differences, folder) -> None:
     if differences:
         shown = "\n  ".join(differences[:10])
         more = f"\n  and {len(differences) - 10} more" if len(differences) > 10 else ""

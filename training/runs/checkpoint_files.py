@@ -204,15 +204,15 @@ def flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _key(owner, index, entry):
+def _key(owner, index, entry) -> str:
     return f"{owner}/{index:05d}/{entry.path}"
 
 
-def _hash_of(manifest):
+def _hash_of(manifest) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _hash_of_file(path):
+def _hash_of_file(path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):

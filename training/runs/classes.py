@@ -66,7 +66,7 @@ def networks_with_classes(config) -> list[str]:
     return [name for name in names if config[name].num_classes != 0]
 
 
-def _networks_with(setting, config):
+def _networks_with(setting, config) -> list[str]:
     nodes = {key: config._get_node(key) for key in config}
     return [
         key

@@ -82,7 +82,7 @@ def target(name: str) -> str:
     return f"{MOVED_MODULES.get(module, module)}.{attribute}" if module else name
 
 
-def _renamed(node):
+def _renamed(node) -> Any:
     if isinstance(node, str):
         return re.sub(r"\$\{([\w.]+)\}", _interpolation, node)
     if isinstance(node, list):
@@ -97,7 +97,7 @@ def _renamed(node):
     return {names.get(key, key): value for key, value in node.items()}
 
 
-def _interpolation(match):
+def _interpolation(match) -> str:
     key = match.group(1)
     for old, new in RENAMED_KEYS.items():
         if key == old or key.startswith(f"{old}."):
@@ -105,7 +105,7 @@ def _interpolation(match):
     return match.group()
 
 
-def _kind(config, task):
+def _kind(config, task) -> str | None:
     """Name of the kind of a task, after its module; None where the config does not tell."""
     if "network" in task:
         return KIND_OF_TARGET.get(task.get("target", "label"))

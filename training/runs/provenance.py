@@ -33,7 +33,8 @@ def version() -> str:
     Python 3.10 has no parser of TOML; the line is the only one of its kind.
     """
     text = (ROOT / "pyproject.toml").read_text()
-    return re.search(r'^version\s*=\s*"([^"]+)"', text, re.MULTILINE).group(1)
+    (found,) = re.findall(r'^version\s*=\s*"([^"]+)"', text, re.MULTILINE)
+    return found
 
 
 @functools.cache  # of the code as it was when this process started, near enough

@@ -3,7 +3,9 @@
 import difflib
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -58,7 +60,7 @@ def check_targets(config) -> None:
             _trusted(f"{path}._target_", str(target))
 
 
-def _trusted(path: str, target: str):
+def _trusted(path: str, target: str) -> Any:
     """The class or function a target names, if it is one that a config may call."""
     refusal = ValueError(
         f"Every _target_ of a config must be a class or function of {', '.join(OURS)} or a class "
@@ -127,7 +129,7 @@ def without_value(key: str) -> str:
     return f"Expected a value of {key}, which has no default. Received: none. Add {key}=..."
 
 
-def _check_settings(key, settings, known):
+def _check_settings(key, settings, known) -> None:
     """Null stands for a part that is left out: there are such parts, those with a `_target_`."""
     if settings is None and "_target_" in known:
         return
@@ -138,7 +140,7 @@ def _check_settings(key, settings, known):
     _check_known(f"{key}.", settings, set(known))
 
 
-def _check_known(prefix, node, known):
+def _check_known(prefix, node, known) -> None:
     for key in node:
         if key not in known:
             raise ValueError(
@@ -228,7 +230,7 @@ def _text(choice) -> str:
     return "null" if choice is None else str(choice)
 
 
-def _nodes(config, path=""):
+def _nodes(config, path="") -> Iterator[tuple]:
     """(path, mapping) of every mapping in the config, interpolations left alone."""
     if isinstance(config, DictConfig):
         if config._is_none() or config._is_missing():
@@ -244,9 +246,9 @@ def _nodes(config, path=""):
             yield from _nodes(child, f"{path}.{key}" if path else str(key))
 
 
-def _check_type(path, node, annotation):
+def _check_type(path, node, annotation) -> None:
     """Refuses "abc" where the constructor says int; what it does not say is not checked."""
-    accepted = {int: int, float: (int, float), bool: bool, str: str}.get(annotation)
+    accepted: Any = {int: int, float: (int, float), bool: bool, str: str}.get(annotation)
     if accepted is None or node is None or node._is_interpolation():
         return
     value = node._value()

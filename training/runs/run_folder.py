@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class RunFolder:
         FileNotFoundError: with `must_exist`, the folder is missing or is not that of a run.
     """
 
-    def __init__(self, path: str | Path, *, must_exist: bool = False):
+    def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
         self.path = Path(path)
         if must_exist and not self.config.is_file():
             found = "a folder without .hydra/config.yaml" if self.path.is_dir() else "no folder"
@@ -72,7 +73,7 @@ class RunFolder:
         return bool(checkpoint.CheckpointStore(self.checkpoints).steps())
 
     @contextmanager
-    def locked(self):
+    def locked(self) -> Iterator[None]:
         """Holds the run for this process; the lock falls with the process, however it ends.
 
         Raises:

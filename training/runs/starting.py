@@ -40,13 +40,13 @@ def load_run(run_folder) -> tuple[DictConfig, dict]:
 
 def save_effective(config: DictConfig) -> None:
     """Keeps the config of a resumed run: what was changed stays changed the next time."""
-    folder = Path(HydraConfig.get().runtime.output_dir) / HydraConfig.get().output_subdir
+    folder = Path(HydraConfig.get().runtime.output_dir, str(HydraConfig.get().output_subdir))
     OmegaConf.save(config, folder / EFFECTIVE)
 
 
 def resumes() -> bool:
     """Whether this command goes on with a run that was there before."""
-    return Path(HydraConfig.get().output_subdir).name.startswith(RESUMED)
+    return Path(str(HydraConfig.get().output_subdir)).name.startswith(RESUMED)
 
 
 @functools.cache

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,17 +90,17 @@ def open_run(
     log.info("%s, step %d", folder.path, restored)
     compiled = tf.function(task.generate, reduce_retracing=True)
 
-    def generate(batch, seeds):
+    def generate(batch, seeds) -> dict:
         with devices.on(device):
             return compiled(batch, seeds)
 
     return TrainedRun(folder, config, data, task, restored, averaged, tuple(names), generate)
 
 
-def _for_inference(config, averaged):
+def _for_inference(config, averaged) -> DictConfig:
     """The config without what training alone needs: losses, their weights files, optimizers."""
     config = config.copy()
-    for name in hydra.utils.get_class(config.task._target_).training_only:
+    for name in hydra.utils.get_object(config.task._target_).training_only:
         config.task[name] = None
     if not averaged:
         config.task.averaging = None
@@ -108,7 +108,7 @@ def _for_inference(config, averaged):
 
 
 @contextlib.contextmanager
-def _random_state_kept():
+def _random_state_kept() -> Iterator[None]:
     """Undoes the draws of initializers, which take their seeds from Python's own generator."""
     state = random.getstate()
     try:
@@ -128,7 +128,7 @@ def at_step(run: TrainedRun, step: int) -> TrainedRun:
     return dataclasses.replace(run, step=step)
 
 
-def checkpoint_store(folder):
+def checkpoint_store(folder) -> Any:
     """The checkpoints of a run's folder."""
     from training.runs import checkpoint
 
@@ -143,7 +143,7 @@ def check_step(step) -> None:
         )
 
 
-def _checkpoint(folder, config, step):
+def _checkpoint(folder, config, step) -> tuple:
     """(store, step in it) of the checkpoint that `step` means."""
     from training.runs import best, checkpoint
 

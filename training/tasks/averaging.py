@@ -1,6 +1,7 @@
 """An exponential moving average of a network's weights, with statistics of its own."""
 
 import itertools
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -30,7 +31,9 @@ class WeightAveraging:
     NVlabs/imaginaire, imaginaire/trainers/base.py (there with running momentum).
     """
 
-    def __init__(self, decay: float = 0.999, *, start_step: int = 0, calibration_batches: int = 16):
+    def __init__(
+        self, decay: float = 0.999, *, start_step: int = 0, calibration_batches: int = 16
+    ) -> None:
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"decay must be in [0, 1). Received: decay={decay}")
         if start_step < 0 or calibration_batches < 1:
@@ -99,17 +102,17 @@ class WeightAveraging:
             layer.moving_variance.assign(layer.moving_variance / weight)
 
     @tf.function
-    def _forward(self, average, batch, number):
+    def _forward(self, average, batch, number) -> None:
         """Runs the copy in training mode on every replica."""
 
-        def on_replica(batch, number):
+        def on_replica(batch, number) -> None:
             inputs = network_inputs.for_training(average, batch, tf.stack([0, number]))
             average(inputs, training=True)
 
         tf.distribute.get_strategy().run(on_replica, (batch, number))
 
 
-def _without_builds(config):
+def _without_builds(config) -> Any:
     """A Keras config whose inner layers are built with the outer one, in its name scope."""
     if isinstance(config, dict):
         return {k: _without_builds(v) for k, v in config.items() if k != "build_config"}
@@ -118,5 +121,5 @@ def _without_builds(config):
     return config
 
 
-def _blend(target, source, keep):
+def _blend(target, source, keep) -> None:
     target.assign(keep * target + (1.0 - keep) * source)

@@ -10,7 +10,6 @@ import tensorflow as tf
 from training.kinds import kind as kinds
 from training.tasks import averaging as weight_averaging
 from training.tasks import gan_checks, network_inputs, passes, protocol, steps, updates
-from training.tasks import objective as objectives
 from training.watch import monitoring
 
 
@@ -62,7 +61,7 @@ class GANTask:
         generator: keras.Model,
         discriminator: keras.Model | None = None,
         *,
-        objective: objectives.Objective | None = None,
+        objective: Any = None,
         kind: kinds.Kind | None = None,
         optimizers: dict[str, keras.optimizers.Optimizer] | None = None,
         update_order: str = "d_then_g",
@@ -70,15 +69,15 @@ class GANTask:
         averaging: weight_averaging.WeightAveraging | None = None,
         sample_labels: bool = False,
         accumulate_steps: int = 1,
-    ):
+    ) -> None:
         gan_checks.check_settings(update_order, discriminator_steps, accumulate_steps, optimizers)
         self.generator = generator
-        self.discriminator = discriminator
-        self.objective = objective
+        self.discriminator: Any = discriminator
+        self.objective = objective  # an Objective; like the discriminator None without training
         self.kind = kind or kinds.Kind()
         self.optimizers = {
             owner: updates.with_loss_scale(
-                updates.with_lazy_updates(optimizer, objective.intervals(owner))
+                updates.with_lazy_updates(optimizer, self.objective.intervals(owner))
             )
             for owner, optimizer in (optimizers or {}).items()
         }
@@ -88,9 +87,9 @@ class GANTask:
         self.sample_labels = sample_labels
         self.accumulate_steps = accumulate_steps
         self.batches_per_step = discriminator_steps * accumulate_steps
-        self._passes = None
+        self._passes: Any = None
         self._averaged = None
-        self._step = None
+        self._step: Any = None
 
     # --- Life cycle --------------------------------------------------------------------------
 
@@ -180,7 +179,7 @@ class GANTask:
             metrics |= self._update_generator(last, due)  # by the same forward passes
         return self._counted(metrics, self.optimizers)
 
-    def _micro_batches(self, batches, seed):
+    def _micro_batches(self, batches, seed) -> list:
         """The (batch, seed) of each micro-batch of each update."""
         count = self.accumulate_steps
         pairs = [
@@ -188,23 +187,23 @@ class GANTask:
         ]
         return [pairs[first : first + count] for first in range(0, len(pairs), count)]
 
-    def _counted(self, metrics, owners):
+    def _counted(self, metrics, owners) -> protocol.Metrics:
         """Ends a step: counts it and logs the learning rates of those that it moved."""
         self._step.assign_add(1)
         rates = {owner: self.optimizers[owner].learning_rate for owner in owners}
         return metrics | {f"learning_rate/{o}": tf.cast(r, tf.float32) for o, r in rates.items()}
 
-    def _update_generator(self, micro_batches, due, *, alone=False, both=False):
+    def _update_generator(self, micro_batches, due, *, alone=False, both=False) -> protocol.Metrics:
         """With `both`, the discriminator is updated first, on the fakes of the same pass."""
         metrics = {}
         for update in self.objective.updates("generator", due, alone=alone):
-            between = functools.partial(self._update_discriminator, micro_batches, due)
-            between = between if both and update.every == 1 else None
+            first = functools.partial(self._update_discriminator, micro_batches, due)
+            between = first if both and update.every == 1 else None
             gradients_of = functools.partial(self._generator_gradients, update, between)
             metrics |= self._apply("generator", gradients_of, micro_batches)
         return metrics
 
-    def _update_discriminator(self, micro_batches, due, made=None):
+    def _update_discriminator(self, micro_batches, due, made=None) -> protocol.Metrics:
         """With `made`, the fakes of the only micro-batch are those."""
         metrics, statistics = {}, self.generator.non_trainable_variables
         main, *lazy = self.objective.updates("discriminator", due)
@@ -216,14 +215,14 @@ class GANTask:
             metrics |= self._apply("discriminator", gradients_of, micro_batches)
         return metrics
 
-    def _apply(self, owner, gradients_of, micro_batches):
+    def _apply(self, owner, gradients_of, micro_batches) -> protocol.Metrics:
         """Moves a network by the gradients of all micro-batches; returns what is logged."""
         networks = (self.generator, self.discriminator)
         gradients, metrics = updates.accumulated(gradients_of, micro_batches, networks)
         updates.apply(gradients, getattr(self, owner), self.optimizers[owner])
         return metrics
 
-    def _generator_gradients(self, update, between, micro_batch):
+    def _generator_gradients(self, update, between, micro_batch) -> tuple:
         optimizer, metrics = self.optimizers["generator"], {}
         with tf.GradientTape() as tape:
             made = self._passes.make(*micro_batch, update.generates or between is not None)
@@ -238,7 +237,7 @@ class GANTask:
         gradients = updates.gradients(tape, loss, self.generator, partial=update.every > 1)
         return gradients, metrics | found
 
-    def _discriminator_gradients(self, update, made, micro_batch):
+    def _discriminator_gradients(self, update, made, micro_batch) -> tuple:
         optimizer = self.optimizers["discriminator"]
         if made is None:
             made = self._passes.make(*micro_batch, update.generates)
@@ -283,5 +282,5 @@ class GANTask:
         shown = monitoring.preview_columns(averaged, "averaged", stages)
         return {title: outputs["image"]} | shown
 
-    def _infer(self, network, batch, seeds):
+    def _infer(self, network, batch, seeds) -> dict:
         return network(network_inputs.for_inference(network, batch, seeds), training=False)

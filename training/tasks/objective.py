@@ -1,6 +1,6 @@
 """What a GAN minimises: the terms of its two networks, and which of them a step adds up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Update:
         every: interval of all parts; above 1, the update is a lazy one.
     """
 
-    def __init__(self, owner: str, parts: Sequence[Part], every: int):
+    def __init__(self, owner: str, parts: Sequence[Part], every: int) -> None:
         self.prefix = PREFIXES[owner]
         self.parts = parts
         self.every = every
@@ -98,7 +98,7 @@ class Objective:
         augment: terms.Augmentation | None = None,
         adversarial_weight: float = 1.0,
         adversarial_start_step: int = 0,
-    ):
+    ) -> None:
         self.adversarial = adversarial
         self.generator_terms = _without_null(generator_terms)
         self.discriminator_terms = _without_null(discriminator_terms)
@@ -137,7 +137,7 @@ class Objective:
             *map(_part, self.discriminator_terms.items()),
         ]
 
-    def _judge(self, step):
+    def _judge(self, step) -> dict:
         """The discriminator's adversarial loss, with what the augmentation observes."""
         value = self.adversarial.discriminator(step)
         observed = {} if self.augment is None else self.augment.observe(step)
@@ -178,7 +178,7 @@ class Objective:
                 }
                 owner.after(own)
 
-    def _owners(self):
+    def _owners(self) -> Iterator[tuple]:
         """(place in the config, name of what is logged when it took part, object)."""
         yield "adversarial", "d/adversarial", self.adversarial
         for network, prefix in PREFIXES.items():
@@ -189,7 +189,7 @@ class Objective:
 
     # --- Checks ------------------------------------------------------------------------------
 
-    def _check(self):
+    def _check(self) -> None:
         for place, _, term in self._owners():
             if "_terms." not in place:
                 continue
@@ -218,18 +218,18 @@ class Objective:
             )
 
 
-def _without_null(chosen):
+def _without_null(chosen) -> dict:
     return {name: term for name, term in (chosen or {}).items() if term is not None}
 
 
-def _part(item):
+def _part(item) -> Part:
     name, term = item
     return Part(name, term, term.weight, term.needs, term.every)
 
 
-def _is_part(need):
+def _is_part(need) -> bool:
     return any(need == part or need.startswith(f"{part}.") for part in terms.PARTS)
 
 
-def _needs_discriminator(part):
+def _needs_discriminator(part) -> bool:
     return any(terms.reads(part.needs, name) for name in ("real", "fake", "discriminator"))

@@ -61,11 +61,11 @@ class Passes:
         sides = [tf.nest.pack_sequence_as(outputs, side) for side in zip(*parts, strict=True)]
         return _with_outputs(step, **dict(zip(names, sides, strict=True))), outputs
 
-    def _step(self, update, batch, seed, made):
+    def _step(self, update, batch, seed, made) -> term.Step:
         """A step without outputs of the discriminator."""
         inputs, generated = made
 
-        def augment(entries):
+        def augment(entries) -> dict:
             return network_inputs.augmented(self.augment, entries, seed)
 
         real = fake = term.Side()
@@ -81,7 +81,7 @@ class Passes:
             seed=steps.replica_seed(seed, network_inputs.TERMS), augment=augment,
         )  # fmt: skip
 
-    def _conditions(self, batch, seed):
+    def _conditions(self, batch, seed) -> dict:
         """The batch with the classes that its fakes are made and judged under."""
         if not self.sample_labels:
             return batch
@@ -89,7 +89,7 @@ class Passes:
         return batch | {"label": network_inputs.uniform_labels(batch["label"], count, seed)}
 
 
-def _with_outputs(step, **outputs):
+def _with_outputs(step, **outputs) -> term.Step:
     """The step with outputs of the discriminator: real=..., fake=..."""
     sides = {
         name: dataclasses.replace(getattr(step, name), outputs=found)

@@ -30,7 +30,7 @@ def noise_from_seeds(seeds: tf.Tensor, noise_dim: int, draw: tf.Tensor | int = 0
         float32 [B, noise_dim].
     """
 
-    def row(seed):
+    def row(seed) -> tf.Tensor:
         return tf.random.stateless_normal([noise_dim], tf.stack([seed, draw]))
 
     return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec([noise_dim], tf.float32))
@@ -73,7 +73,7 @@ def require_parts(**parts) -> None:
 class Variables:
     """Owner of loose variables, as `Task.state` names owners."""
 
-    def __init__(self, variables):
+    def __init__(self, variables) -> None:
         self.variables = variables
 
 

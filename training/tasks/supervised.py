@@ -60,7 +60,7 @@ class SupervisedTask:
         augment: term.Augmentation | None = None,
         averaging: weight_averaging.WeightAveraging | None = None,
         accumulate_steps: int = 1,
-    ):
+    ) -> None:
         if accumulate_steps < 1:
             raise ValueError(
                 "accumulate_steps must be at least 1. Received: "
@@ -69,13 +69,13 @@ class SupervisedTask:
         self.network = network
         self.loss = loss
         self.kind = kind or kinds.Kind()
-        self.optimizer = None if optimizer is None else updates.with_loss_scale(optimizer)
+        self.optimizer: Any = None if optimizer is None else updates.with_loss_scale(optimizer)
         self.target = target
         self.augment = augment
         self.averaging = averaging
         self.accumulate_steps = self.batches_per_step = accumulate_steps
         self._averaged = None
-        self._step = None
+        self._step: Any = None
 
     # --- Life cycle --------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class SupervisedTask:
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)
         return metrics | {"learning_rate/network": rate}
 
-    def _gradients(self, weights, micro_batch):
+    def _gradients(self, weights, micro_batch) -> tuple:
         """Gradients and metrics of a micro-batch, by the weight and number of all targets."""
         (batch, seed), (weight, count), metrics = micro_batch, weights, {}
         target = batch[self.target]
@@ -174,7 +174,7 @@ class SupervisedTask:
         metrics["accuracy"] = tf.math.divide_no_nan(_count(right) * shares, count)
         return gradients, metrics
 
-    def _counted(self, target):
+    def _counted(self, target) -> tf.Tensor:
         """bool, which targets count."""
         if self.loss.ignore_index is None:
             return tf.ones_like(target, tf.bool)
@@ -222,16 +222,16 @@ def predicted(logits: tf.Tensor) -> tf.Tensor:
     return tf.argmax(logits, -1, output_type=tf.int32)
 
 
-def _equal(target, prediction):
+def _equal(target, prediction) -> tf.Tensor:
     return tf.equal(tf.cast(target, tf.int32), prediction)
 
 
-def _count(flags):
+def _count(flags) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(flags, tf.float32))
 
 
-def _sum_over_replicas(*values):
+def _sum_over_replicas(*values) -> list[tf.Tensor]:
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
-        return values
+        return list(values)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, [tf.stop_gradient(v) for v in values])

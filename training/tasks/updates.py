@@ -1,6 +1,7 @@
 """One update of one network: its gradients, their sum over micro-batches, the optimizer's step."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -70,7 +71,8 @@ def accumulated(
         for layer in network._flatten_layers()
         for variable in getattr(layer, "iterated_variables", ())
     ]
-    before, totals, sums = values(iterated), None, {}
+    before, sums = values(iterated), {}
+    totals: Any = None
     # Unrolled, as collectives such as those of batch statistics fail in a loop within a replica.
     for micro_batch in micro_batches:
         with tf.control_dependencies(totals or []):

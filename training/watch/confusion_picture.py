@@ -56,14 +56,14 @@ def cell_size(num_classes: int) -> int:
     return min(CELL, max(1, SIDE // num_classes))
 
 
-def _colors(counts):
+def _colors(counts) -> np.ndarray:
     """uint8 [K, K, 3]: white for 0 %, FULL for 100 %; EMPTY in a row without entries."""
     total = counts.sum(axis=1)[:, None, None]
     share = counts[..., None] / np.maximum(total, 1)
     return np.where(total > 0, np.round(255 + share * (FULL - 255)), EMPTY).astype(np.uint8)
 
 
-def _write_names(picture, names, font, cell, margin, top):
+def _write_names(picture, names, font, cell, margin, top) -> None:
     """Of the rows on the left; of the columns above, to be read from below."""
     pen = ImageDraw.Draw(picture)
     for index, name in enumerate(names):

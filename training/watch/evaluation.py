@@ -16,7 +16,9 @@ class Evaluation:
         ValueError: a number below 1.
     """
 
-    def __init__(self, metrics: dict, *, num_images: int | None = None, batch_size: int = 8):
+    def __init__(
+        self, metrics: dict, *, num_images: int | None = None, batch_size: int = 8
+    ) -> None:
         if batch_size < 1 or (num_images is not None and num_images < 1):
             raise ValueError(
                 "num_images and batch_size must be at least 1. Received: "
@@ -84,5 +86,5 @@ class Evaluation:
         }
 
 
-def _rows(tensors, wanted):
+def _rows(tensors, wanted) -> dict[str, np.ndarray]:
     return {name: np.asarray(tensor)[wanted] for name, tensor in tensors.items()}

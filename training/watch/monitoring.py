@@ -38,7 +38,7 @@ def scalars(owner: str, network, outputs: dict) -> dict[str, tf.Tensor]:
     return {_tag(owner, name): value for name, value in values.items()}
 
 
-def _tag(owner, name):
+def _tag(owner, name) -> str:
     if name.startswith(SHARE):
         return f"entity_share/{owner}_{name.removeprefix(SHARE)}"
     return f"{owner}/{name}"

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,13 +35,13 @@ class Summaries:
         colorize=None,
         image_class_names=(),
         histograms: bool = False,
-    ):
+    ) -> None:
         self.run = run
         self.kind = kind or kinds.Kind()
         self.colorize = colorize
         self.image_class_names = image_class_names
         self.histograms = histograms
-        self._writer = None
+        self._writer: Any = None
 
     def start(self, step: int, config_text: str = "") -> None:
         """Opens the files; what a killed process wrote beyond `step` no longer counts."""
@@ -96,7 +97,7 @@ class Summaries:
         contact_sheet.write_png(path, image)
         return path
 
-    def _path(self, step, name):
+    def _path(self, step, name) -> Path:
         suffix = "" if name == "samples" else f"_{name.rpartition('/')[2]}"
         return self.run.samples / f"step_{step:08d}{suffix}.png"
 
