@@ -95,9 +95,10 @@ def _unpack(archive, path, url) -> None:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 # The name in the archive is compared only, never written to.
-                if member.isfile() and member.name.removeprefix("./") == GRAPH:
+                is_graph = member.isfile() and member.name.removeprefix("./") == GRAPH
+                if is_graph and (content := tar.extractfile(member)) is not None:
                     with path.open("wb") as file:
-                        shutil.copyfileobj(tar.extractfile(member), file)
+                        shutil.copyfileobj(content, file)
                     return
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
