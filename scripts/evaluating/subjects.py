@@ -16,7 +16,7 @@ from data.labels import no_label_maps
 from data.sources import photo_folder, splits
 from scripts.evaluating import real_images
 from training.kinds import kind as kinds
-from training.runs import classes, starting, trained_run
+from training.runs import classes, moved, starting, trained_run
 
 SEED_STRIDE = 1_000_003  # items of one seed are numbered; those of the next begin far off
 OUT = starting.OUTPUTS / "evaluation"  # of folders of images
@@ -169,9 +169,8 @@ def protocol_of_holes(config: DictConfig) -> dict:
     Their classes go by the modules that they were in first: where code lies changes no figure.
     """
     text = json.dumps(OmegaConf.to_container(config, resolve=True))
-    text = text.replace("data.holes.makers.", "data.holes.").replace(
-        "data.holes.hole_", "data.hole_"
-    )
+    for first, now in moved.MOVED_MODULES.items():
+        text = text.replace(f'"{now}.', f'"{first}.')
     settings = json.loads(text)
     return {"kind": kind_of_holes(settings), "settings": settings}
 

@@ -80,6 +80,9 @@ def test_other_holes_have_reports_of_their_own(inpainter):
 def test_kinds_of_holes_are_named_by_what_draws_them():
     config = OmegaConf.load(tiny.ROOT / "configs" / "holes" / "freeform.yaml")
     assert subjects.kind_of_holes(config) == "FreeForm+RandomRectangle"
+    protocol = subjects.protocol_of_holes(config)
+    targets = [maker["_target_"] for maker in protocol["settings"]["makers"].values()]
+    assert targets == ["data.hole_strokes.FreeForm", "data.holes.RandomRectangle"]  # of format 1
 
 
 def test_settings_that_it_does_not_read_are_refused(inpainter, tmp_path):
