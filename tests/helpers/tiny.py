@@ -87,4 +87,7 @@ def command(script, *overrides, **settings):
 
 
 def environment():
-    return os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    """That of this process, without what a command that ran in it has set for itself."""
+    set_by_commands = ("HYDRA_FULL_ERROR", "OC_CAUSE")
+    kept = {key: value for key, value in os.environ.items() if key not in set_by_commands}
+    return kept | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
