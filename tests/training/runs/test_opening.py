@@ -117,7 +117,10 @@ def test_a_device_that_is_not_there_is_refused_and_an_unknown_one_too(runs):
 
 
 def test_a_task_built_for_inference_cannot_be_trained(runs):
-    parts = {"semantic": "discriminator=null, losses=null, opt", "segmentation": "loss=null, opt"}
+    parts = {
+        "semantic": "discriminator=null, objective=null, opt",
+        "segmentation": "loss=null, opt",
+    }
     for kind, missing in parts.items():
         task = trained_run.open_run(runs[kind]).task
         with pytest.raises(ValueError, match=f"which training needs. Received: {missing}"):
