@@ -32,7 +32,7 @@ class HoleMaker:
         return neither_empty_nor_full(self.draw(seed, height, width), height, width)
 
     def fixed(self, index, height, width, *, seed=None) -> tf.Tensor:
-        """The hole of evaluation item `index` (int64 scalar), for ever the same.
+        """The hole of evaluation item `index` (int64 scalar), the same in every run.
 
         `seed` is a function of the index. Default: order.fixed_hole_seed(index).
         """

@@ -1,1 +1,1 @@
-"""Photographs: decoding, the decoded cache, facts of files."""
+"""Photographs: decoding, the decoded cache, findings of the data check."""

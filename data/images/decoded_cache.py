@@ -101,8 +101,8 @@ class FileStore:
     """One file of raw bytes per example, named by what it was made from.
 
     The name is a hash of file names, sizes, times and settings: changed photographs or settings
-    never meet old pixels, and two runs that write the same file write the same bytes, each under
-    a temporary name first.
+    make another file, and two runs that write the same file write the same bytes, each under a
+    temporary name first.
 
     Args:
         layout: {key: TensorSpec} of the arrays of one example.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from data.batch import IGNORE_ID
-from data.images import file_facts, photos
+from data.images import check_cache, photos
 from data.labels import label_files
 from data.labels.label_maps import FOREIGN_ID
 
@@ -74,23 +74,23 @@ def check_source(source, encoding, cache_folder, *, progress=True) -> LabelRepor
             raise ValueError(f"Split '{split}' is empty. Received: 0 {items}.")
         of_split[split] = [item_for(r, encoding) for r in sample(members, encoding.sample_size)]
         records += of_split[split]
-    facts = file_facts.gather(
+    findings = check_cache.gather(
         records,
         lambda record: inspect(record, encoding.colour_palette),
-        file_facts.cache_file(cache_folder, source.root),
+        check_cache.cache_file(cache_folder, source.root),
         settings=encoding.palette,
         progress=progress,
     )
-    report = summarize(facts.values(), encoding)
-    complaints = list(_complaints(facts, encoding, report.values))
+    report = summarize(findings.values(), encoding)
+    complaints = list(_complaints(findings, encoding, report.values))
     if complaints:
         raise ValueError(
             f"The data check of {len(records)} {items} found what would spoil the training:\n"
             + "\n".join(f"- {complaint}" for complaint in complaints)
         )
-    _warn(facts, encoding, report)
+    _warn(findings, encoding, report)
     report.pixels_by_split = {
-        split: summarize((facts[record] for record in members), encoding).pixels
+        split: summarize((findings[record] for record in members), encoding).pixels
         for split, members in of_split.items()
     }
     return report
@@ -99,9 +99,9 @@ def check_source(source, encoding, cache_folder, *, progress=True) -> LabelRepor
 def check_pair(record, encoding) -> None:
     """Raises the ValueError that `check_source` would raise for this one pair."""
     record = item_for(record, encoding)
-    facts = {record: inspect(record, encoding.colour_palette)}
-    values = summarize(facts.values(), encoding).values
-    for complaint in _complaints(facts, encoding, values):
+    findings = {record: inspect(record, encoding.colour_palette)}
+    values = summarize(findings.values(), encoding).values
+    for complaint in _complaints(findings, encoding, values):
         raise ValueError(complaint)
 
 
@@ -113,8 +113,8 @@ def sample(records, size) -> list:
 
 
 def inspect(record, palette) -> dict:
-    """Facts of one item: sizes, counts of file values, and what is wrong with reading it."""
-    facts: dict = {
+    """Findings of one item: sizes, counts of file values, and what is wrong with reading it."""
+    findings: dict = {
         "photo_size": None,
         "label_size": None,
         "values": {},
@@ -124,19 +124,19 @@ def inspect(record, palette) -> dict:
     try:
         photo, label_map = record.read()
         size, upright = photos.inspect_contents(photo, record.photo)
-        facts |= {"photo_size": list(size), "upright": upright}
+        findings |= {"photo_size": list(size), "upright": upright}
         if label_map is not None:
             if not upright:
                 raise ValueError(photos.rotated_complaint(record.photo))
             values = label_files.decode_values(label_map, record.label_map, palette)
             counts = np.bincount(values.reshape(-1), minlength=256)
-            facts["label_size"] = list(values.shape)
-            facts["values"] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
+            findings["label_size"] = list(values.shape)
+            findings["values"] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
     except label_files.ColourMapError as error:
-        facts["colours"] = str(error)
+        findings["colours"] = str(error)
     except (OSError, ValueError) as error:
-        facts["error"] = str(error)
-    return facts
+        findings["error"] = str(error)
+    return findings
 
 
 def item_for(record, encoding) -> Any:
@@ -152,12 +152,12 @@ def item_for(record, encoding) -> Any:
     return record
 
 
-def summarize(all_facts, encoding) -> LabelReport:
+def summarize(all_findings, encoding) -> LabelReport:
     values = np.zeros(256, np.int64)
     files = 0
-    for facts in all_facts:
+    for findings in all_findings:
         files += 1
-        for value, count in facts["values"].items():
+        for value, count in findings["values"].items():
             values[int(value)] += count
     lookup = encoding.lookup if encoding.has_maps else np.zeros(256, np.uint8)
     ids = np.bincount(lookup, weights=values, minlength=256).astype(np.int64)
@@ -170,23 +170,23 @@ def summarize(all_facts, encoding) -> LabelReport:
     )
 
 
-def _complaints(facts, encoding, all_values) -> Iterator[str]:
-    yield from _complaints_about_files(facts)
-    yield from _complaints_about_values(facts, encoding, all_values)
+def _complaints(findings, encoding, all_values) -> Iterator[str]:
+    yield from _complaints_about_files(findings)
+    yield from _complaints_about_values(findings, encoding, all_values)
 
 
-def _complaints_about_files(facts) -> Iterator[str]:
-    damaged = [found["error"] for found in facts.values() if found["error"]]
+def _complaints_about_files(findings) -> Iterator[str]:
+    damaged = [found["error"] for found in findings.values() if found["error"]]
     if damaged:
-        items = "pairs" if any(record.label_map for record in facts) else "photographs"
+        items = "pairs" if any(record.label_map for record in findings) else "photographs"
         yield f"{len(damaged)} {items} cannot be read: {_first(damaged, '; ')}"
-    coloured = [found["colours"] for found in facts.values() if found["colours"]]
+    coloured = [found["colours"] for found in findings.values() if found["colours"]]
     if coloured:
         yield f"{len(coloured)} label maps hold colours instead of class ids. First: {coloured[0]}"
     unequal = [
         f"{record.photo} {_size(found['photo_size'])} and {record.label_map} "
         f"{_size(found['label_size'])}"
-        for record, found in facts.items()
+        for record, found in findings.items()
         if found["label_size"] and found["photo_size"] != found["label_size"]
     ]
     if unequal:
@@ -197,9 +197,9 @@ def _complaints_about_files(facts) -> Iterator[str]:
         )
 
 
-def _complaints_about_values(facts, encoding, all_values) -> Iterator[str]:
+def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:
     files_of = {}
-    for record, found in facts.items():
+    for record, found in findings.items():
         for value in found["values"]:
             if encoding.lookup[int(value)] == FOREIGN_ID:
                 files_of.setdefault(int(value), []).append(record.label_map)
@@ -228,10 +228,10 @@ def _advice(encoding, foreign, all_values) -> str:
     return encoding.advice_for(foreign)
 
 
-def _warn(facts, encoding, report) -> None:
+def _warn(findings, encoding, report) -> None:
     if report.absent and encoding.sample_size is None:
         log.warning("Classes that occur in no label map: %s", ", ".join(report.absent))
-    rotated = [record.photo for record, found in facts.items() if not found.get("upright", True)]
+    rotated = [record.photo for record, found in findings.items() if not found.get("upright", True)]
     if rotated:
         log.warning(
             "%d photographs are stored rotated or mirrored (EXIF) and are seen as stored: %s",

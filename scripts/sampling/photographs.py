@@ -13,6 +13,7 @@ from tqdm import tqdm
 from data.labels import conversion, label_check, label_files
 from scripts.command import overrides
 from scripts.sampling import photograph_files
+from training.runs import whole_files
 from training.watch import contact_sheet
 
 SHEET_ROWS = 16
@@ -92,11 +93,9 @@ def write(run, out: Path, photograph, made: dict) -> None:
         if "layout" in made:
             contact_sheet.write_png(out / f"{photograph.name}_layout.png", made["layout"])
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     palette = conversion.palette_of(run.data.class_colors)
-    conversion.write_label_map(partial, made["label_map"], palette)
-    partial.replace(path)
+    with whole_files.written(path) as partial:
+        conversion.write_label_map(partial, made["label_map"], palette)
 
 
 def refuse_losses(run, found: list, out: Path, layouts: bool) -> None:

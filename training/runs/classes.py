@@ -4,7 +4,7 @@ import json
 
 from omegaconf import DictConfig, OmegaConf
 
-from training.runs import run_config
+from training.runs import run_config, whole_files
 
 MAX_NAMED = 12
 ACCURACY = "metrics.accuracy.ClassAccuracy"
@@ -90,9 +90,8 @@ def keep(run, image_class_names) -> None:
     check(run, image_class_names)
     if image_class_names and not run.image_class_names.is_file():
         names = [str(name) for name in image_class_names]
-        partial = run.image_class_names.with_suffix(".partial")
-        partial.write_text(json.dumps(names, ensure_ascii=False, indent=1) + "\n")
-        partial.replace(run.image_class_names)
+        with whole_files.written(run.image_class_names) as partial:
+            partial.write_text(json.dumps(names, ensure_ascii=False, indent=1) + "\n")
 
 
 def check(run, image_class_names) -> None:

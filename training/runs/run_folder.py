@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.runs import checkpoint
+from training.runs import checkpoint, whole_files
 
 CONFIG = Path(".hydra") / "config.yaml"
 MAX_SAME_SECOND = 1000
@@ -132,6 +132,5 @@ def drop_metrics_after(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError):  # the torn last line of a killed process
             continue
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept))
-    os.replace(partial, path)
+    with whole_files.written(path) as partial:
+        partial.write_text("".join(kept))

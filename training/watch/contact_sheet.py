@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from training.runs import whole_files
+
 CAPTION_HEIGHT = 16
 ROW_TITLE_WIDTH = 84
 GAP = 2
@@ -55,10 +57,8 @@ def tile_corner(row: int, column: int, height: int, width: int, margin: int = 0)
 
 def write_png(path: Path, image: np.ndarray, profile: bytes | None = None) -> None:
     """Writes a uint8 image, whole or not at all, with the ICC profile of its colours if any."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    Image.fromarray(image).save(partial, format="PNG", icc_profile=profile)
-    partial.replace(path)
+    with whole_files.written(path) as partial:
+        Image.fromarray(image).save(partial, format="PNG", icc_profile=profile)
 
 
 def fit(title: str, width: int, font) -> str:

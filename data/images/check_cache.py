@@ -1,4 +1,4 @@
-"""What reading a file once has told about it, kept by name, size and time until it changes."""
+"""Findings of the data check, kept by name, size and time of the files until these change."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from data import files
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 def cache_file(folder, root) -> Path | None:
-    """Where the facts about the files below `root` are kept; None without a folder."""
+    """Where the findings about the files below `root` are kept; None without a folder."""
     if folder is None:
         return None
     where = hashlib.sha256(os.path.abspath(root).encode()).hexdigest()[:12]
@@ -25,36 +25,36 @@ def cache_file(folder, root) -> Path | None:
 
 
 def gather(records, inspect, path, *, settings, progress=True) -> dict:
-    """{record: facts}, in parallel; items whose files did not change come from the cache.
+    """{record: findings}, in parallel; items whose files did not change come from the cache.
 
     Args:
         records: list of Record.
-        inspect: record -> JSON-clean dict with `error` and `colours`; facts in which one of them
-            is set are never kept.
+        inspect: record -> JSON-clean dict with `error` and `colours`; findings with one of
+            them set are not kept.
         path: file of the cache, or None.
-        settings: JSON-clean value that the facts depend on.
+        settings: JSON-clean value that the findings depend on.
         progress: bool, show a bar (on terminals only).
     """
     known = _load(path)
     settings = json.dumps(settings, sort_keys=True)
-    facts, to_read = {}, []
+    findings, to_read = {}, []
     for record in records:
         stamp = _stamp(record, settings)
         entry = known.get(record.name)
         if entry is not None and stamp is not None and entry["stamp"] == stamp:
-            facts[record] = entry["facts"]
+            findings[record] = entry["findings"]
         else:
             to_read.append((record, stamp))
     if to_read:
         with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
-            found = pool.map(lambda item: inspect(item[0]), to_read)
-            bar = tqdm(found, "Checking data", len(to_read), disable=None if progress else True)
+            results = pool.map(lambda item: inspect(item[0]), to_read)
+            bar = tqdm(results, "Checking data", len(to_read), disable=None if progress else True)
             for (record, stamp), result in zip(to_read, bar, strict=True):
-                facts[record] = result
+                findings[record] = result
                 if stamp is not None and not result["error"] and not result["colours"]:
-                    known[record.name] = {"stamp": stamp, "facts": result}
+                    known[record.name] = {"stamp": stamp, "findings": result}
         _store(path, known)
-    return {record: facts[record] for record in records}
+    return {record: findings[record] for record in records}
 
 
 def _stamp(record, settings) -> list | None:
