@@ -130,7 +130,7 @@ def test_a_class_experiment_trains(experiment, data_root, tmp_path):
     data = CLASS_DATA[experiment](data_root)
     folder = run(tmp_path, f"experiment={experiment}", *tiny.CLASS_OVERRIDES, *data, *STEPS)
     assert_trained(folder)
-    names = json.loads(folder.class_names.read_text())
+    names = json.loads(folder.image_class_names.read_text())
     assert names == (["cat", "dog"] if data[0].endswith("tfds") else sorted(names))
     masks = np.asarray(Image.open(folder.samples / "step_00000002_masks.png"))
     assert masks.shape[1] > 16 * tiny.SIZE
@@ -166,7 +166,7 @@ def test_a_classifier_trains(experiment, data_root, tmp_path):
     *_, last, measured = map(json.loads, folder.metrics.read_text().splitlines())
     assert {"loss/total", "accuracy", "learning_rate/network"} < set(last)
     assert not any(name.startswith(("g/", "d/")) for name in last)
-    names = json.loads(folder.class_names.read_text())
+    names = json.loads(folder.image_class_names.read_text())
     assert len(names) == (2 if "cifar" in experiment else 5)
     assert {"eval/class_accuracy", *(f"eval/class_accuracy/{name}" for name in names)} < set(
         measured
@@ -254,7 +254,7 @@ def test_folders_in_the_place_of_tfds(data_root, tmp_path):
     data = [f"data.root={data_root}", "data.source.photos=photos"]
     folder = run(tmp_path, "experiment=class_cifar10", "data=class_folders", *data,
                  *tiny.CLASS_OVERRIDES, *STEPS)  # fmt: skip
-    assert len(json.loads(folder.class_names.read_text())) == 5
+    assert len(json.loads(folder.image_class_names.read_text())) == 5
 
 
 def test_the_augmentation_goes_with_the_gradient_penalty(data_root, tmp_path):
