@@ -134,7 +134,7 @@ def take_noise_from_batch(task):
         inputs = {key: batch[key] for key in task.generator.input_keys}
         return inputs, task.generator(inputs, training=True) if generate else None
 
-    task._passes.make = make
+    task._updates.make = make
 
 
 def snapshot(network):

@@ -1,6 +1,5 @@
 """One task for every conditional GAN: kinds differ by batch keys and loss terms alone."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ import tensorflow as tf
 
 from training.kinds import kind as kinds
 from training.tasks import averaging as weight_averaging
-from training.tasks import gan_checks, network_inputs, passes, protocol, steps, updates
+from training.tasks import gan_checks, gan_updates, network_inputs, protocol, steps, updates
 from training.watch import monitoring
 
 
@@ -77,7 +76,9 @@ class GANTask:
         self.kind = kind or kinds.Kind()
         self.optimizers = {
             owner: updates.with_loss_scale(
-                updates.with_lazy_updates(optimizer, self.objective.intervals(owner))
+                updates.with_lazy_updates(
+                    optimizer, self.objective.intervals(owner) if self.objective else ()
+                )
             )
             for owner, optimizer in (optimizers or {}).items()
         }
@@ -87,7 +88,7 @@ class GANTask:
         self.sample_labels = sample_labels
         self.accumulate_steps = accumulate_steps
         self.batches_per_step = discriminator_steps * accumulate_steps
-        self._passes: Any = None
+        self._updates: Any = None
         self._averaged = None
         self._step: Any = None
 
@@ -105,7 +106,9 @@ class GANTask:
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
         self.objective.build(lambda: network_inputs.output_specs(self.discriminator, spec))
-        self._passes = passes.Passes(*networks, self.objective.augment, self.sample_labels)
+        self._updates = gan_updates.GANUpdates(
+            *networks, self.objective, self.optimizers, self.sample_labels
+        )
         self._step = steps.step_counter()
         if self.averaging is not None:
             self._averaged = self.averaging.copy_of(self.generator, shapes[0])
@@ -156,7 +159,7 @@ class GANTask:
     ) -> protocol.Metrics:
         """A generator update on the last of the batches; the discriminator rests."""
         last = self._micro_batches(batches, seed)[-1]
-        return self._counted(self._update_generator(last, due, alone=True), ["generator"])
+        return self._counted(self._updates.update_generator(last, due, alone=True), ["generator"])
 
     def train_step(
         self, batches: list[protocol.Batch], seed: tf.Tensor, due: Sequence[int] = ()
@@ -165,18 +168,18 @@ class GANTask:
         metrics = {}
         *first, last = self._micro_batches(batches, seed)
         if self.update_order == "g_then_d":
-            metrics |= self._update_generator(last, due)
+            metrics |= self._updates.update_generator(last, due)
         for micro_batches in first:
-            metrics |= self._update_discriminator(micro_batches, due)
+            metrics |= self._updates.update_discriminator(micro_batches, due)
         if self.update_order == "g_then_d":
-            metrics |= self._update_discriminator(last, due)
+            metrics |= self._updates.update_discriminator(last, due)
         elif self.accumulate_steps == 1:
-            metrics |= self._update_generator(last, due, both=True)
+            metrics |= self._updates.update_generator(last, due, both=True)
         else:
             statistics = updates.values(self.generator.non_trainable_variables)
-            metrics |= self._update_discriminator(last, due)
+            metrics |= self._updates.update_discriminator(last, due)
             updates.assign(self.generator.non_trainable_variables, statistics)
-            metrics |= self._update_generator(last, due)  # by the same forward passes
+            metrics |= self._updates.update_generator(last, due)  # by the same forward passes
         return self._counted(metrics, self.optimizers)
 
     def _micro_batches(self, batches, seed) -> list:
@@ -192,63 +195,6 @@ class GANTask:
         self._step.assign_add(1)
         rates = {owner: self.optimizers[owner].learning_rate for owner in owners}
         return metrics | {f"learning_rate/{o}": tf.cast(r, tf.float32) for o, r in rates.items()}
-
-    def _update_generator(self, micro_batches, due, *, alone=False, both=False) -> protocol.Metrics:
-        """With `both`, the discriminator is updated first, on the fakes of the same pass."""
-        metrics = {}
-        for update in self.objective.updates("generator", due, alone=alone):
-            first = functools.partial(self._update_discriminator, micro_batches, due)
-            between = first if both and update.every == 1 else None
-            gradients_of = functools.partial(self._generator_gradients, update, between)
-            metrics |= self._apply("generator", gradients_of, micro_batches)
-        return metrics
-
-    def _update_discriminator(self, micro_batches, due, made=None) -> protocol.Metrics:
-        """With `made`, the fakes of the only micro-batch are those."""
-        metrics, statistics = {}, self.generator.non_trainable_variables
-        main, *lazy = self.objective.updates("discriminator", due)
-        before = updates.values(statistics) if lazy and made is None else []
-        for update in (main, *lazy):
-            if update is not main and made is None and update.generates:
-                updates.assign(statistics, before)  # for the same fakes
-            gradients_of = functools.partial(self._discriminator_gradients, update, made)
-            metrics |= self._apply("discriminator", gradients_of, micro_batches)
-        return metrics
-
-    def _apply(self, owner, gradients_of, micro_batches) -> protocol.Metrics:
-        """Moves a network by the gradients of all micro-batches; returns what is logged."""
-        networks = (self.generator, self.discriminator)
-        gradients, metrics = updates.accumulated(gradients_of, micro_batches, networks)
-        updates.apply(gradients, getattr(self, owner), self.optimizers[owner])
-        return metrics
-
-    def _generator_gradients(self, update, between, micro_batch) -> tuple:
-        optimizer, metrics = self.optimizers["generator"], {}
-        with tf.GradientTape() as tape:
-            made = self._passes.make(*micro_batch, update.generates or between is not None)
-            if between is not None:
-                with tape.stop_recording():
-                    metrics |= between(made)
-            step = self._passes.for_generator(update, *micro_batch, made, tape)
-            total, found = update.total(step, self.generator)
-            if update.every == 1:
-                found |= monitoring.scalars("g", self.generator, step.generated or {})
-            loss = updates.scaled(total, optimizer, self.accumulate_steps)
-        gradients = updates.gradients(tape, loss, self.generator, partial=update.every > 1)
-        return gradients, metrics | found
-
-    def _discriminator_gradients(self, update, made, micro_batch) -> tuple:
-        optimizer = self.optimizers["discriminator"]
-        if made is None:
-            made = self._passes.make(*micro_batch, update.generates)
-        with tf.GradientTape() as tape:
-            step, outputs = self._passes.for_discriminator(update, *micro_batch, made)
-            total, metrics = update.total(step, self.discriminator)
-            loss = updates.scaled(total, optimizer, self.accumulate_steps)
-        if update.every == 1:
-            metrics |= monitoring.scalars("d", self.discriminator, outputs)
-        gradients = updates.gradients(tape, loss, self.discriminator, partial=update.every > 1)
-        return gradients, metrics
 
     def after_step(self, metrics: protocol.Metrics) -> None:
         """Moves the averaged generator and the state of the objective."""

@@ -169,7 +169,7 @@ def test_passes_for_the_discriminator_leave_the_batch_statistics_of_the_generato
     task, alone = (tiny_gan.make_task(accumulate_steps=2) for _ in range(2))
     batches = [tiny_gan.make_batch(0), tiny_gan.make_batch(1)]
     task.train_step(batches, tiny_gan.SEED)
-    alone._update_generator(alone._micro_batches(batches, tiny_gan.SEED)[0], ())
+    alone._updates.update_generator(alone._micro_batches(batches, tiny_gan.SEED)[0], ())
     for one, two in zip(task.generator.non_trainable_variables,
                         alone.generator.non_trainable_variables, strict=True):  # fmt: skip
         np.testing.assert_allclose(one, two, rtol=1e-6)

@@ -100,7 +100,7 @@ def test_classes_of_pixels_with_a_mixed_view():
     np.testing.assert_allclose(metrics["d/total"], expected, rtol=1e-6)
     first, batch = float(metrics["g/adversarial"]), make_batch()
     for _ in range(20):  # the generator alone learns what the discriminator calls its classes
-        last = task._update_generator([(batch, SEED)], ())
+        last = task._updates.update_generator([(batch, SEED)], ())
     assert float(last["g/adversarial"]) < first
 
 

@@ -29,7 +29,7 @@ def test_the_discriminator_step_moves_the_discriminator_alone():
     task = tiny_gan.make_task()
     before = tiny_gan.snapshot(task.generator), tiny_gan.snapshot(task.discriminator)
     batch = tiny_gan.make_batch()
-    task._update_discriminator([(batch, tiny_gan.SEED)], ())
+    task._updates.update_discriminator([(batch, tiny_gan.SEED)], ())
     assert not any(tiny_gan.changed(before[0], task.generator))
     assert all(tiny_gan.changed(before[1], task.discriminator))
 
@@ -37,7 +37,7 @@ def test_the_discriminator_step_moves_the_discriminator_alone():
 def test_the_generator_step_moves_the_generator_alone():
     task = tiny_gan.make_task()
     before = tiny_gan.snapshot(task.generator), tiny_gan.snapshot(task.discriminator)
-    task._update_generator([(tiny_gan.make_batch(), tiny_gan.SEED)], ())
+    task._updates.update_generator([(tiny_gan.make_batch(), tiny_gan.SEED)], ())
     assert all(tiny_gan.changed(before[0], task.generator))
     assert not any(tiny_gan.changed(before[1], task.discriminator))
 
@@ -48,8 +48,8 @@ def test_the_shared_forward_equals_two_separate_passes():
     batch = tiny_gan.make_batch()
     shared.train_step([batch], tiny_gan.SEED)
     inner = tf.random.experimental.stateless_fold_in(tiny_gan.SEED, 0)
-    separate._update_discriminator([(batch, inner)], ())
-    separate._update_generator([(batch, inner)], ())
+    separate._updates.update_discriminator([(batch, inner)], ())
+    separate._updates.update_generator([(batch, inner)], ())
     for network in ("generator", "discriminator"):
         for a, b in zip(
             tiny_gan.snapshot(getattr(shared, network)),

@@ -88,7 +88,7 @@ def test_nothing_is_made_for_a_lazy_penalty():
     """R1 reads the real image alone: no fakes, no pass of both sides."""
     task = penalised(2, update_order="g_then_d")
     calls = {"generator": 0, "discriminator": []}
-    make, judge = task._passes.make, task.discriminator.call
+    make, judge = task._updates.make, task.discriminator.call
 
     def made(batch, seed, generate=True):
         calls["generator"] += bool(generate)
@@ -98,7 +98,7 @@ def test_nothing_is_made_for_a_lazy_penalty():
         calls["discriminator"].append(len(inputs["image"]))
         return judge(inputs, training=training)
 
-    task._passes.make, task.discriminator.call = made, judged
+    task._updates.make, task.discriminator.call = made, judged
     train(task, 1)
     assert calls == {"generator": 2, "discriminator": [4, 8, 4]}
 
