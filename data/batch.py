@@ -45,7 +45,7 @@ def check_batch(batch, *, required=(), num_classes=None, preprocessed=True) -> N
     """Checks a batch, or the element_spec of a dataset, against the contract.
 
     Args:
-        batch: dict of tensors, arrays or `tf.TensorSpec`. Values are looked at where there are any.
+        batch: dict of tensors, arrays or `tf.TensorSpec`. Values are checked where there are any.
         required: keys that must be there.
         num_classes: int, K. When given, `mask` has K channels and `label_map` holds no other id.
         preprocessed: bool. False for a batch that the train step scales and one-hot encodes:

@@ -1,4 +1,4 @@
-"""Which example stands where: the order of training is a function of (seed, epoch) alone.
+"""The order of training: which example is at which position, a function of (seed, epoch) alone.
 
 The run is one endless line of positions. Position p belongs to epoch p // count, and inside an
 epoch a keyed permutation, computed per index, says which example it is; so any batch can be named

@@ -238,7 +238,7 @@ class ImagePipeline:
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
-        # Workers are told which part is theirs; TensorFlow must not share the data out again.
+        # Each worker reads its own part already; TensorFlow must not divide the data again.
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,4 +1,4 @@
-"""The last ops of a batch: scaling, one-hot masks, masked images; and what keys they leave."""
+"""The last ops of a batch: scaling, one-hot masks, masked images; and the keys that remain."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Feature matching: the fake image shall excite the discriminator's layers as the real one does."""
+"""Feature matching: distance of the discriminator's features of fake and of real images."""
 
 import tensorflow as tf
 

@@ -69,8 +69,8 @@ class Term:
 
     Attributes, which a term sets or leaves at their defaults:
         weight: factor of the loss in the total of its network.
-        needs: which of PARTS it reads; what nobody needs is not computed. "real.inputs.hole" or
-            "fake.inputs.hole" also says which entry of the batch it cannot do without.
+        needs: which of PARTS it reads; what no term needs is not computed. "real.inputs.hole" or
+            "fake.inputs.hole" also names an entry of the batch that it requires.
         every: 1 = in each step. 16 = lazy: only in steps whose number is divisible by 16, in an
             update of its own, with the loss times 16.
         variables: state, which is saved in checkpoints and the same on every replica. Made in the

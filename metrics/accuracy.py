@@ -1,4 +1,4 @@
-"""How often a class is told right, over as many batches as there are."""
+"""How often a class is predicted right, over all batches."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from metrics import confusion
 
 
 class ClassAccuracy:
-    """Share of the items whose class is told right, and that of the items of each class.
+    """Share of the items whose class is predicted right, and that of the items of each class.
 
     Args:
         num_classes: int K >= 1. Default None: as many as there are names.

@@ -1,4 +1,4 @@
-"""Which class is taken for which: the counts behind the measures of predicted classes."""
+"""Confusion counts, row = true class, from which measures of predicted classes are computed."""
 
 import numpy as np
 

@@ -9,7 +9,7 @@ def mean_colour(image, hole) -> np.ndarray:
     """Missing pixels take the mean of the known pixels of their image.
 
     Args:
-        image: float [B, H, W, C]; what it holds in the hole is not looked at.
+        image: float [B, H, W, C]; its values in the hole are not read.
         hole: [B, H, W, 1], 1 = missing, 0 = known.
 
     Returns:

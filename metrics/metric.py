@@ -1,4 +1,4 @@
-"""What a metric is: evaluation, in training and after it, knows no more of any of them."""
+"""The interface of a metric, all that evaluation uses, in training and after it."""
 
 from typing import Protocol
 
@@ -20,7 +20,7 @@ class Metric(Protocol):
 
     Of the kind of task, as `Kind.provides` says: "features" (sets of images), "pairs" (each image
     beside its original), "hole", "label_map", "label".
-    Of whoever predicts: "prediction", of the network itself or of a judge.
+    Of a network that predicts, the run's own or a judge: "prediction".
     Of the settings of scripts/evaluate.py: "features" and "lpips", the networks of these groups.
     As an argument of the constructor: "class_names".
     """

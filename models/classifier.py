@@ -1,4 +1,4 @@
-"""A small residual network that tells the class of an image."""
+"""A small residual network that predicts the class of an image."""
 
 import keras
 from keras import ops

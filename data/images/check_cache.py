@@ -61,7 +61,7 @@ def _stamp(record, settings) -> list | None:
     try:
         return [settings, *record.stamp()]
     except OSError:
-        return None  # Vanished since the folder was listed: `inspect` says so.
+        return None  # Vanished since the folder was listed: `inspect` raises.
 
 
 def _load(path) -> dict:

@@ -120,7 +120,7 @@ class Decoder:
         ]
 
     def _why(self, index, error) -> str:
-        """Reads the item again the plain way, whose errors say what is wrong with which file."""
+        """Reads the item again in plain Python, for an error that names the file and the defect."""
         record = label_check.item_for(self.records[index], self.encoding)
         try:
             label_check.check_pair(record, self.encoding)

@@ -1,4 +1,4 @@
-"""Photographs: decoding inside tf.data, and reading one file the plain way to judge it."""
+"""Photographs: decoding inside tf.data, and reading one file in plain Python to check it."""
 
 import io
 import os

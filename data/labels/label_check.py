@@ -140,7 +140,7 @@ def inspect(record, palette) -> dict:
 
 
 def item_for(record, encoding) -> Any:
-    """The record as training reads it: with a label map exactly where maps are asked for."""
+    """The record as training reads it: with a label map where the encoding has maps."""
     if not encoding.has_maps:
         return record if record.label_map is None else replace(record, label_map=None)
     if record.label_map is None:

@@ -1,4 +1,4 @@
-"""Data without label maps: what a LabelEncoding says about them, said about nothing."""
+"""The encoding of data without label maps: the interface of LabelEncoding, without classes."""
 
 from data.labels import label_maps
 

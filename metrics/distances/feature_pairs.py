@@ -1,4 +1,4 @@
-"""What all distances between two sets of features ask of them."""
+"""The base of metrics that compare two sets of features, and checks of the sets."""
 
 import numpy as np
 

@@ -27,7 +27,7 @@ def inception_score(probabilities, splits=10) -> dict:
         IS = exp mean_x KL(p(y|x) || p(y)),  p(y) = mean_x p(y|x)
 
     It lies between 1 (every image alike) and K (every image certain, all classes equally often).
-    Real images are not looked at. Published scores are of the 2015 Inception graph without the
+    Real images are not used. Published scores are of the 2015 Inception graph without the
     bias of its last layer, 50,000 images and 10 splits.
 
     Args:

@@ -5,7 +5,7 @@ import numpy as np
 from metrics import metric
 from metrics.distances import feature_pairs
 
-NEIGHBOURS = 5  # the most that a metric here looks at
+NEIGHBOURS = 5  # the most that a metric here uses
 
 
 class PrecisionRecall(feature_pairs.FeatureMetric):

@@ -1,4 +1,4 @@
-"""Fetches the Inception graph of 2015 once, when asked to, and checks that it is the one."""
+"""Fetches the Inception graph of 2015 once, on request, and checks its hash."""
 
 import http.client
 import logging

@@ -1,4 +1,4 @@
-"""Reads the weights of PyTorch files without PyTorch, and without running what a file says.
+"""Reads the weights of PyTorch files without PyTorch, and without executing their pickles.
 
 A .pth file is a Python pickle that describes tensors, and their numbers: since PyTorch 1.6 as
 members of a ZIP archive, before that one after another behind the pickle. A pickle may name any

@@ -1,4 +1,4 @@
-"""Critics of painted images: one looks at the whole image, a second one at the hole."""
+"""Critics of painted images: one of the whole image, a second one of the hole."""
 
 import keras
 import tensorflow as tf

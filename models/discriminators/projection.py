@@ -1,4 +1,4 @@
-"""Projection discriminator: an image judged against a class, or on its own."""
+"""Projection discriminator: scores an image given a class, or on its own."""
 
 import keras
 from keras import ops

@@ -105,7 +105,7 @@ class AttentiveNormalization(keras.layers.Layer):
         if self.value_convolution:
             self.value = self._linear(channels, channels, "value")
         if self.affine:
-            # Not cast at lower precision: they meet the float32 statistics.
+            # Not cast at lower precision: they are used with the float32 statistics.
             self.scale, self.shift = (
                 self.add_weight(shape=table, initializer=start, autocast=False, name=name)
                 for name, start in (("scale", "ones"), ("shift", "zeros"))

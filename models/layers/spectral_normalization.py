@@ -145,4 +145,4 @@ class SpectralEmbedding(_SpectralNorm, keras.layers.Embedding):
         return tf.gather(self.normalized_weight(training), ops.cast(inputs, "int32"))
 
     def compute_output_spec(self, inputs, training=False) -> keras.KerasTensor:
-        return super().compute_output_spec(inputs)  # the base class knows no `training`
+        return super().compute_output_spec(inputs)  # the base class has no `training`

@@ -1,4 +1,4 @@
-"""The commands of benchmark.py and what each may be told.
+"""The commands of benchmark.py and the settings that each reads.
 
 Steps and layers are measured in processes of their own: only `data` imports TensorFlow in this one.
 """

@@ -28,7 +28,7 @@ OVERRIDE = re.compile(
 
 
 def quoted_compare(argument: str) -> str:
-    """`compare=[a=1, [b=2, c=3]]` with the quotes that Hydra wants around each override.
+    """`compare=[a=1, [b=2, c=3]]` with the quotes that Hydra needs around each override.
 
     Raises:
         ValueError: brackets that do not match.

@@ -67,7 +67,7 @@ class Worker:
 
     def ask(self, *request: Any) -> Any:
         """The result of a method of the timer; `request` is its name and arguments."""
-        with contextlib.suppress(ConnectionError):  # if it has ended, its answer says why
+        with contextlib.suppress(ConnectionError):  # if it has ended, its answer has the reason
             self.connection.send(request)
         return self.answer()
 
@@ -86,7 +86,7 @@ class Worker:
         return content
 
     def close(self) -> None:
-        self.connection.close()  # the process ends when nothing can be asked any more
+        self.connection.close()  # the process ends when its connection closes
         self.process.join(CLOSING_SECONDS)
         self.process.terminate()
         self.process.join()

@@ -31,7 +31,7 @@ _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 def run(main: Callable[[], None], *, interrupted: str = "Interrupted.") -> None:
     """Calls a Hydra main; errors of the user end in one message, no traceback.
 
-    `--version` is answered here; `overrides.with_nulls` says how parts are left out and replaced.
+    `--version` is handled here; how parts are left out and replaced: `overrides.with_nulls`.
 
     Args:
         main: function without arguments.
@@ -98,7 +98,7 @@ def _text(error: BaseException) -> str:
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
 
 
-_FULL_KEY = "\nfull_key: "  # Hydra says the key of what it cannot build in the message alone
+_FULL_KEY = "\nfull_key: "  # only the message of Hydra has the key of what it cannot build
 
 
 def _key(error: BaseException) -> str:

@@ -18,7 +18,7 @@ CELL_LENGTH = 44
 
 @dataclass(frozen=True)
 class Run:
-    """A run to compare. Its networks are not looked at before they are used."""
+    """A run to compare. Its networks are built when they are used."""
 
     name: str  # short, and no other run's
     folder: Any

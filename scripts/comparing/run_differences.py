@@ -50,7 +50,7 @@ def _leaves(config, prefix="") -> Iterator[tuple]:
         if node._is_interpolation():
             source, value = str(node._value()), config[name]
             if isinstance(value, DictConfig):
-                value = source  # of a whole section it is enough to say where it comes from
+                value = source  # a whole section: where it comes from is enough
             elif OmegaConf.is_config(value):
                 value = OmegaConf.to_container(value, resolve=True)
             yield key, (source, value)

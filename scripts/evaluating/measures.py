@@ -65,7 +65,7 @@ class Judge:
 
     Args:
         path: folder of the run.
-        subject: what it is to judge, whose kind has a judge.
+        subject: what is measured; its kind names the kind of judge.
         device: "auto", "cpu" or "gpu".
 
     Attributes:
@@ -159,7 +159,7 @@ class Measures:
             self.protocol["judge"] = self.judge.protocol
 
     def generate(self, seed: int) -> Callable:
-        """Function (batch, numbers of items) -> what is made of them, and what a judge says."""
+        """Function (batch, numbers of items) -> what is generated, with a judge's predictions."""
 
         def generate(batch, indices) -> dict:
             made = self.subject.generate(batch, indices, seed)

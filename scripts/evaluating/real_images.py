@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class RealImages:
-    """The items of a split. All that is asked about them is found out as they are first read.
+    """The items of a split. Hash, features and figures are computed in the first pass over them.
 
     Args:
         data: pipeline.
@@ -90,7 +90,7 @@ class RealImages:
             self._network.keep(self._features.result())
 
     def _finish(self) -> None:
-        """Reads what nobody has asked for yet."""
+        """Reads the items that no pass has reached yet."""
         count, done = (-(-items // self.batch_size)
                        for items in (self.data.num_examples(self.split), self._count))  # fmt: skip
         bar = {"desc": "Real images", "total": count, "initial": done}
@@ -155,8 +155,8 @@ class KeptFeatures:
 def cache_path(data, split, network) -> Path | None:
     """The file of the features of a split, beside the decoded images; None without a cache.
 
-    Its name says where the images are from and what looks at them; that they are the same images
-    is left to the hashes of their pixels in it.
+    Its name is a hash of folder, split, size and network. Whether the images are still the same is
+    decided by the hashes of their pixels, in the file.
     """
     if data.cache.kind == "none":
         return None

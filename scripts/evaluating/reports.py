@@ -16,7 +16,7 @@ from training.watch import contact_sheet
 
 
 def protocol_hash(facts: dict) -> str:
-    """8 digits that say what figures depend on besides the weights: equal ones compare."""
+    """8 digits of all that figures depend on but the weights; equal ones can be compared."""
     text = json.dumps(plain(facts), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

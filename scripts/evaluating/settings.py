@@ -1,4 +1,4 @@
-"""What can be measured of whom, with which settings of configs/evaluate.yaml."""
+"""Which metrics apply to which subject, with which settings of configs/evaluate.yaml."""
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
@@ -56,7 +56,7 @@ def check_subject(subject, config: DictConfig) -> None:
 
 
 def needs_of(config: DictConfig) -> dict[str, frozenset[str]]:
-    """Name of each metric there is -> what it needs, as its class says."""
+    """Name of each metric there is -> `needs` of its class."""
     targets = {name: node._target_ for name, node in config.available.items() if node is not None}
     return {name: hydra.utils.get_object(target).needs for name, target in targets.items()}
 

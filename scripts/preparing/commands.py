@@ -14,7 +14,7 @@ from scripts.preparing import data_config, preview
 
 
 def run(config: DictConfig) -> None:
-    """Does what `config.command` says.
+    """Runs the command `config.command`.
 
     Raises:
         ValueError: what the settings and the data refuse, in the settings of this command.
@@ -37,7 +37,7 @@ def with_settings_of_this_command(message: str) -> str:
 
 
 def convert(config: dict) -> None:
-    """Converts a folder, draws a preview and says how to train on the result."""
+    """Converts a folder, draws a preview and prints how to train on the result."""
     source_root, out = required(config, "source"), Path(required(config, "out"))
     names, colours, encoding = read_encoding(config)
     source = open_source(source_root, config)
@@ -76,7 +76,7 @@ def check(config: dict) -> None:
         colours = [tuple(colour) for colour in labels.get("class_colors", ())]
     report = label_check.check_source(source, encoding, None)
     count = encoding.num_classes
-    if count == label_maps.MAX_CLASSES:  # nobody has said how many classes there are
+    if count == label_maps.MAX_CLASSES:  # the number of classes is not given
         count = count_classes(report.pixels)
     named = encoding.class_names[:count]
     shown = label_check.LabelReport(named, report.pixels[:count], report.ignored, report.files)
@@ -109,7 +109,7 @@ def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.La
         names = names or palette_names
     ignore = 255 if palette and 255 in palette.values() else config["ignore_index"]
     count = config["num_classes"] or (len(names) if names else label_maps.MAX_CLASSES)
-    # With an unknown number of classes, those that do not occur are nobody's concern.
+    # With an unknown number of classes there is no warning of those that do not occur.
     checked = "all" if count < label_maps.MAX_CLASSES else f"sample:{sys.maxsize}"
     encoding = label_maps.LabelEncoding(
         count, names, ignore_index=ignore, id_map=config["id_map"], palette=palette, check=checked
@@ -119,7 +119,7 @@ def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.La
 
 def open_source(root: str, config: dict) -> paired_folders.PairedFolders:
     folder = Path(root) / config["photos"]
-    rule = None  # where a folder is missing, the source says so
+    rule = None  # where a folder is missing, the source raises
     if folder.is_dir():
         rule = conversion.choose_splits(
             folder, config["validation_share"], config["group_pattern"],

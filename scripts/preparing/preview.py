@@ -22,7 +22,7 @@ PAIR_SIDE = 192
 
 
 def preview(config: DictConfig) -> None:
-    """Writes a sheet of training items as training sees them, and says what is on it.
+    """Writes a sheet of training items as training sees them, and prints what is on it.
 
     Args:
         config: configs/preview.yaml, composed.

@@ -131,7 +131,7 @@ def named(config: DictConfig, skipped: list[Path]) -> dict[str, Path]:
 
 
 def checked(paths_of: dict[str, tuple[Path, ...]], inspect: Callable) -> list[Photograph]:
-    """The photographs; each is looked at once, so that no file is a surprise after hours of work.
+    """The photographs; each is checked first, so that no file fails after hours of work.
 
     Args:
         paths_of: {name: files}.

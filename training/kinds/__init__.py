@@ -1,1 +1,1 @@
-"""Kinds of tasks: what a network is asked by, what is shown of it and what it is measured by."""
+"""Kinds of tasks: what a network reads, what sheets show, and which metrics apply."""

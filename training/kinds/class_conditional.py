@@ -23,7 +23,7 @@ class ClassConditional(kind.Kind):
     settings = ("classes", "per_class", "seed", "truncation", "interpolate", "steps")
 
     def preview_seeds(self, batch: dict) -> np.ndarray:
-        """An item's place among those of its class, which is all that tells them apart."""
+        """An item's place among those of its class: items of one class differ by noise alone."""
         labels = np.ravel(batch["label"])
         return np.array([np.sum(labels[:i] == labels[i]) for i in range(len(labels))], np.int32)
 

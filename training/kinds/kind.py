@@ -1,4 +1,4 @@
-"""What all commands ask of a kind of task."""
+"""The interface of a kind of task, as all commands use it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ DEFAULT_NUM_IMAGES = 1000  # of an evaluation, where the data do not say how man
 
 @dataclass(frozen=True)
 class Judge:
-    """A trained run that tells how good generated images are by what it predicts of them.
+    """A trained run whose predictions on generated images measure how good those are.
 
     Attributes:
         kind: name of the kind of that run.
@@ -35,7 +35,7 @@ class Grid:
         names: of the pictures, "brick/seed_0": paths below a folder, without suffix.
         columns: titles.
         seeds: a noise seed for each picture.
-        conditions: numbers of pictures, int [B] -> what `Kind.sample` is to be asked for them.
+        conditions: numbers of pictures, int [B] -> the `conditions` of `Kind.sample` for them.
         rows: titles, or none.
         given: title -> uint8 [rows, H, W, 3], shown before the pictures of a row.
         heads: uint8 [columns, H, W, 3], shown above the pictures of a column, or None.
@@ -53,36 +53,36 @@ class Grid:
 
 
 class Kind:
-    """One kind of task. A config names it at `task.kind`; nothing else tells kinds apart.
+    """One kind of task. A config names it at `task.kind`; no other code depends on the kind.
 
     A kind reads no files: it takes arrays, or paths that `run.data` reads, and returns arrays.
     Commands write files. `run` is an opened run (training.runs.trained_run.TrainedRun): its `data`,
     `task`, `generate` and `image_class_names`.
 
-    The defaults are those of a generator that is asked by one entry of the batch.
+    The defaults are those of a generator conditioned on one entry of the batch.
     """
 
     name: str = "generation"
     """As a user reads it: "semantic"."""
 
     condition: str | None = None
-    """Batch entry that the network is asked by; None = noise alone."""
+    """Batch entry that the network is conditioned on; None = noise alone."""
 
     makes_images: bool = True
     """Whether the outputs have an "image"; else they have a "prediction" of classes."""
 
     pictured: str | None = "image"
-    """Output that can be looked at: images, or class ids of pixels; None = there is none."""
+    """Output that is shown: images, or class ids of pixels; None = there is none."""
 
     provides: frozenset[str] = frozenset()
     """What metrics may need of it: "features" (sets of images), "pairs" (each image beside its
     original), "hole", "label_map" and "label" (predicted ones beside true ones)."""
 
     judge: Judge | None = None
-    """Who predicts "label_map" or "label" of generated images."""
+    """The run that predicts "label_map" or "label" of generated images; None = none."""
 
     classes: str | None = None
-    """Batch entry whose classes the network has to do with: "label_map", "label" or none."""
+    """Batch entry whose classes the network reads or predicts: "label_map", "label" or none."""
 
     image_title: str = "generated"
     """What a sheet calls the "image" of the network in training."""
@@ -123,13 +123,13 @@ class Kind:
         return np.zeros(len(next(iter(batch.values()))), np.int32)
 
     def class_names(self, run) -> tuple[str, ...]:
-        """Names of the classes that the network has to do with, by id; none where it has none."""
+        """Names of the classes of `classes`, by id; none where there are none."""
         if self.classes == "label":
             return tuple(run.image_class_names)
         return tuple(run.data.class_names) if self.classes == "label_map" else ()
 
     def examples(self, run, count: int) -> tuple[list[str], dict[str, np.ndarray]]:
-        """(names, batch) of up to so many items that several runs can be asked by."""
+        """(names, batch) of up to so many items, to generate from with several runs."""
         names, batch = run.data.examples("validation", count)
         return names, {key: value.numpy() for key, value in batch.items()}
 
@@ -139,7 +139,7 @@ class Kind:
         """Raises ValueError where noise seeds or layouts are asked for and there are none."""
 
     def inputs(self, run, conditions: dict) -> dict:
-        """What `run.generate` reads, of what `sample` is asked by."""
+        """What `run.generate` reads, from the `conditions` of `sample`."""
         return conditions
 
     def sample(

@@ -1,4 +1,4 @@
-"""Noise seeds and truncation as a user asks for them: for kinds whose images differ by noise."""
+"""Noise of given seeds and truncation, for kinds whose images differ by noise."""
 
 from collections.abc import Sequence
 

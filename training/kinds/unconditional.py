@@ -24,7 +24,7 @@ class Unconditional(kind.Kind):
         return np.arange(len(next(iter(batch.values()))), dtype=np.int32)
 
     def examples(self, run, count: int) -> tuple[list[str], dict[str, np.ndarray]]:
-        """Nothing but numbers: there are no conditions."""
+        """(numbers as names, an empty batch): there are no conditions."""
         return [str(number) for number in range(count)], {}
 
     def grid(  # type: ignore[override]  # each kind has settings of its own

@@ -1,4 +1,4 @@
-"""Stopping a run in good order: the first SIGINT or SIGTERM asks, the second kills."""
+"""Stopping a run in good order: the first SIGINT or SIGTERM saves and stops, the second kills."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""The training loop. It knows steps, intervals and files; of networks and losses, nothing."""
+"""The training loop: steps, intervals and files. Networks and losses are in the task."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Checkpoints: explicit variables by owner, whole or not at all, compared before they are restored.
+"""Checkpoints: explicit variables by owner, complete or absent, compared before they are restored.
 
 A checkpoint is a folder such as `step_00001200`, with the files of checkpoint_files.py. Explicit
 lists of variables are kept because object-graph checkpoints lose layers held in Python lists
@@ -226,7 +226,7 @@ def _assign(owners, arrays, folder) -> None:
             owner.variables, arrays[name], checkpoint_files.entries(owner), strict=True
         )
     ]
-    differences = [  # format 1 tells the dtype by the arrays alone
+    differences = [  # format 1 has dtypes in the arrays alone
         f"{name}: {entry.path} is {entry.dtype} now, {value.dtype} saved"
         for name, _, value, entry in pairs
         if str(value.dtype) != entry.dtype

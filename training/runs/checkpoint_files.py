@@ -1,4 +1,4 @@
-"""The two files of a checkpoint: variables and a manifest, verified before they are believed.
+"""The two files of a checkpoint: variables and a manifest, verified before they are used.
 
 `variables.safetensors` has an array for each variable, named "owner/index/path". `manifest.json`
 has, in format 2,
@@ -43,7 +43,7 @@ DAMAGE = (
 
 
 class Entry(NamedTuple):
-    """What a manifest says of a variable.
+    """An entry of a manifest, one variable.
 
     Attributes:
         path: as Keras names it.

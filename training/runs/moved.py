@@ -42,7 +42,7 @@ RENAMED_KEYS = {
     "data.source.class_names": "data.source.class_order",
     "task.losses": "task.objective",
 }
-# What a run of format 1 makes, told by its generator or by what its network predicts.
+# The kind of a run of format 1, by its generator or by what its network predicts.
 KIND_OF_GENERATOR = {
     "models.generators.class_conditional.": "class_conditional.ClassConditional",
     "models.generators.inpainting.": "inpainting.Inpainting",

@@ -1,4 +1,4 @@
-"""What made a file: the version and commit of this application, and of what it stands on."""
+"""What made a file: version and commit of this application, versions of Python and packages."""
 
 import functools
 import platform

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What a command needs of a run. The data set is not looked at before it is used."""
+    """What a command needs of a run. The data set is read when it is used."""
 
     folder: Any
     config: DictConfig

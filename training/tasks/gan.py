@@ -1,4 +1,4 @@
-"""One task for every conditional GAN: kinds differ by batch keys and loss terms alone."""
+"""The task of every GAN: kinds differ by batch keys and loss terms alone."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ class GANTask:
         discriminator: keras.Model, dict -> dict with "logits" (one tensor a scale; or whatever the
             adversarial loss reads) and "features" (a list of tensors a scale). It,
             `objective` and `optimizers` may be None where only `build_for_inference` is called.
-        kind: what the generator makes of what, see training/kinds; sheets and commands ask it.
+        kind: what the generator reads and makes, see training/kinds; sheets and commands use it.
         objective: Objective, the adversarial loss, the terms beside it, and the augmentation.
         optimizers: {"generator": ..., "discriminator": ...}, Keras optimizers; corrected where
             there are lazy terms, see `updates.with_lazy_updates`.

@@ -1,4 +1,4 @@
-"""What the trainer asks of a task."""
+"""The interface of a task, as the trainer uses it."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,8 +15,8 @@ Metrics = dict[str, tf.Tensor]
 class Task(Protocol):
     """Networks, optimizers, losses and averaged weights of one kind of training.
 
-    A task knows one replica and one step. It has no loop over steps, no files and no config;
-    the trainer has those and knows nothing of networks or losses.
+    A task computes one step on one replica. It has no loop over steps, no files and no config;
+    the trainer has those, and has no code for networks or losses.
     """
 
     batches_per_step: int
@@ -30,7 +30,7 @@ class Task(Protocol):
     only `build_for_inference` is called."""
 
     kind: kinds.Kind
-    """What the network makes of what; sheets and commands ask it."""
+    """What the network reads and makes; sheets and commands use it."""
 
     def build(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates every variable, optimizers included. Raises KeyError for a missing batch key."""
@@ -82,7 +82,7 @@ class Task(Protocol):
         """
 
     def previews(self, batch: Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Worth a look, by column title: images float32 [B,H,W,3] in [-1, 1], or class ids
+        """Pictures for a sheet, by column title: images float32 [B,H,W,3] in [-1, 1], or class ids
         int [B,H,W].
 
         Columns named "sheet/title" make a sheet of their own.

@@ -101,7 +101,7 @@ def apply(gradients: list[tf.Tensor], network: keras.Model, optimizer) -> None:
     context = tf.distribute.get_replica_context()
     scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if scales and context.num_replicas_in_sync > 1:
-        # Keras asks the first replica alone, before the gradients are summed.
+        # Keras checks the first replica alone, before the gradients are summed.
         finite = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
         wrong = tf.cast(tf.logical_not(tf.reduce_all(finite)), tf.float32)
         wrong = context.all_reduce(tf.distribute.ReduceOp.SUM, wrong)

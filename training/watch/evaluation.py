@@ -29,7 +29,7 @@ class Evaluation:
         self.batch_size = batch_size
 
     def names(self) -> list[str] | None:
-        """Names of what `measure` gives; None where a metric knows its own only with items."""
+        """Names of what `measure` gives; None where a metric has names only after items."""
         names = []
         for metric in self.metrics.values():
             metric.reset_state()

@@ -118,7 +118,7 @@ class Summaries:
 
 
 def _mark_start(folder: Path, first_step: int) -> None:
-    """Tells TensorBoard that a process starts here: of an earlier one, later steps are void."""
+    """Marks for TensorBoard where a process starts: it drops later steps of earlier processes."""
     writer = EventFileWriter(str(folder))
     start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
     writer.add_event(event_pb2.Event(step=first_step, session_log=start))

@@ -205,7 +205,7 @@ def test_a_place_without_room_for_reports_is_said_before_the_measurement(classif
 
 
 def changed(folder, target, *, names=None, image_size=None):
-    """A copy of a run that says something else."""
+    """A copy of a run with other class names or another image size."""
     shutil.copytree(folder, target)
     if names:
         (target / "image_class_names.json").write_text(json.dumps(names))
