@@ -180,15 +180,16 @@ def _file_size(path) -> int:
         return -1
 
 
-def _can_write(folder) -> bool:
+def _existing(folder) -> Path:
+    """The folder, or its nearest parent that is there."""
     folder = Path(folder).absolute()
-    while not folder.exists():
-        folder = folder.parent
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _can_write(folder) -> bool:
+    folder = _existing(folder)
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
 def _free_disk_bytes(folder) -> int:
-    folder = Path(folder).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(_existing(folder)).free

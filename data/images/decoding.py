@@ -1,5 +1,6 @@
 """From files to decoded, resized uint8 examples: each file once, in parallel, errors in words."""
 
+import functools
 import json
 import logging
 from collections.abc import Iterator
@@ -149,26 +150,18 @@ def open_split(source, split, decoder, cache, root) -> LabelledStore | decoded_c
         ValueError: an item cannot be decoded.
         OSError: files of the cache cannot be written.
     """
-    store = open_store(decoder, cache, root, split)
-    if source.image_class_names and not decoder.contents.has_label:
-        return LabelledStore(store, [record.label for record in decoder.records])
-    return store
-
-
-def open_store(decoder, cache, root, split) -> decoded_cache.Store:
-    """Decodes what is not yet kept and returns a store with `read(index)`."""
     count = len(decoder.records)
     kind = cache.choose(decoder.bytes_of_all, root)
     items = "pairs" if decoder.encoding.has_maps else "photographs"
     log.info("Split '%s': %d %s, decoded images kept in: %s", split, count, items, kind)
-    title = f"Decoding {split}"
+    decode = functools.partial(decoder.examples, title=f"Decoding {split}")
+    store: decoded_cache.Store = decoded_cache.NoStore(decoder.decode)
     if kind == "memory":
-        examples = decoder.examples(range(count), title)
-        return decoded_cache.MemoryStore(decoder.layout, count, examples)
-    if kind == "file":
+        store = decoded_cache.MemoryStore(decoder.layout, count, decode(range(count)))
+    elif kind == "file":
         folder = cache.resolved_folder(root) / "decoded"
         paths = [folder / key[:2] / f"{key}.uint8" for key in decoder.file_keys()]
-        return decoded_cache.FileStore(
-            decoder.layout, paths, lambda missing: decoder.examples(missing, title)
-        )
-    return decoded_cache.NoStore(decoder.decode)
+        store = decoded_cache.FileStore(decoder.layout, paths, decode)
+    if source.image_class_names and not decoder.contents.has_label:
+        return LabelledStore(store, [record.label for record in decoder.records])
+    return store

@@ -114,13 +114,8 @@ def sample(records, size) -> list:
 
 def inspect(record, palette) -> dict:
     """Findings of one item: sizes, counts of file values, and what is wrong with reading it."""
-    findings: dict = {
-        "photo_size": None,
-        "label_size": None,
-        "values": {},
-        "colours": None,
-        "error": None,
-    }
+    findings: dict = dict.fromkeys(("photo_size", "label_size", "colours", "error"))
+    findings["values"] = {}
     try:
         photo, label_map = record.read()
         size, upright = photos.inspect_contents(photo, record.photo)
@@ -171,11 +166,6 @@ def summarize(all_findings, encoding) -> LabelReport:
 
 
 def _complaints(findings, encoding, all_values) -> Iterator[str]:
-    yield from _complaints_about_files(findings)
-    yield from _complaints_about_values(findings, encoding, all_values)
-
-
-def _complaints_about_files(findings) -> Iterator[str]:
     damaged = [found["error"] for found in findings.values() if found["error"]]
     if damaged:
         items = "pairs" if any(record.label_map for record in findings) else "photographs"
@@ -195,6 +185,7 @@ def _complaints_about_files(findings) -> Iterator[str]:
             f"match: {_first(unequal, '; ')}. Remake them, or resize both with "
             f"`{label_files.CONVERT_COMMAND}`"
         )
+    yield from _complaints_about_values(findings, encoding, all_values)
 
 
 def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:

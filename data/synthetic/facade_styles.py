@@ -120,7 +120,8 @@ def colour(rng, choices, jitter=0.035) -> np.ndarray:
 
 def draw_materials(rng, style: Style) -> rendering.Materials:
     choices = (style.walls, style.trims, style.accents, style.metals, style.roofs, style.frames)
-    return rendering.Materials(*(colour(rng, c) for c in choices), *style.texture, *style.rail)
+    colours: list = [colour(rng, c) for c in choices]
+    return rendering.Materials(*colours, *style.texture, *style.rail)
 
 
 def draw_light(rng) -> rendering.Light:
