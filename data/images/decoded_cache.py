@@ -62,16 +62,6 @@ class CacheSettings:
         return "none"
 
 
-class NoStore:
-    """Decodes at every read."""
-
-    def __init__(self, decode) -> None:
-        self._decode = decode
-
-    def read(self, index) -> dict[str, tf.Tensor]:
-        return self._decode(index)
-
-
 class MemoryStore:
     """All examples of a split in one tensor per key, filled by one pass.
 
@@ -119,7 +109,15 @@ class FileStore:
         missing = [i for i, path in enumerate(paths) if _file_size(path) != sum(self._sizes)]
         for index, example in zip(missing, decode_missing(missing), strict=True):
             data = b"".join(np.ascontiguousarray(example[key]).tobytes() for key in layout)
-            self._write(paths[index], data)
+            try:
+                files.write_atomically(paths[index], data)
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"The cache of decoded images cannot be written ({error.strerror}): make "
+                    f"room, set data.cache.folder to another disk, or set data.cache.kind=none. "
+                    f"Received: {paths[index]}",
+                ) from error
         with tf.device("CPU:0"):
             self._paths = tf.constant([str(path) for path in paths])
 
@@ -131,19 +129,8 @@ class FileStore:
             for part, (key, spec) in zip(parts, self._layout.items(), strict=True)
         }
 
-    @staticmethod
-    def _write(path, data) -> None:
-        try:
-            files.write_atomically(path, data)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"The cache of decoded images cannot be written ({error.strerror}): make room, set "
-                f"data.cache.folder to another disk, or set data.cache.kind=none. Received: {path}",
-            ) from error
 
-
-Store = NoStore | MemoryStore | FileStore
+Store = MemoryStore | FileStore
 
 
 def bytes_of(layout) -> int:

@@ -69,11 +69,7 @@ class Decoder:
         if self.contents.has_label:
             self.layout["label"] = tf.TensorSpec([], tf.int32)
 
-    @property
-    def bytes_of_all(self) -> int:
-        return decoded_cache.bytes_of(self.layout) * len(self.records)
-
-    def decode(self, index) -> dict[str, tf.Tensor]:
+    def read(self, index) -> dict[str, tf.Tensor]:
         """The op: index of a record (int64 scalar) -> example."""
         found = self.contents(index)
         image = photos.decode_contents(found["photo"], found["photo_name"])
@@ -100,8 +96,8 @@ class Decoder:
         if not indices:
             return
         dataset = tf.data.Dataset.from_tensor_slices(tf.constant(indices, tf.int64))
-        decode = tf.autograph.experimental.do_not_convert(self.decode)
-        dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        read = tf.autograph.experimental.do_not_convert(self.read)
+        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         done = 0
         try:
             for example in tqdm(dataset.as_numpy_iterator(), title, len(indices), disable=None):
@@ -112,13 +108,10 @@ class Decoder:
 
     def file_keys(self) -> list[str]:
         """One key per record: another file, content or setting gives another key."""
-        settings = json.dumps(
-            [self.size, self.resize.settings(), self.encoding.settings()], sort_keys=True
-        )
-        return [
-            decoded_cache.content_key(label_check.item_for(record, self.encoding), settings)
-            for record in self.records
-        ]
+        settings = [self.size, self.resize.settings(), self.encoding.settings()]
+        text = json.dumps(settings, sort_keys=True)
+        items = (label_check.item_for(record, self.encoding) for record in self.records)
+        return [decoded_cache.content_key(item, text) for item in items]
 
     def _why(self, index, error) -> str:
         """Reads the item again in plain Python, for an error that names the file and the defect."""
@@ -143,7 +136,9 @@ class LabelledStore:
         return self._store.read(index) | {"label": tf.gather(self._labels, index)}
 
 
-def open_split(source, split, decoder, cache, root) -> LabelledStore | decoded_cache.Store:
+def open_split(
+    source, split, decoder, cache, root
+) -> LabelledStore | decoded_cache.Store | Decoder:
     """Decodes what is not yet kept and returns a store with `read(index)`, class included.
 
     Raises:
@@ -151,11 +146,11 @@ def open_split(source, split, decoder, cache, root) -> LabelledStore | decoded_c
         OSError: files of the cache cannot be written.
     """
     count = len(decoder.records)
-    kind = cache.choose(decoder.bytes_of_all, root)
+    kind = cache.choose(decoded_cache.bytes_of(decoder.layout) * count, root)
     items = "pairs" if decoder.encoding.has_maps else "photographs"
     log.info("Split '%s': %d %s, decoded images kept in: %s", split, count, items, kind)
     decode = functools.partial(decoder.examples, title=f"Decoding {split}")
-    store: decoded_cache.Store = decoded_cache.NoStore(decoder.decode)
+    store: decoded_cache.Store | Decoder = decoder
     if kind == "memory":
         store = decoded_cache.MemoryStore(decoder.layout, count, decode(range(count)))
     elif kind == "file":

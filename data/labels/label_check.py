@@ -174,8 +174,9 @@ def _complaints(findings, encoding, all_values) -> Iterator[str]:
     if coloured:
         yield f"{len(coloured)} label maps hold colours instead of class ids. First: {coloured[0]}"
     unequal = [
-        f"{record.photo} {_size(found['photo_size'])} and {record.label_map} "
-        f"{_size(found['label_size'])}"
+        "{} {}x{} and {} {}x{}".format(
+            record.photo, *found["photo_size"], record.label_map, *found["label_size"]
+        )
         for record, found in findings.items()
         if found["label_size"] and found["photo_size"] != found["label_size"]
     ]
@@ -233,7 +234,3 @@ def _warn(findings, encoding, report) -> None:
 def _first(items, separator) -> str:
     rest = f"{separator}and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
     return separator.join(items[:MAX_NAMED]) + rest
-
-
-def _size(size) -> str:
-    return f"{size[0]}x{size[1]}"

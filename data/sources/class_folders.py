@@ -44,13 +44,18 @@ class ClassFolders(photo_folder.PhotoFolder):
     def image_class_names(self) -> tuple[str, ...]:
         """Classes of whole images; the position is the id."""
         found = sorted({self._class_folder(stem) for stem in self._paths})
-        self._refuse_splits_as_classes(found)
+        if SPLIT_NAMES.issuperset(found):
+            raise ValueError(
+                f"The folders are named like splits, not like classes. Received: {found} below "
+                f"{self._folder}. Set data/splits=folders_or_hashed, or choose the folder that "
+                f"holds the classes: data.source.photos={Path(self.photos, found[0]).as_posix()}"
+            )
         self._refuse_odd_folders()
-        if self.class_order is None:
-            return tuple(found)
-        unlisted = sorted(set(found) - set(self.class_order))
-        missing = [name for name in self.class_order if name not in found]
         listed = self.class_order
+        if listed is None:
+            return tuple(found)
+        unlisted = sorted(set(found) - set(listed))
+        missing = [name for name in listed if name not in found]
         twice = [name for index, name in enumerate(listed) if name in listed[:index]]
         if unlisted or missing or twice:
             raise ValueError(
@@ -60,7 +65,7 @@ class ClassFolders(photo_folder.PhotoFolder):
                 f"{folder_source.first_few(twice)}. Correct data.source.class_order, or null takes "
                 "the folders in sorted order"
             )
-        return self.class_order
+        return listed
 
     @cached_property
     def _records(self) -> dict[str, tuple[folder_source.Record, ...]]:
@@ -85,20 +90,12 @@ class ClassFolders(photo_folder.PhotoFolder):
         label = self._ids[self._class_folder(name)]
         return folder_source.Record(name, self._paths[name], label=label)
 
-    def _class_folder(self, stem) -> str:
-        return self._class_of(
-            stem,
+    @property
+    def _class_rule(self) -> tuple[str, str]:
+        return (
             f"Every photograph lies in a folder named after its class: {self._layout}",
             "; or, where the folders are classes and not splits, set data/splits=hashed",
         )
-
-    def _refuse_splits_as_classes(self, found) -> None:
-        if SPLIT_NAMES.issuperset(found):
-            raise ValueError(
-                f"The folders are named like splits, not like classes. Received: {found} below "
-                f"{self._folder}. Set data/splits=folders_or_hashed, or choose the folder that "
-                f"holds the classes: data.source.photos={Path(self.photos, found[0]).as_posix()}"
-            )
 
     def _refuse_odd_folders(self) -> None:
         """Class folders without photographs, and those that only some of the splits have."""

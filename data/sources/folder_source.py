@@ -1,9 +1,4 @@
-"""Where the items are: a source turns a split name into records (files and classes).
-
-Every source has `root`, `splits` (names of its splits), `records(split)` (sequence of Record, fixed
-order), `count(split)`, `image_class_names` (those of whole images; may be empty) and
-`contents(split)` (None where records are files; else an op that gives the bytes of an item).
-"""
+"""Where the items are: a source turns a split name into records (files and classes)."""
 
 import functools
 import os
@@ -36,12 +31,13 @@ class Record:
 
 
 class Source:
-    """What sources share. `_records` is {split: sequence of Record}; `root` names the data set."""
+    """What sources share; a source defines `root`, the folder of the data set, and `_records`."""
 
     root: Any
 
     @property
     def _records(self) -> Mapping[str, Sequence[Record]]:
+        """{split: its items in a fixed order}."""
         raise NotImplementedError
 
     @property
@@ -65,6 +61,7 @@ class Source:
         return len(self.records(split))
 
     def contents(self, split) -> Any:
+        """None where records are files; else an op that gives the bytes of an item."""
         return None
 
     def _advice_for(self, split) -> str:
@@ -127,10 +124,15 @@ class FolderSource(Source):
     def _ids(self) -> dict[str, int]:
         return {name: index for index, name in enumerate(self.image_class_names)}
 
-    def _class_of(self, name, rule, remedy) -> str:
-        """The class folder of an item; where it lies in none, the error says `rule`, `remedy`."""
+    @property
+    def _class_rule(self) -> tuple[str, str]:
+        """What holds of class folders, and what helps besides moving an item that lies in none."""
+        raise NotImplementedError
+
+    def _class_folder(self, name) -> str:
         folder, slash, _ = self.splits_by.inner_path(name).partition("/")
         if not slash:
+            rule, remedy = self._class_rule
             raise ValueError(f"{rule}. Received: '{name}' below {self._folder}. Move it{remedy}")
         return folder
 

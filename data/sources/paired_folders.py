@@ -95,9 +95,9 @@ class PairedFolders(folder_source.FolderSource):
                 f"{self.root}. Add the missing files or remove the lonely ones."
             )
 
-    def _class_folder(self, stem) -> str:
-        return self._class_of(
-            stem,
+    @property
+    def _class_rule(self) -> tuple[str, str]:
+        return (
             "With class_folders=true every file lies in a folder named after its class",
             ", or set data.source.class_folders=false",
         )
