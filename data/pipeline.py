@@ -176,8 +176,10 @@ class ImagePipeline:
     def batch_names(self, batch_index, global_batch_size) -> list[str]:
         """Names of the items of a global training batch, in order."""
         records = self.source.records("train")
-        indices = order.batch_indices(batch_index, global_batch_size, len(records), self.seed)
-        return [records[index].name for index in indices]
+        first = batch_index * global_batch_size
+        positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
+        examples = (order.example_at(p, len(records), self.seed) for p in positions)
+        return [records[int(index)].name for _, index in examples]
 
     def evaluation_names(self, split) -> list[str]:
         """Names of the items of a split, in the order of `evaluation_dataset`."""

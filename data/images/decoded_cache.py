@@ -1,7 +1,5 @@
 """Decoded and resized uint8 examples, kept in memory or in files, read by index in any order."""
 
-import hashlib
-import json
 import logging
 import os
 import shutil
@@ -142,12 +140,6 @@ def _from_bytes(part, spec) -> tf.Tensor:
     if spec.dtype != tf.uint8:
         part = tf.bitcast(tf.reshape(part, [-1, spec.dtype.size]), spec.dtype)
     return tf.reshape(part, spec.shape)
-
-
-def content_key(record, settings) -> str:
-    """Hash of what a decoded example depends on: its files (name, size, time) and settings."""
-    parts = [FORMAT_VERSION, settings, record.name, *record.stamp()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
 def free_memory_bytes() -> int:

@@ -1,6 +1,7 @@
 """From files to decoded, resized uint8 examples: each file once, in parallel, errors in words."""
 
 import functools
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -111,7 +112,10 @@ class Decoder:
         settings = [self.size, self.resize.settings(), self.encoding.settings()]
         text = json.dumps(settings, sort_keys=True)
         items = (label_check.item_for(record, self.encoding) for record in self.records)
-        return [decoded_cache.content_key(item, text) for item in items]
+        parts = ([decoded_cache.FORMAT_VERSION, text, i.name, *i.stamp()] for i in items)
+        return [
+            hashlib.sha256(json.dumps(p, sort_keys=True).encode()).hexdigest()[:40] for p in parts
+        ]
 
     def _why(self, index, error) -> str:
         """Reads the item again in plain Python, for an error that names the file and the defect."""

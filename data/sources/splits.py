@@ -103,7 +103,8 @@ class ListSplits(SplitRule):
                     f"data.source.splits.files.{split}"
                 )
             lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
-            listed = [self._stem(line, known) for line in lines if line]
+            # Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem.
+            listed = [li if li in known else li.rpartition(".")[0] or li for li in lines if li]
             unknown = [stem for stem in listed if stem not in known]
             if unknown or not listed:
                 received = f"{unknown[:5]} ({len(unknown)} in all)" if unknown else "no lines"
@@ -120,11 +121,6 @@ class ListSplits(SplitRule):
                 owner[stem] = split
             assigned[split] = listed
         return assigned
-
-    @staticmethod
-    def _stem(line, known) -> str:
-        """Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem."""
-        return line if line in known else line.rpartition(".")[0] or line
 
 
 class NoSplits(SplitRule):

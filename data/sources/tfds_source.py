@@ -9,10 +9,7 @@ import tensorflow_datasets as tfds
 from data import pipeline
 from data.sources import folder_source, tfds_records
 
-READERS = {
-    "tfrecord": tfds_records.TfRecordReader,
-    "array_record": tfds_records.ArrayRecordReader,
-}
+READERS = {"tfrecord": tfds_records.TfRecordReader, "array_record": tfds_records.ArrayRecordReader}
 DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
 
 
