@@ -1,7 +1,11 @@
 """Where data sets and caches lie by default, and files that are whole or not there."""
 
+import contextlib
 import os
+import shutil
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
@@ -24,3 +28,20 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def read_bytes(path: str | Path, what: str) -> bytes:
+    """The content of a file; a FileNotFoundError calls it `what`."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no {what} at this path. Received: path={path}")
+    return Path(path).read_bytes()
+
+
+@contextlib.contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A path beside `target` for a folder to be filled and renamed; what is left there goes."""
+    work = target.parent / f".{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

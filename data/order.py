@@ -38,13 +38,6 @@ def example_at(position, count, seed) -> tuple[tf.Tensor, tf.Tensor]:
     return epoch, tf.random.experimental.index_shuffle(place, key, last)
 
 
-def batch_indices(batch_index, global_batch_size, count, seed) -> list[int]:
-    """Indices of the examples of one global batch, in order, as a list of int."""
-    first = batch_index * global_batch_size
-    positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
-    return [int(example_at(position, count, seed)[1]) for position in positions]
-
-
 def batch_positions(element, start_batch, *, global_batch_size, part, worker) -> tf.Tensor:
     """Position of the `element`-th example that a worker reads when it starts at `start_batch`.
 

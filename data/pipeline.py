@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data import order, preprocessing, single_files, transforms
-from data.images import decoded_cache, decoding
+from data import order, preprocessing, transforms
+from data.images import decoded_cache, decoding, photos
 from data.labels import label_check, no_label_maps
-
-without_autograph = tf.autograph.experimental.do_not_convert
 
 
 class ImagePipeline:
@@ -45,7 +43,10 @@ class ImagePipeline:
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
         self.root = source.root if root is None else root
-        self.encoding = encoding or no_label_maps.NoLabelMaps()
+        self.encoding: Any = encoding or no_label_maps.NoLabelMaps()
+        self.num_classes: int = self.encoding.num_classes
+        self.class_names: tuple[str, ...] = self.encoding.class_names
+        self.class_colors: tuple = self.encoding.class_colors
         self.resize = resize or transforms.Resize()
         self.augmentations = {k: a for k, a in (augmentations or {}).items() if a is not None}
         self.cache = cache or decoded_cache.CacheSettings()
@@ -59,18 +60,6 @@ class ImagePipeline:
                 f"data.image_size={list(self.image_size)}"
             )
         self._stores = {}
-
-    @property
-    def num_classes(self) -> int:
-        return self.encoding.num_classes
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.encoding.class_names
-
-    @property
-    def class_colors(self) -> tuple:
-        return self.encoding.class_colors
 
     @property
     def image_class_names(self) -> tuple[str, ...]:
@@ -135,7 +124,6 @@ class ImagePipeline:
         )
         store = self._store("train")
 
-        @without_autograph
         def example(element) -> dict[str, tf.Tensor]:
             position = order.batch_positions(
                 element, start_batch, global_batch_size=global_batch_size, part=part, worker=worker
@@ -143,9 +131,7 @@ class ImagePipeline:
             epoch, index = order.example_at(position, count, self.seed)
             return self._augment(store.read(index), epoch, index)
 
-        dataset = tf.data.Dataset.counter(dtype=tf.int64)
-        dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return self._batches(dataset, replica_batch_size)
+        return self._batches(tf.data.Dataset.counter(dtype=tf.int64), example, replica_batch_size)
 
     def evaluation_dataset(self, split, batch_size) -> tf.data.Dataset:
         """Every item of a split once, in fixed order, centre-cropped, with the key `valid`.
@@ -157,13 +143,11 @@ class ImagePipeline:
             raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
         item = self._evaluation_item(split)
 
-        @without_autograph
         def example(place) -> dict[str, tf.Tensor]:
             return item(tf.minimum(place, count - 1)) | {"valid": place < count}
 
-        dataset = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
-        dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return self._batches(dataset, batch_size)
+        places = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
+        return self._batches(places, example, batch_size)
 
     def examples(self, split, count=None) -> tuple[list[str], dict[str, tf.Tensor]]:
         """Items spread evenly over a split, as evaluation sees them.
@@ -192,22 +176,33 @@ class ImagePipeline:
     def batch_names(self, batch_index, global_batch_size) -> list[str]:
         """Names of the items of a global training batch, in order."""
         records = self.source.records("train")
-        indices = order.batch_indices(batch_index, global_batch_size, len(records), self.seed)
-        return [records[index].name for index in indices]
+        first = batch_index * global_batch_size
+        positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
+        examples = (order.example_at(p, len(records), self.seed) for p in positions)
+        return [records[int(index)].name for _, index in examples]
 
     def evaluation_names(self, split) -> list[str]:
         """Names of the items of a split, in the order of `evaluation_dataset`."""
         return [record.name for record in self.source.records(split)]
 
     def read_label_map(self, path) -> np.ndarray:
-        """Class ids of any label map file as evaluation sees them: uint8 [H, W]."""
-        return single_files.read_label_map(
-            path, self.encoding, self.resize, self.load_size, self.image_size
-        )
+        """Class ids of any label map file as evaluation sees them: uint8 [H, W].
+
+        Raises:
+            FileNotFoundError, ValueError: as `LabelEncoding.read`.
+        """
+        ids = self.resize.label_map(tf.constant(self.encoding.read(path)), self.load_size)
+        return transforms.center_crop({"label_map": ids}, self.image_size)["label_map"].numpy()
 
     def read_image(self, path) -> np.ndarray:
-        """Any photograph as evaluation sees it: float32 [H, W, 3] in [-1, 1]."""
-        return single_files.read_image(path, self.resize, self.load_size, self.image_size)
+        """Any photograph as evaluation sees it: float32 [H, W, 3] in [-1, 1].
+
+        Raises:
+            FileNotFoundError, ValueError: as `photos.read_photo`.
+        """
+        image = self.resize.photo(tf.constant(photos.read_photo(path)), self.load_size)
+        cut = transforms.center_crop({"image": image}, self.image_size)
+        return transforms.to_unit_range(cut["image"]).numpy()
 
     def _evaluation_item(self, split) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """A function of an index: one item, centre-cropped, with its hole."""
@@ -230,14 +225,10 @@ class ImagePipeline:
         seed = order.hole_seed(self.seed, epoch, index)
         return example | {"hole": self.holes(seed, *self.image_size)}
 
-    def _batches(self, dataset, batch_size) -> tf.data.Dataset:
-        dataset = dataset.batch(batch_size, drop_remainder=True)
+    def _batches(self, places, example, batch_size) -> tf.data.Dataset:
+        dataset = _mapped(places, example).batch(batch_size, drop_remainder=True)
         if not self.encoding.mask_in_step:
-            dataset = dataset.map(
-                without_autograph(self.preprocess),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
+            dataset = _mapped(dataset, self.preprocess)
         # Each worker reads its own part already; TensorFlow must not divide the data again.
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -254,3 +245,8 @@ class ImagePipeline:
                 self.source, split, decoder, self.cache, self.root
             )
         return self._stores[split]
+
+
+def _mapped(dataset, function) -> tf.data.Dataset:
+    function = tf.autograph.experimental.do_not_convert(function)
+    return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

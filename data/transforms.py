@@ -176,8 +176,11 @@ def crop(example, top, left, size) -> dict[str, tf.Tensor]:
 
 
 def center_crop(example, size) -> dict[str, tf.Tensor]:
-    """Cuts the central window; an odd remainder goes to the bottom and the right."""
-    height, width = example["image"].shape[:2]
+    """Cuts the central window; an odd remainder goes to the bottom and the right.
+
+    The first key has pixels: the photograph or the label map.
+    """
+    height, width = next(iter(example.values())).shape[:2]
     if (height, width) == tuple(size):
         return example
     return crop(example, (height - size[0]) // 2, (width - size[1]) // 2, size)

@@ -190,11 +190,9 @@ def _pair(lengths) -> tuple:
 
 def _checked_lengths(name, lengths, *, lowest) -> None:
     def possible(length) -> bool:
-        if isinstance(length, bool) or not isinstance(length, (int, float)):
-            return False
         if isinstance(length, int):
-            return length >= lowest
-        return 0 < length < 1 or (length == 0 and not lowest)
+            return length >= lowest and not isinstance(length, bool)
+        return isinstance(length, float) and (0 < length < 1 or length == lowest == 0)
 
     pair = _pair(lengths)
     if len(pair) != 2 or not all(possible(length) for length in pair):

@@ -1,7 +1,5 @@
 """Decoded and resized uint8 examples, kept in memory or in files, read by index in any order."""
 
-import hashlib
-import json
 import logging
 import os
 import shutil
@@ -62,16 +60,6 @@ class CacheSettings:
         return "none"
 
 
-class NoStore:
-    """Decodes at every read."""
-
-    def __init__(self, decode) -> None:
-        self._decode = decode
-
-    def read(self, index) -> dict[str, tf.Tensor]:
-        return self._decode(index)
-
-
 class MemoryStore:
     """All examples of a split in one tensor per key, filled by one pass.
 
@@ -119,7 +107,15 @@ class FileStore:
         missing = [i for i, path in enumerate(paths) if _file_size(path) != sum(self._sizes)]
         for index, example in zip(missing, decode_missing(missing), strict=True):
             data = b"".join(np.ascontiguousarray(example[key]).tobytes() for key in layout)
-            self._write(paths[index], data)
+            try:
+                files.write_atomically(paths[index], data)
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"The cache of decoded images cannot be written ({error.strerror}): make "
+                    f"room, set data.cache.folder to another disk, or set data.cache.kind=none. "
+                    f"Received: {paths[index]}",
+                ) from error
         with tf.device("CPU:0"):
             self._paths = tf.constant([str(path) for path in paths])
 
@@ -131,19 +127,8 @@ class FileStore:
             for part, (key, spec) in zip(parts, self._layout.items(), strict=True)
         }
 
-    @staticmethod
-    def _write(path, data) -> None:
-        try:
-            files.write_atomically(path, data)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"The cache of decoded images cannot be written ({error.strerror}): make room, set "
-                f"data.cache.folder to another disk, or set data.cache.kind=none. Received: {path}",
-            ) from error
 
-
-Store = NoStore | MemoryStore | FileStore
+Store = MemoryStore | FileStore
 
 
 def bytes_of(layout) -> int:
@@ -155,12 +140,6 @@ def _from_bytes(part, spec) -> tf.Tensor:
     if spec.dtype != tf.uint8:
         part = tf.bitcast(tf.reshape(part, [-1, spec.dtype.size]), spec.dtype)
     return tf.reshape(part, spec.shape)
-
-
-def content_key(record, settings) -> str:
-    """Hash of what a decoded example depends on: its files (name, size, time) and settings."""
-    parts = [FORMAT_VERSION, settings, record.name, *record.stamp()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40]
 
 
 def free_memory_bytes() -> int:
@@ -180,15 +159,16 @@ def _file_size(path) -> int:
         return -1
 
 
-def _can_write(folder) -> bool:
+def _existing(folder) -> Path:
+    """The folder, or its nearest parent that is there."""
     folder = Path(folder).absolute()
-    while not folder.exists():
-        folder = folder.parent
+    return next(place for place in (folder, *folder.parents) if place.exists())
+
+
+def _can_write(folder) -> bool:
+    folder = _existing(folder)
     return folder.is_dir() and os.access(folder, os.W_OK)
 
 
 def _free_disk_bytes(folder) -> int:
-    folder = Path(folder).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(_existing(folder)).free

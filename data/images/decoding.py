@@ -1,5 +1,7 @@
 """From files to decoded, resized uint8 examples: each file once, in parallel, errors in words."""
 
+import functools
+import hashlib
 import json
 import logging
 from collections.abc import Iterator
@@ -68,11 +70,7 @@ class Decoder:
         if self.contents.has_label:
             self.layout["label"] = tf.TensorSpec([], tf.int32)
 
-    @property
-    def bytes_of_all(self) -> int:
-        return decoded_cache.bytes_of(self.layout) * len(self.records)
-
-    def decode(self, index) -> dict[str, tf.Tensor]:
+    def read(self, index) -> dict[str, tf.Tensor]:
         """The op: index of a record (int64 scalar) -> example."""
         found = self.contents(index)
         image = photos.decode_contents(found["photo"], found["photo_name"])
@@ -99,8 +97,8 @@ class Decoder:
         if not indices:
             return
         dataset = tf.data.Dataset.from_tensor_slices(tf.constant(indices, tf.int64))
-        decode = tf.autograph.experimental.do_not_convert(self.decode)
-        dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        read = tf.autograph.experimental.do_not_convert(self.read)
+        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         done = 0
         try:
             for example in tqdm(dataset.as_numpy_iterator(), title, len(indices), disable=None):
@@ -111,12 +109,12 @@ class Decoder:
 
     def file_keys(self) -> list[str]:
         """One key per record: another file, content or setting gives another key."""
-        settings = json.dumps(
-            [self.size, self.resize.settings(), self.encoding.settings()], sort_keys=True
-        )
+        settings = [self.size, self.resize.settings(), self.encoding.settings()]
+        text = json.dumps(settings, sort_keys=True)
+        items = (label_check.item_for(record, self.encoding) for record in self.records)
+        parts = ([decoded_cache.FORMAT_VERSION, text, i.name, *i.stamp()] for i in items)
         return [
-            decoded_cache.content_key(label_check.item_for(record, self.encoding), settings)
-            for record in self.records
+            hashlib.sha256(json.dumps(p, sort_keys=True).encode()).hexdigest()[:40] for p in parts
         ]
 
     def _why(self, index, error) -> str:
@@ -142,33 +140,27 @@ class LabelledStore:
         return self._store.read(index) | {"label": tf.gather(self._labels, index)}
 
 
-def open_split(source, split, decoder, cache, root) -> LabelledStore | decoded_cache.Store:
+def open_split(
+    source, split, decoder, cache, root
+) -> LabelledStore | decoded_cache.Store | Decoder:
     """Decodes what is not yet kept and returns a store with `read(index)`, class included.
 
     Raises:
         ValueError: an item cannot be decoded.
         OSError: files of the cache cannot be written.
     """
-    store = open_store(decoder, cache, root, split)
+    count = len(decoder.records)
+    kind = cache.choose(decoded_cache.bytes_of(decoder.layout) * count, root)
+    items = "pairs" if decoder.encoding.has_maps else "photographs"
+    log.info("Split '%s': %d %s, decoded images kept in: %s", split, count, items, kind)
+    decode = functools.partial(decoder.examples, title=f"Decoding {split}")
+    store: decoded_cache.Store | Decoder = decoder
+    if kind == "memory":
+        store = decoded_cache.MemoryStore(decoder.layout, count, decode(range(count)))
+    elif kind == "file":
+        folder = cache.resolved_folder(root) / "decoded"
+        paths = [folder / key[:2] / f"{key}.uint8" for key in decoder.file_keys()]
+        store = decoded_cache.FileStore(decoder.layout, paths, decode)
     if source.image_class_names and not decoder.contents.has_label:
         return LabelledStore(store, [record.label for record in decoder.records])
     return store
-
-
-def open_store(decoder, cache, root, split) -> decoded_cache.Store:
-    """Decodes what is not yet kept and returns a store with `read(index)`."""
-    count = len(decoder.records)
-    kind = cache.choose(decoder.bytes_of_all, root)
-    items = "pairs" if decoder.encoding.has_maps else "photographs"
-    log.info("Split '%s': %d %s, decoded images kept in: %s", split, count, items, kind)
-    title = f"Decoding {split}"
-    if kind == "memory":
-        examples = decoder.examples(range(count), title)
-        return decoded_cache.MemoryStore(decoder.layout, count, examples)
-    if kind == "file":
-        folder = cache.resolved_folder(root) / "decoded"
-        paths = [folder / key[:2] / f"{key}.uint8" for key in decoder.file_keys()]
-        return decoded_cache.FileStore(
-            decoder.layout, paths, lambda missing: decoder.examples(missing, title)
-        )
-    return decoded_cache.NoStore(decoder.decode)

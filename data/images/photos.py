@@ -2,11 +2,14 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import PIL
 import tensorflow as tf
 from PIL import Image, ImageOps
+
+from data import files
 
 EXIF_ORIENTATION = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -51,11 +54,8 @@ def read_photo(path, *, upright=False) -> np.ndarray:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged or no image, or has more than 8 bits.
     """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no photograph at this path. Received: path={path}")
-    with open(path, "rb") as file:
-        return _decode_with_pillow(file.read(), path.encode(), upright)
+    data = files.read_bytes(path, "photograph")
+    return _decode_with_pillow(data, os.fspath(path).encode(), upright)
 
 
 def colour_profile(path) -> bytes | None:
@@ -72,8 +72,7 @@ def inspect_photo(path) -> tuple[int, int]:
         ValueError: missing, damaged, no image, or stored rotated (EXIF); its label map is not.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(_complaint(path, error)) from None
     size, upright = inspect_contents(data, path)

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import uuid
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import yaml
 from PIL import Image
 from tqdm import tqdm
 
+from data import files
 from data.batch import IGNORE_ID
 from data.images import photos
 from data.labels import label_files, label_maps
@@ -51,32 +51,22 @@ def load_palette(path) -> tuple[list[str] | None, dict[str, int], list[tuple[int
         content = yaml.safe_load(Path(path).read_text())  # JSON is YAML
         named = isinstance(content, dict)
         listed = content.items() if named else enumerate(content)
-        entries = [(str(name), _hex(colour)) for name, colour in listed]
+        entries = [(str(name), label_files.colour_code(colour)) for name, colour in listed]
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError):
         raise ValueError(
             "Expected a palette file, YAML or JSON, of {name: [red, green, blue]} or a list of "
             f"[red, green, blue], 0..255. Received: palette={path}"
         ) from None
     classes = [(n, c) for n, c in entries if n.lower() != "ignore"]
-    palette = {colour: index for index, (_, colour) in enumerate(classes)}
-    palette |= {colour: IGNORE_ID for name, colour in entries if name.lower() == "ignore"}
+    palette = {f"#{code:06x}": index for index, (_, code) in enumerate(classes)}
+    palette |= {f"#{code:06x}": IGNORE_ID for n, code in entries if n.lower() == "ignore"}
     if len(palette) != len(entries) or not classes:
         raise ValueError(
             "Expected a palette of at least one class, each with a colour of its own. "
             f"Received: palette={path} with {len(entries)} entries, {len(palette)} colours."
         )
-    colours = [tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for _, colour in classes]
+    colours = [tuple(code.to_bytes(3, "big")) for _, code in classes]
     return [name for name, _ in classes] if named else None, palette, colours
-
-
-def _hex(colour) -> str:
-    if isinstance(colour, str):
-        int(colour.lstrip("#"), 16)
-        return f"#{colour.lstrip('#').lower():0>6}"
-    red, green, blue = (int(part) for part in colour)
-    if not all(0 <= part <= 255 for part in (red, green, blue)):
-        raise ValueError(f"Expected 0..255. Received: colour={colour}")
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def stored_colours(path) -> list[tuple] | None:
@@ -145,30 +135,23 @@ def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) 
         for split in source.splits
         for record in source.records(split)
     ]
-    work = out.parent / f".{out.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
-    try:
+    with files.folder_beside(out) as work:
         for folder in {place.parent for _, place in pairs}:
             for kind in ("photos", "labels"):
                 (work / kind / folder).mkdir(parents=True, exist_ok=True)
-
-        def one(pair) -> np.ndarray:
-            record, place = pair
-            return _convert_pair(record, place, work, encoding, size, palette)
-
         with futures.ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-            results = tqdm(pool.map(one, pairs), "Converting", len(pairs), disable=None)
+            made = pool.map(
+                lambda p: _convert_pair(p[0], p[1], work, encoding, size, palette), pairs
+            )
+            results = tqdm(made, "Converting", len(pairs), disable=None)
             pixels = sum(results, np.zeros(256, np.int64))
         settings = {"source": str(Path(source.root).absolute()), "size": size and list(size)}
         (work / MARKER).write_text(json.dumps(settings) + "\n")
+        replaced = work.with_name(work.name + ".replaced")
         if out.exists():
-            replaced = work.with_name(work.name + ".replaced")
             os.rename(out, replaced)
-            os.rename(work, out)
-            shutil.rmtree(replaced, ignore_errors=True)
-        else:
-            os.rename(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        os.rename(work, out)
+        shutil.rmtree(replaced, ignore_errors=True)
     counts = {split: source.count(split) for split in source.splits}
     return Conversion(counts, pixels[:IGNORE_ID], int(pixels[IGNORE_ID]))
 
@@ -189,15 +172,11 @@ def write_label_map(path, ids: np.ndarray, palette: bytes) -> None:
 
 def _convert_pair(record, place: Path, work: Path, encoding, size, palette: bytes) -> np.ndarray:
     """Converts one pair; returns pixels per id."""
-    values = label_files.read_values(record.label_map, encoding.colour_palette)
-    ids = encoding.lookup[values]
-    foreign = np.unique(values[ids == label_maps.FOREIGN_ID]).tolist()
-    if foreign:
-        raise ValueError(
-            f"{record.label_map}: label map values that mean no class; "
-            f"{encoding.describe_known_values()} are expected. Received: {foreign}. Add them to "
-            "id_map ({<file value>:<class id>,...}, 255 = ignore), or set ignore_index"
-        )
+    ids = encoding.read(
+        record.label_map,
+        advice="Add them to id_map ({<file value>:<class id>,...}, 255 = ignore), or set "
+        "ignore_index",
+    )
     height, width = photos.inspect_photo(record.photo)
     unlike = abs(height / width / (ids.shape[0] / ids.shape[1]) - 1) > ASPECT_TOLERANCE
     if unlike or (size is None and ids.shape != (height, width)):

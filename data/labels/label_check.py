@@ -114,13 +114,8 @@ def sample(records, size) -> list:
 
 def inspect(record, palette) -> dict:
     """Findings of one item: sizes, counts of file values, and what is wrong with reading it."""
-    findings: dict = {
-        "photo_size": None,
-        "label_size": None,
-        "values": {},
-        "colours": None,
-        "error": None,
-    }
+    findings: dict = dict.fromkeys(("photo_size", "label_size", "colours", "error"))
+    findings["values"] = {}
     try:
         photo, label_map = record.read()
         size, upright = photos.inspect_contents(photo, record.photo)
@@ -171,11 +166,6 @@ def summarize(all_findings, encoding) -> LabelReport:
 
 
 def _complaints(findings, encoding, all_values) -> Iterator[str]:
-    yield from _complaints_about_files(findings)
-    yield from _complaints_about_values(findings, encoding, all_values)
-
-
-def _complaints_about_files(findings) -> Iterator[str]:
     damaged = [found["error"] for found in findings.values() if found["error"]]
     if damaged:
         items = "pairs" if any(record.label_map for record in findings) else "photographs"
@@ -184,8 +174,9 @@ def _complaints_about_files(findings) -> Iterator[str]:
     if coloured:
         yield f"{len(coloured)} label maps hold colours instead of class ids. First: {coloured[0]}"
     unequal = [
-        f"{record.photo} {_size(found['photo_size'])} and {record.label_map} "
-        f"{_size(found['label_size'])}"
+        "{} {}x{} and {} {}x{}".format(
+            record.photo, *found["photo_size"], record.label_map, *found["label_size"]
+        )
         for record, found in findings.items()
         if found["label_size"] and found["photo_size"] != found["label_size"]
     ]
@@ -195,6 +186,7 @@ def _complaints_about_files(findings) -> Iterator[str]:
             f"match: {_first(unequal, '; ')}. Remake them, or resize both with "
             f"`{label_files.CONVERT_COMMAND}`"
         )
+    yield from _complaints_about_values(findings, encoding, all_values)
 
 
 def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:
@@ -242,7 +234,3 @@ def _warn(findings, encoding, report) -> None:
 def _first(items, separator) -> str:
     rest = f"{separator}and {len(items) - MAX_NAMED} more" if len(items) > MAX_NAMED else ""
     return separator.join(items[:MAX_NAMED]) + rest
-
-
-def _size(size) -> str:
-    return f"{size[0]}x{size[1]}"

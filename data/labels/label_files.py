@@ -12,6 +12,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from data import files
 from data.labels import bmp_indices
 
 LABEL_SUFFIXES = (".bmp", ".png")
@@ -35,10 +36,9 @@ class ColourPalette:
     """
 
     def __init__(self, colours) -> None:
-        if isinstance(colours, Mapping):
-            pairs = [(_code_of(colour), int(value)) for colour, value in colours.items()]
-        else:
-            pairs = [(_code_of(colour), value) for value, colour in enumerate(colours)]
+        listed = not isinstance(colours, Mapping)
+        items = ((c, v) for v, c in enumerate(colours)) if listed else colours.items()
+        pairs = [(colour_code(colour), int(value)) for colour, value in items]
         codes = [code for code, _ in pairs]
         for code, value in pairs:
             if codes.count(code) > 1 or not 0 <= value <= 255:
@@ -77,11 +77,7 @@ def read_values(path, palette: ColourPalette | None = None) -> np.ndarray:
         ColourMapError: the file holds colours and `palette` is None.
         ValueError: the file is damaged, no image, or holds values above 255.
     """
-    path = os.fspath(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no label map at this path. Received: path={path}")
-    with open(path, "rb") as file:
-        return decode_values(file.read(), path, palette)
+    return decode_values(files.read_bytes(path, "label map"), os.fspath(path), palette)
 
 
 def decode_values(data: bytes, name: str, palette: ColourPalette | None = None) -> np.ndarray:
@@ -136,7 +132,8 @@ def _values_of_image(image, data, name, palette) -> np.ndarray:
     return palette.values(rgb, name)
 
 
-def _code_of(colour) -> int:
+def colour_code(colour) -> int:
+    """0xRRGGBB of "#rrggbb" or [red, green, blue]; ValueError if it is neither."""
     if isinstance(colour, str):
         digits = colour.lstrip("#")
         if len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):

@@ -38,17 +38,9 @@ class LabelEncoding:
     has_maps = True
 
     def __init__(
-        self,
-        num_classes,
-        class_names=None,
-        *,
-        class_colors=None,
-        ignore_index=None,
-        id_map=None,
-        palette=None,
-        check="all",
-        mask_in_step=False,
-    ) -> None:
+        self, num_classes, class_names=None, *, class_colors=None, ignore_index=None, id_map=None,
+        palette=None, check="all", mask_in_step=False,
+    ) -> None:  # fmt: skip
         if not isinstance(num_classes, int) or not 1 <= num_classes <= MAX_CLASSES:
             raise ValueError(
                 f"`num_classes` must be an integer in 1..{MAX_CLASSES}. "
@@ -56,10 +48,8 @@ class LabelEncoding:
             )
         self.num_classes = num_classes
         self.class_names = tuple(class_names or (f"class {i}" for i in range(num_classes)))
-        self.class_colors = tuple(
-            tuple(int(part) for part in color)
-            for color in (class_colors or voc_colors(num_classes))
-        )
+        colors = class_colors or voc_colors(num_classes)
+        self.class_colors = tuple(tuple(int(part) for part in color) for color in colors)
         for name in ("class_names", "class_colors"):
             if len(getattr(self, name)) != num_classes:
                 raise ValueError(
@@ -76,8 +66,12 @@ class LabelEncoding:
         self.mask_in_step = mask_in_step
         self.lookup = _lookup_table(num_classes, ignore_index, self.id_map)
 
-    def read(self, path) -> np.ndarray:
+    def read(self, path, *, advice=None) -> np.ndarray:
         """Returns the class ids of a label map file as uint8 [H, W], 255 = ignore.
+
+        Args:
+            path: of the file.
+            advice: what the error for foreign values ends with. Default: `advice_for` them.
 
         Raises:
             FileNotFoundError, ValueError: as `label_files.read_values`, or foreign values.
@@ -89,7 +83,7 @@ class LabelEncoding:
             raise ValueError(
                 f"{path}: label map values that mean no class; with {self.num_classes} classes "
                 f"{self.describe_known_values()} are expected. Received: {foreign}. "
-                f"{self.advice_for(foreign)}"
+                f"{advice or self.advice_for(foreign)}"
             )
         return ids
 
@@ -132,13 +126,8 @@ def one_hot_mask(label_map, num_classes) -> tf.Tensor:
     return tf.one_hot(label_map, num_classes, dtype=tf.float32)
 
 
-def decode_label_map(path, encoding) -> tf.Tensor:
-    """The op behind the pipeline: file path -> class ids, uint8 [H, W], foreign ids an error."""
-    return decode_contents(tf.io.read_file(path), path, encoding)
-
-
 def decode_contents(contents, name, encoding) -> tf.Tensor:
-    """Bytes of a label map file -> class ids, uint8 [H, W]; `name` appears in errors.
+    """Bytes of a label map file -> class ids, uint8 [H, W], foreign ids an error with `name`.
 
     Plain 8-bit BMPs are decoded by TensorFlow, in parallel; all else goes through NumPy.
     """
@@ -192,15 +181,11 @@ def is_plain_8_bit_bmp(contents) -> tf.Tensor:
 
 def voc_colors(count) -> list[tuple[int, int, int]]:
     """The colours of PASCAL VOC: the bits of the id spread over the three channels."""
-    colors = []
-    for index in range(count):
-        red = green = blue = 0
-        for bit in range(8):
-            red |= (index >> (3 * bit) & 1) << (7 - bit)
-            green |= (index >> (3 * bit + 1) & 1) << (7 - bit)
-            blue |= (index >> (3 * bit + 2) & 1) << (7 - bit)
-        colors.append((red, green, blue))
-    return colors
+
+    def channel(index, first_bit) -> int:
+        return sum((index >> (3 * bit + first_bit) & 1) << (7 - bit) for bit in range(8))
+
+    return [(channel(i, 0), channel(i, 1), channel(i, 2)) for i in range(count)]
 
 
 def _checked_id_map(id_map, num_classes, ignore_index) -> dict[int, int] | None:

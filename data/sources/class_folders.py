@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-from data.sources import folder_source, splits
+from data.sources import folder_source, photo_folder
+from data.sources import splits as split_rules
 
 SPLIT_NAMES = {"train", "training", "validation", "val", "valid", "test"}
 
 
-class ClassFolders(folder_source.FolderSource):
+class ClassFolders(photo_folder.PhotoFolder):
     """Photographs whose class is the folder they lie in; deeper folders are searched too.
 
     Where the split rule is FolderSplits the layout is `<root>/<split>/<class>/x.jpg`, where it is
@@ -31,42 +32,30 @@ class ClassFolders(folder_source.FolderSource):
         KeyError: a split that does not exist.
     """
 
-    items = "photographs"
-
     def __init__(
-        self,
-        root,
-        *,
-        photos="",
-        splits=None,
-        class_order=None,
+        self, root, *, photos="", splits=None, class_order=None,
         photo_suffixes=folder_source.PHOTO_SUFFIXES,
-    ) -> None:
-        self.root = root
-        self.photos = photos
-        self.splits_by = splits or default_splits()
+    ) -> None:  # fmt: skip
+        splits = splits or split_rules.FolderSplits(validation_share=0.1)
+        super().__init__(root, photos=photos, splits=splits, photo_suffixes=photo_suffixes)
         self.class_order = None if class_order is None else tuple(class_order)
-        self.photo_suffixes = tuple(photo_suffixes)
-
-    @property
-    def image_class_names(self) -> tuple[str, ...]:
-        """Classes of whole images; the position is the id."""
-        return self._image_class_names
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self.root) / self.photos
 
     @cached_property
-    def _image_class_names(self) -> tuple[str, ...]:
-        found = sorted({self._class_of(stem) for stem in self._paths})
-        self._refuse_splits_as_classes(found)
+    def image_class_names(self) -> tuple[str, ...]:
+        """Classes of whole images; the position is the id."""
+        found = sorted({self._class_folder(stem) for stem in self._paths})
+        if SPLIT_NAMES.issuperset(found):
+            raise ValueError(
+                f"The folders are named like splits, not like classes. Received: {found} below "
+                f"{self._folder}. Set data/splits=folders_or_hashed, or choose the folder that "
+                f"holds the classes: data.source.photos={Path(self.photos, found[0]).as_posix()}"
+            )
         self._refuse_odd_folders()
-        if self.class_order is None:
-            return tuple(found)
-        unlisted = sorted(set(found) - set(self.class_order))
-        missing = [name for name in self.class_order if name not in found]
         listed = self.class_order
+        if listed is None:
+            return tuple(found)
+        unlisted = sorted(set(found) - set(listed))
+        missing = [name for name in listed if name not in found]
         twice = [name for index, name in enumerate(listed) if name in listed[:index]]
         if unlisted or missing or twice:
             raise ValueError(
@@ -76,22 +65,14 @@ class ClassFolders(folder_source.FolderSource):
                 f"{folder_source.first_few(twice)}. Correct data.source.class_order, or null takes "
                 "the folders in sorted order"
             )
-        return self.class_order
+        return listed
 
     @cached_property
     def _records(self) -> dict[str, tuple[folder_source.Record, ...]]:
-        ids = {name: index for index, name in enumerate(self._image_class_names)}
-        assigned = self.splits_by.assign(list(self._paths), self._folder)
-        records = {
-            split: tuple(
-                folder_source.Record(stem, self._paths[stem], label=ids[self._class_of(stem)])
-                for stem in stems
-            )
-            for split, stems in assigned.items()
-        }
-        folder_source.refuse_without_train(records, self._folder)
+        names = self.image_class_names  # What is wrong with the folders is said first.
+        records = super()._records
         trained = {record.label for record in records["train"]}
-        untrained = [name for name, index in ids.items() if index not in trained]
+        untrained = [name for index, name in enumerate(names) if index not in trained]
         if untrained:
             raise ValueError(
                 f"Every class needs images in the split 'train'. Received: none of "
@@ -100,49 +81,21 @@ class ClassFolders(folder_source.FolderSource):
             )
         return records
 
-    @cached_property
-    def _paths(self) -> dict[str, str]:
-        """{name: path}, sorted; the name has a suffix only where it is needed to tell two apart."""
-        if not self._folder.is_dir():
-            setting = "data.source.photos" if Path(self.root).is_dir() else "data.root"
-            raise FileNotFoundError(
-                f"The folder of the photographs does not exist. Received: {setting} -> "
-                f"{self._folder.absolute()}. Expected: {self._layout}"
-            )
-        files = folder_source.paths_by_stem(self._folder, self.photo_suffixes)
-        if not files:
-            raise ValueError(
-                f"There are no photographs below {self._folder.absolute()}. "
-                f"Received: suffixes={list(self.photo_suffixes)}. Expected: {self._layout}"
-            )
-        named = {}
-        for stem, paths in files.items():
-            for path in paths:
-                named[stem if len(paths) == 1 else stem + Path(path).suffix] = path
-        return dict(sorted(named.items()))
-
     @property
     def _layout(self) -> str:
         split = "train/" if self.splits_by.inner_path("a/b") == "b" else ""
         return f"{self._folder.name}/{split}<class>/*.jpg"
 
-    def _class_of(self, stem) -> str:
-        name, slash, _ = self.splits_by.inner_path(stem).partition("/")
-        if not slash:
-            raise ValueError(
-                f"Every photograph lies in a folder named after its class: {self._layout}. "
-                f"Received: '{stem}' below {self._folder}. Move it; or, where the folders are "
-                f"classes and not splits, set data/splits=hashed"
-            )
-        return name
+    def _record(self, name) -> folder_source.Record:
+        label = self._ids[self._class_folder(name)]
+        return folder_source.Record(name, self._paths[name], label=label)
 
-    def _refuse_splits_as_classes(self, found) -> None:
-        if SPLIT_NAMES.issuperset(found):
-            raise ValueError(
-                f"The folders are named like splits, not like classes. Received: {found} below "
-                f"{self._folder}. Set data/splits=folders_or_hashed, or choose the folder that "
-                f"holds the classes: data.source.photos={Path(self.photos, found[0]).as_posix()}"
-            )
+    @property
+    def _class_rule(self) -> tuple[str, str]:
+        return (
+            f"Every photograph lies in a folder named after its class: {self._layout}",
+            "; or, where the folders are classes and not splits, set data/splits=hashed",
+        )
 
     def _refuse_odd_folders(self) -> None:
         """Class folders without photographs, and those that only some of the splits have."""
@@ -176,7 +129,3 @@ class ClassFolders(folder_source.FolderSource):
                 name, slash, rest = self.splits_by.inner_path(f"{stem}/x").partition("/")
                 if slash and rest == "x":
                     yield folder, stem.removesuffix(name), name
-
-
-def default_splits() -> splits.FolderSplits:
-    return splits.FolderSplits(validation_share=0.1)

@@ -1,15 +1,11 @@
-"""Where the items are: a source turns a split name into records (files and classes).
-
-Every source has `root`, `splits` (names of its splits), `records(split)` (sequence of Record, fixed
-order), `count(split)`, `image_class_names` (those of whole images; may be empty) and
-`contents(split)` (None where records are files; else an op that gives the bytes of an item).
-"""
+"""Where the items are: a source turns a split name into records (files and classes)."""
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MAX_NAMED = 5
@@ -34,34 +30,111 @@ class Record:
         return [file_stamp(path) for path in (self.photo, self.label_map) if path is not None]
 
 
-class FolderSource:
-    """What sources of files share. `_records` is {split: tuple of Record}."""
+class Source:
+    """What sources share; a source defines `root`, the folder of the data set, and `_records`."""
 
-    root: str
-    items: str  # what messages call the items
+    root: Any
 
-    @functools.cached_property
-    def _records(self) -> dict[str, tuple[Record, ...]]:
+    @property
+    def _records(self) -> Mapping[str, Sequence[Record]]:
+        """{split: its items in a fixed order}."""
         raise NotImplementedError
+
+    @property
+    def image_class_names(self) -> tuple[str, ...]:
+        """Classes of whole images; the position is the id. Empty where images have none."""
+        return ()
 
     @property
     def splits(self) -> tuple[str, ...]:
         return tuple(self._records)
 
-    def records(self, split) -> tuple[Record, ...]:
+    def records(self, split) -> Any:
         if split not in self._records:
             raise KeyError(
-                f"The data set has no split '{split}'. Received: {self.splits} below {self.root}. "
-                f"Add the folder or list of this split, or take a share of the {self.items}: "
-                f"data/splits=hashed"
+                f"The data set has no split '{split}'. Received: {self.splits}"
+                f"{self._advice_for(split)}"
             )
         return self._records[split]
 
     def count(self, split) -> int:
         return len(self.records(split))
 
-    def contents(self, split) -> None:
+    def contents(self, split) -> Any:
+        """None where records are files; else an op that gives the bytes of an item."""
         return None
+
+    def _advice_for(self, split) -> str:
+        """How the error about a split that is not there goes on."""
+        raise NotImplementedError
+
+
+class FolderSource(Source):
+    """What sources of files share: `_paths` has the items by name, `_record` makes one of them."""
+
+    items: str  # what messages call the items
+
+    def __init__(self, root, photos, split_rule, photo_suffixes) -> None:
+        self.root = root
+        self.photos = photos
+        self.splits_by = split_rule
+        self.photo_suffixes = tuple(photo_suffixes)
+
+    @property
+    def _folder(self) -> Path:
+        """What names of items and messages are relative to."""
+        return Path(self.root) / self.photos
+
+    @functools.cached_property
+    def _records(self) -> dict[str, tuple[Record, ...]]:
+        assigned = self.splits_by.assign(list(self._paths), self._folder)
+        records = {split: tuple(map(self._record, names)) for split, names in assigned.items()}
+        if not records.get("train"):
+            raise ValueError(
+                f"There is nothing to train on: split 'train' is empty. "
+                f"Received: splits={sorted(records)} below {self._folder}"
+            )
+        return records
+
+    def _refuse_missing(self, expected, **folders) -> None:
+        """Raises a FileNotFoundError where root or one of {setting: folder below it} is missing."""
+        for what, folder in {"root": "", **folders}.items():
+            path = Path(self.root) / folder
+            if not path.is_dir():
+                setting = "data.root" if what == "root" else f"data.source.{what}"
+                raise FileNotFoundError(
+                    f"The folder of the {'data set' if what == 'root' else what} does not exist. "
+                    f"Received: {setting} -> {path.absolute()}. Expected: {expected}"
+                )
+
+    @property
+    def _paths(self) -> Mapping[str, Any]:
+        raise NotImplementedError
+
+    def _record(self, name) -> Record:
+        raise NotImplementedError
+
+    def _advice_for(self, split) -> str:
+        return (
+            f" below {self.root}. Add the folder or list of this split, or take a share of the "
+            f"{self.items}: data/splits=hashed"
+        )
+
+    @functools.cached_property
+    def _ids(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.image_class_names)}
+
+    @property
+    def _class_rule(self) -> tuple[str, str]:
+        """What holds of class folders, and what helps besides moving an item that lies in none."""
+        raise NotImplementedError
+
+    def _class_folder(self, name) -> str:
+        folder, slash, _ = self.splits_by.inner_path(name).partition("/")
+        if not slash:
+            rule, remedy = self._class_rule
+            raise ValueError(f"{rule}. Received: '{name}' below {self._folder}. Move it{remedy}")
+        return folder
 
 
 def files_by_stem(folder, suffixes, what) -> dict[str, str]:
@@ -105,14 +178,6 @@ def file_stamp(path) -> list:
     """[file name, size in bytes, modification time in ns]."""
     status = os.stat(path)
     return [os.path.basename(path), status.st_size, status.st_mtime_ns]
-
-
-def refuse_without_train(records, root) -> None:
-    if not records.get("train"):
-        raise ValueError(
-            f"There is nothing to train on: split 'train' is empty. "
-            f"Received: splits={sorted(records)} below {root}"
-        )
 
 
 def first_few(names) -> str:

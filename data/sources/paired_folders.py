@@ -32,22 +32,12 @@ class PairedFolders(folder_source.FolderSource):
     items = "pairs"
 
     def __init__(
-        self,
-        root,
-        *,
-        photos="photos",
-        labels="labels",
-        splits=None,
-        class_folders=False,
-        photo_suffixes=folder_source.PHOTO_SUFFIXES,
-        label_suffixes=label_files.LABEL_SUFFIXES,
-    ) -> None:
-        self.root = root
-        self.photos = photos
+        self, root, *, photos="photos", labels="labels", splits=None, class_folders=False,
+        photo_suffixes=folder_source.PHOTO_SUFFIXES, label_suffixes=label_files.LABEL_SUFFIXES,
+    ) -> None:  # fmt: skip
+        super().__init__(root, photos, splits or split_rules.FolderSplits(), photo_suffixes)
         self.labels = labels
-        self.splits_by = splits or split_rules.FolderSplits()
         self.class_folders = class_folders
-        self.photo_suffixes = tuple(photo_suffixes)
         self.label_suffixes = tuple(label_suffixes)
         shared = sorted(set(self.photo_suffixes) & set(self.label_suffixes))
         if photos == labels and shared:
@@ -58,48 +48,28 @@ class PairedFolders(folder_source.FolderSource):
             )
 
     @property
+    def _folder(self) -> Path:
+        return Path(self.root)
+
+    @cached_property
     def image_class_names(self) -> tuple[str, ...]:
         """Classes of whole images, sorted; the position is the id."""
-        return self._image_class_names
-
-    @cached_property
-    def _image_class_names(self) -> tuple[str, ...]:
         if not self.class_folders:
             return ()
-        return tuple(sorted({self._class_folder(stem) for stem in self._paired_paths}))
+        return tuple(sorted({self._class_folder(stem) for stem in self._paths}))
+
+    def _record(self, name) -> folder_source.Record:
+        label = self._ids[self._class_folder(name)] if self.class_folders else None
+        return folder_source.Record(name, *self._paths[name], label=label)
 
     @cached_property
-    def _records(self) -> dict[str, tuple[folder_source.Record, ...]]:
-        pairs = self._paired_paths
-        assigned = self.splits_by.assign(list(pairs), self.root)
-        ids = {name: index for index, name in enumerate(self._image_class_names)}
-        records = {}
-        for split, stems in assigned.items():
-            records[split] = tuple(
-                folder_source.Record(
-                    name=stem,
-                    photo=pairs[stem][0],
-                    label_map=pairs[stem][1],
-                    label=ids[self._class_folder(stem)] if self.class_folders else None,
-                )
-                for stem in stems
-            )
-        folder_source.refuse_without_train(records, self.root)
-        return records
-
-    @cached_property
-    def _paired_paths(self) -> dict[str, tuple[str, str]]:
+    def _paths(self) -> dict[str, tuple[str, str]]:
         root = Path(self.root)
-        for what, folder in (("root", root), ("photos", root / self.photos),
-                             ("labels", root / self.labels)):  # fmt: skip
-            if not folder.is_dir():
-                setting = "data.root" if what == "root" else f"data.source.{what}"
-                raise FileNotFoundError(
-                    f"The folder of the {'data set' if what == 'root' else what} does not exist. "
-                    f"Received: {setting} -> {folder.absolute()}. Expected: photographs in "
-                    f"<root>/{self.photos}/ and label maps of the same names in "
-                    f"<root>/{self.labels}/"
-                )
+        expected = (
+            f"photographs in <root>/{self.photos}/ and label maps of the same names in "
+            f"<root>/{self.labels}/"
+        )
+        self._refuse_missing(expected, photos=self.photos, labels=self.labels)
         photos = folder_source.files_by_stem(root / self.photos, self.photo_suffixes, "photographs")
         labels = folder_source.files_by_stem(root / self.labels, self.label_suffixes, "label maps")
         self._refuse_orphans(photos, labels)
@@ -108,8 +78,7 @@ class PairedFolders(folder_source.FolderSource):
     def _refuse_orphans(self, photos, labels) -> None:
         without_map = sorted(set(photos) - set(labels))
         without_photo = sorted(set(labels) - set(photos))
-        lonely_photos = folder_source.first_few(without_map)
-        lonely_maps = folder_source.first_few(without_photo)
+        lonely_photos, lonely_maps = map(folder_source.first_few, (without_map, without_photo))
         if not set(photos) & set(labels):
             raise ValueError(
                 f"No photograph has a label map of the same name below {self.root}. Received: "
@@ -126,12 +95,9 @@ class PairedFolders(folder_source.FolderSource):
                 f"{self.root}. Add the missing files or remove the lonely ones."
             )
 
-    def _class_folder(self, stem) -> str:
-        folder, slash, _ = self.splits_by.inner_path(stem).partition("/")
-        if not slash:
-            raise ValueError(
-                f"With class_folders=true every file lies in a folder named after its class. "
-                f"Received: '{stem}' below {self.root}. Move it, or set "
-                f"data.source.class_folders=false"
-            )
-        return folder
+    @property
+    def _class_rule(self) -> tuple[str, str]:
+        return (
+            "With class_folders=true every file lies in a folder named after its class",
+            ", or set data.source.class_folders=false",
+        )

@@ -3,7 +3,8 @@
 from functools import cached_property
 from pathlib import Path
 
-from data.sources import folder_source, splits
+from data.sources import folder_source
+from data.sources import splits as split_rules
 
 
 class PhotoFolder(folder_source.FolderSource):
@@ -23,50 +24,32 @@ class PhotoFolder(folder_source.FolderSource):
     """
 
     items = "photographs"
-    image_class_names = ()
 
     def __init__(
         self, root, *, photos="", splits=None, photo_suffixes=folder_source.PHOTO_SUFFIXES
     ) -> None:
-        self.root = root
-        self.photos = photos
-        self.splits_by = splits or default_splits()
-        self.photo_suffixes = tuple(photo_suffixes)
+        super().__init__(root, photos, splits or split_rules.HashedSplits(), photo_suffixes)
 
     @cached_property
-    def _records(self) -> dict[str, tuple[folder_source.Record, ...]]:
-        folder = Path(self.root) / self.photos
-        if not folder.is_dir():
-            setting = "data.source.photos" if Path(self.root).is_dir() else "data.root"
-            raise FileNotFoundError(
-                f"The folder of the photographs does not exist. Received: {setting} -> "
-                f"{folder.absolute()}"
-            )
-        paths = named_paths(folder, self.photo_suffixes)
-        if not paths:
-            raise ValueError(
-                f"There are no photographs below {folder.absolute()}. Received: "
-                f"suffixes={list(self.photo_suffixes)}"
-            )
-        records = {
-            split: tuple(folder_source.Record(name, paths[name]) for name in names)
-            for split, names in self.splits_by.assign(list(paths), folder).items()
+    def _paths(self) -> dict[str, str]:
+        """{name: path}, sorted; the name has a suffix only where it is needed to tell two apart."""
+        self._refuse_missing(self._layout, photos=self.photos)
+        files = folder_source.paths_by_stem(self._folder, self.photo_suffixes)
+        named = {
+            stem if len(paths) == 1 else stem + Path(path).suffix: path
+            for stem, paths in files.items()
+            for path in paths
         }
-        folder_source.refuse_without_train(records, folder)
-        return records
+        if not named:
+            raise ValueError(
+                f"There are no photographs below {self._folder.absolute()}. "
+                f"Received: suffixes={list(self.photo_suffixes)}. Expected: {self._layout}"
+            )
+        return dict(sorted(named.items()))
 
+    @property
+    def _layout(self) -> str:
+        return f"{self._folder.name}/*.jpg"
 
-def named_paths(folder, suffixes) -> dict[str, str]:
-    """{name: path}, sorted; the name has a suffix only where it is needed to tell two apart."""
-    files = {}
-    for stem, path in folder_source.walk(folder, suffixes):
-        files.setdefault(stem, []).append(path)
-    named = {}
-    for stem, paths in files.items():
-        for path in paths:
-            named[stem if len(paths) == 1 else stem + Path(path).suffix] = path
-    return dict(sorted(named.items()))
-
-
-def default_splits() -> splits.HashedSplits:
-    return splits.HashedSplits()
+    def _record(self, name) -> folder_source.Record:
+        return folder_source.Record(name, self._paths[name])

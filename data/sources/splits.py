@@ -1,15 +1,23 @@
-"""Which item belongs to which split: by folder, by list file, or by a hash of its name.
-
-A split rule has `assign(stems, root) -> {split: [stems]}` and `inner_path(stem)`, the part of a
-stem below the split (where the class folder is).
-"""
+"""Which item belongs to which split: by folder, by list file, or by a hash of its name."""
 
 import hashlib
 import re
 from pathlib import Path
 
 
-class FolderSplits:
+class SplitRule:
+    """Puts every item, named by its path below the data root without suffix, into a split."""
+
+    def assign(self, stems, root) -> dict[str, list[str]]:
+        """{split: its stems}."""
+        raise NotImplementedError
+
+    def inner_path(self, stem) -> str:
+        """The part of a stem below the split, where the class folder is."""
+        return stem
+
+
+class FolderSplits(SplitRule):
     """The first folder below photos/ and labels/ is the split: photos/train/0001.jpg.
 
     Args:
@@ -70,7 +78,7 @@ class FolderSplits:
         return stem.partition("/")[2]
 
 
-class ListSplits:
+class ListSplits(SplitRule):
     """A text file per split names its items: one stem per line, # starts a comment.
 
     Args:
@@ -95,7 +103,8 @@ class ListSplits:
                     f"data.source.splits.files.{split}"
                 )
             lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
-            listed = [self._stem(line, known) for line in lines if line]
+            # Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem.
+            listed = [li if li in known else li.rpartition(".")[0] or li for li in lines if li]
             unknown = [stem for stem in listed if stem not in known]
             if unknown or not listed:
                 received = f"{unknown[:5]} ({len(unknown)} in all)" if unknown else "no lines"
@@ -113,26 +122,15 @@ class ListSplits:
             assigned[split] = listed
         return assigned
 
-    @staticmethod
-    def _stem(line, known) -> str:
-        """Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem."""
-        return line if line in known else line.rpartition(".")[0] or line
 
-    def inner_path(self, stem) -> str:
-        return stem
-
-
-class NoSplits:
+class NoSplits(SplitRule):
     """Every item belongs to the split "train"."""
 
     def assign(self, stems, root) -> dict[str, list[str]]:
         return {"train": list(stems)}
 
-    def inner_path(self, stem) -> str:
-        return stem
 
-
-class HashedSplits:
+class HashedSplits(SplitRule):
     """A hash of the name decides: stable when files are added, the same on every machine.
 
     Args:
@@ -206,6 +204,3 @@ class HashedSplits:
                 return split
             position -= share
         return "train"
-
-    def inner_path(self, stem) -> str:
-        return stem

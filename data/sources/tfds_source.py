@@ -7,12 +7,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data import pipeline
-from data.sources import tfds_records
+from data.sources import folder_source, tfds_records
 
-READERS = {
-    "tfrecord": tfds_records.TfRecordReader,
-    "array_record": tfds_records.ArrayRecordReader,
-}
+READERS = {"tfrecord": tfds_records.TfRecordReader, "array_record": tfds_records.ArrayRecordReader}
 DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
 
 
@@ -24,7 +21,7 @@ class TfdsPipeline(pipeline.ImagePipeline):
         self.download = download
 
 
-class TfdsSource:
+class TfdsSource(folder_source.Source):
     """Images of a prepared tfds data set, in the order of its files, each readable by itself.
 
     Images are not decoded by tfds: their stored bytes go the way of files, through the same check,
@@ -49,17 +46,9 @@ class TfdsSource:
     """
 
     def __init__(
-        self,
-        name,
-        *,
-        splits=None,
-        data_dir=None,
-        manual_dir=None,
-        image_key="image",
-        label_key="label",
-        label_map_key=None,
-        download=False,
-    ) -> None:
+        self, name, *, splits=None, data_dir=None, manual_dir=None, image_key="image",
+        label_key="label", label_map_key=None, download=False,
+    ) -> None:  # fmt: skip
         self.name = name
         self.splits_by = dict(DEFAULT_SPLITS if splits is None else splits)
         self.data_dir = data_dir
@@ -80,29 +69,21 @@ class TfdsSource:
         """Folder of the data set, where caches are kept."""
         return os.path.join(self._folder, self.name.partition(":")[0])
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        return tuple(self._records)
-
-    @property
+    @cached_property
     def image_class_names(self) -> tuple[str, ...]:
         """Classes of whole images; the position is the id."""
-        return self._image_class_names
-
-    def records(self, split) -> tfds_records.PackedRecords:
-        if split not in self._records:
-            raise KeyError(
-                f"The data set has no split '{split}'. Received: {self.splits}. Say which "
-                f"examples it means: '+data.source.splits.{split}=test' (tfds splits of "
-                f"{self.name}: {sorted(self._builder.info.splits)})"
-            )
-        return self._records[split]
-
-    def count(self, split) -> int:
-        return len(self.records(split))
+        if self.label_key is None:
+            return ()
+        return tuple(self._feature("label_key", tfds.features.ClassLabel, "a class label").names)
 
     def contents(self, split) -> tfds_records.PackedRecords:
         return self.records(split)
+
+    def _advice_for(self, split) -> str:
+        return (
+            f". Say which examples it means: '+data.source.splits.{split}=test' (tfds splits of "
+            f"{self.name}: {sorted(self._builder.info.splits)})"
+        )
 
     @property
     def _folder(self) -> str:
@@ -149,13 +130,6 @@ class TfdsSource:
             )
         config = tfds.download.DownloadConfig(manual_dir=self.manual_dir)
         builder.download_and_prepare(download_config=config)
-
-    @cached_property
-    def _image_class_names(self) -> tuple[str, ...]:
-        if self.label_key is None:
-            return ()
-        feature = self._feature("label_key", tfds.features.ClassLabel, "a class label")
-        return tuple(feature.names)
 
     @cached_property
     def _records(self) -> dict[str, tfds_records.PackedRecords]:
@@ -208,18 +182,15 @@ class TfdsSource:
                 taken.setdefault(part.filename, []).append((split, start, end))
 
     def _check_features(self) -> None:
-        pixels = {"image_key": (1, 3), "label_map_key": (1,)}
-        for setting, channels in pixels.items():
+        for setting, channels in {"image_key": (1, 3), "label_map_key": (1,)}.items():
             if getattr(self, setting) is None and setting == "label_map_key":
                 continue
             what = f"an 8-bit image of {' or '.join(map(str, channels))} channels"
-            feature = self._feature(setting, tfds.features.Image, what)
-            if feature.shape[-1] not in channels or np.dtype(feature.np_dtype) != np.uint8:
-                raise self._other_kind(setting, what, feature)
+            self._feature(setting, tfds.features.Image, what, channels)
         if self.label_key is not None:
             self._feature("label_key", tfds.features.ClassLabel, "a class label")
 
-    def _feature(self, setting, kind, what) -> tfds.features.FeatureConnector:
+    def _feature(self, setting, kind, what, channels=None) -> tfds.features.FeatureConnector:
         features = self._builder.info.features
         name = getattr(self, setting)
         if name not in features:
@@ -227,12 +198,13 @@ class TfdsSource:
                 f"The data set {self._builder.info.full_name} has no such feature. Received: "
                 f"data.source.{setting}={name!r}; there are {sorted(features)}"
             )
-        if not isinstance(features[name], kind):
-            raise self._other_kind(setting, what, features[name])
-        return features[name]
-
-    def _other_kind(self, setting, what, feature) -> ValueError:
-        return ValueError(
-            f"The feature must be {what}. Received: data.source.{setting}="
-            f"{getattr(self, setting)!r}, which is {feature!r} in {self._builder.info.full_name}"
-        )
+        feature = features[name]
+        fits = isinstance(feature, kind)
+        if fits and channels is not None:
+            fits = feature.shape[-1] in channels and np.dtype(feature.np_dtype) == np.uint8
+        if not fits:
+            raise ValueError(
+                f"The feature must be {what}. Received: data.source.{setting}={name!r}, which is "
+                f"{feature!r} in {self._builder.info.full_name}"
+            )
+        return feature

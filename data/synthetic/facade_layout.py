@@ -10,12 +10,8 @@ from data.synthetic import facade_styles as styles
 
 def draw_facade(rng, style: styles.Style, image_size: int) -> tuple[Image.Image, np.ndarray]:
     """One street facade: (RGB Pillow image, uint8 [image_size, image_size] label map)."""
-    painter = rendering.FacadePainter(
-        rng,
-        image_size,
-        materials=styles.draw_materials(rng, style),
-        light=styles.draw_light(rng),
-    )
+    materials, light = styles.draw_materials(rng, style), styles.draw_light(rng)
+    painter = rendering.FacadePainter(rng, image_size, materials=materials, light=light)
     FacadeLayout(painter, rng, style).draw()
     return painter.finish()
 
@@ -55,16 +51,20 @@ class FacadeLayout:
     def bay_centre(self, bay: int) -> float:
         return self.left + 0.03 + (bay + 0.5) * self.bay_width
 
+    def window_box(self, bay: int, top: float, bottom: float) -> tuple:
+        x, half = self.bay_centre(bay), self.window_width / 2
+        return x - half, top, x + half, bottom
+
     def floor_bottom(self, floor: int) -> float:
         """Lower edge of an upper floor; 0 is the floor above the ground floor."""
         return self.ground - (floor + 1.25) * self.floor_height
 
     def draw(self) -> None:
-        painter, street_end = self.painter, self.ground
+        painter = self.painter
         for x0, x1 in ((0, self.left), (self.right, 1)):
             if self.chance(0.6):
-                elements.neighbour(painter, (x0, self.rng.uniform(0.15, 0.4), x1, street_end))
-        elements.street(painter, street_end)
+                elements.neighbour(painter, (x0, self.rng.uniform(0.15, 0.4), x1, self.ground))
+        elements.street(painter, self.ground)
         self.draw_roof()
         painter.wall((self.left, self.top, self.right, self.ground))
         if self.style.gabled:
@@ -75,12 +75,9 @@ class FacadeLayout:
         for floor in range(self.floor_count - 1):
             self.draw_floor(floor)
         self.draw_ground_floor()
-        overhang = 0.012
-        top = (self.left - overhang, self.top, self.right + overhang)
-        cornice = (*top, self.top + self.cornice_height)
-        elements.cornice(
-            painter, cornice, dentils=self.style.molding > 0.5 and not self.style.gabled
-        )
+        box = (self.left - 0.012, self.top, self.right + 0.012, self.top + self.cornice_height)
+        dentils = self.style.molding > 0.5 and not self.style.gabled
+        elements.cornice(painter, box, dentils=dentils)
 
     def draw_roof(self) -> None:
         if self.roof_height == 0 or self.style.gabled:
@@ -107,10 +104,8 @@ class FacadeLayout:
         box = (middle - width / 2, bottom - height, middle + width / 2, bottom)
         for side in (-1, 1):
             x = middle + side * (0.5 * width + 0.035)
-            elements.pillar(
-                painter, (x - 0.008, self.top - 0.5 * self.roof_height, x + 0.008, self.top),
-                round_shaft=False,
-            )  # fmt: skip
+            post = (x - 0.008, self.top - 0.5 * self.roof_height, x + 0.008, self.top)
+            elements.pillar(painter, post, round_shaft=False)
         elements.surround(painter, box, 0.009)
         elements.window(painter, box, self.style.panes)
 
@@ -144,20 +139,16 @@ class FacadeLayout:
     def draw_floor(self, floor: int) -> None:
         style, painter, chance = self.style, self.painter, self.chance
         bottom = self.floor_bottom(floor)
-        decorated, long_balcony = chance(style.deco), False
-        balconies = chance(style.balcony)
+        decorated, balconies = chance(style.deco), chance(style.balcony)
         if floor < self.floor_count - 2 and chance(style.belt):
             band = (self.left, bottom - self.floor_height - 0.008, self.right)
             draw = elements.cornice if chance(0.35) else elements.belt
             draw(painter, (*band, band[1] + (0.024 if draw is elements.cornice else 0.014)))
-        if balconies:
-            long_balcony = chance(0.4)
+        long_balcony = balconies and chance(0.4)
         french = 0.02 if balconies else 0.2  # where there is a balcony, windows reach the floor
         window_bottom = bottom - french * (self.floor_height - self.window_height) - 0.014
-        boxes = []
-        for bay in range(self.bay_count):
-            x, half = self.bay_centre(bay), self.window_width / 2
-            boxes.append((x - half, window_bottom - self.window_height, x + half, window_bottom))
+        window_top = window_bottom - self.window_height
+        boxes = [self.window_box(bay, window_top, window_bottom) for bay in range(self.bay_count)]
         for bay, box in enumerate(boxes):
             self.draw_window(box, decorated=decorated)
             if balconies and not long_balcony and (bay % 2 == floor % 2 or style.rail[1] < 0.5):
@@ -183,11 +174,9 @@ class FacadeLayout:
             leaf = min(0.5 * (x1 - x0), 0.46 * (self.bay_width - (x1 - x0)))
             for edge in (x0 - leaf - 0.004, x1 + 0.004):
                 elements.shutter(painter, (edge, y0 + 0.004, edge + leaf, y1 - 0.004))
-        reach = 0.022
-        elements.sill(painter, (x0 - reach, y1, x1 + reach, y1 + 0.017))
+        elements.sill(painter, (x0 - 0.022, y1, x1 + 0.022, y1 + 0.017))
         if decorated and not style.gabled:
-            room = self.floor_height - self.window_height
-            height = min(0.34 * room, 0.042)
+            height = min(0.34 * (self.floor_height - self.window_height), 0.042)
             if self.pediments and not self.arched:
                 above = y0 - frame - 0.002
                 elements.pediment(painter, (x0 - 0.03, above - height, x1 + 0.03, above))
@@ -202,20 +191,21 @@ class FacadeLayout:
         arched = self.chance(0.4) and style.molding > 0.5
         shops = self.chance(style.shop)
         awning = self.chance(0.45)
-        for first, count in self.ground_runs(door_bay):
+        runs = ((0, door_bay), (door_bay + 1, self.bay_count - door_bay - 1))
+        for first, count in runs:  # left and right of the door
+            if not count:
+                continue
             x0 = self.left + 0.03 + first * self.bay_width + 0.012
             x1 = self.left + 0.03 + (first + count) * self.bay_width - 0.012
-            if shops and count > 0:
+            if shops:
                 box = (x0, ceiling + 0.12 * height, x1, self.ground)
                 elements.shop(painter, box, awning=awning)
             else:
+                y = self.ground - 0.24 * height
+                top = y - min(self.window_height, 0.56 * height)
                 for bay in range(first, first + count):
-                    x, half = self.bay_centre(bay), self.window_width / 2
-                    y = self.ground - 0.24 * height
-                    top = y - min(self.window_height, 0.56 * height)
-                    self.draw_window((x - half, top, x + half, y), decorated=False)
-        x, half = self.bay_centre(door_bay), min(0.3 * self.bay_width, 0.06)
-        half = max(half, 0.034)
+                    self.draw_window(self.window_box(bay, top, y), decorated=False)
+        x, half = self.bay_centre(door_bay), max(min(0.3 * self.bay_width, 0.06), 0.034)
         top = self.ground - rng.uniform(0.66, 0.74) * height
         elements.door(painter, (x - half, top, x + half, self.ground), arched=arched)
         if self.chance(style.deco):
@@ -224,8 +214,3 @@ class FacadeLayout:
             elements.ornament(painter, plate)
         band = (self.left - 0.006, ceiling - 0.012, self.right + 0.006, ceiling + 0.014)
         elements.cornice(painter, band, dentils=False)
-
-    def ground_runs(self, door_bay: int) -> list[tuple[int, int]]:
-        """(first bay, count) of the stretches left and right of the door."""
-        runs = ((0, door_bay), (door_bay + 1, self.bay_count - door_bay - 1))
-        return [run for run in runs if run[1] > 0]

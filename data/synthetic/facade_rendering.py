@@ -93,9 +93,8 @@ class FacadePainter:
         return slice(y0, max(y1, y0 + 1)), slice(x0, max(x1, x0 + 1))
 
     def fill(self, box, class_id: int, colour, mask=None) -> None:
-        """Sets class and colour ([3] or an image of the canvas size) of a box."""
+        """Sets class and colour ([3] or an image of the box) of a box."""
         rows, columns = self.window_of(box)
-        colour = colour[rows, columns] if np.ndim(colour) == 3 else colour
         if mask is None:
             self.labels[rows, columns] = class_id
             self.image[rows, columns] = colour
@@ -126,7 +125,7 @@ class FacadePainter:
             self.tone((x0, y1 - edge, x1, y1), 0.78)
 
     def wall(self, box, mask=None) -> None:
-        self.fill(box, FACADE, self.wall_texture, mask)
+        self.fill(box, FACADE, self.wall_texture[self.window_of(box)], mask)
 
     def stripes(self, box, pitch: float, factor, *, vertical: bool) -> None:
         """Every second half of `pitch` gets `factor` times the brightness."""
@@ -144,8 +143,7 @@ class FacadePainter:
         if self.rng.random() < 0.08:
             room, mirror = np.array([0.85, 0.66, 0.36], np.float32), 0.25
         rows, columns = self.window_of(box)
-        colour = np.zeros_like(self.image[:1, :1]) + room * (1 - mirror)
-        view = self.reflection[rows, columns] * mirror + colour
+        view = self.reflection[rows, columns] * mirror + room * (1 - mirror)
         height, width = view.shape[:2]
         if self.rng.random() < 0.45:  # curtains, drawn aside by different amounts
             drawn = int(width * self.rng.uniform(0.12, 0.34))
@@ -155,9 +153,7 @@ class FacadePainter:
         view[:reveal] *= 1 - 0.8 * self.light.contrast
         side = slice(0, max(1, width // 9))
         view[:, side if self.light.side < 0 else slice(width - side.stop, None)] *= 0.75
-        where = np.ones((height, width), bool) if mask is None else mask((height, width))
-        self.labels[rows, columns][where] = class_id
-        np.copyto(self.image[rows, columns], view, where=where[..., None])
+        self.fill(box, class_id, view, mask)
 
     def bars(self, box, across: int, down: int, thickness: float, colour, mask=None) -> None:
         """Window bars: the outer frame and the lines between across x down panes."""
@@ -192,11 +188,9 @@ class FacadePainter:
             (side, side), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BILINEAR
         ).reduce(SUPERSAMPLING)
         size = self.image_size
+        coefficients = perspective(corners * size, (corners + inset) * side)
         labels = Image.fromarray(self.labels).transform(
-            (size, size),
-            Image.Transform.PERSPECTIVE,
-            perspective(corners * size, (corners + inset) * side),
-            Image.Resampling.NEAREST,
+            (size, size), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.NEAREST
         )
         return photograph, np.asarray(labels)
 

@@ -5,7 +5,6 @@ import logging
 import os
 import shutil
 import time
-import uuid
 from concurrent import futures
 from concurrent.futures import process
 from functools import cached_property
@@ -56,23 +55,15 @@ class SyntheticFacades(paired_folders.PairedFolders):
         processes=None, class_folders=True,
     ) -> None:  # fmt: skip
         super().__init__(root or DEFAULT_ROOT, class_folders=class_folders)
-        self.image_size = image_size
-        self.train_count = train_count
-        self.validation_count = validation_count
-        self.seed = seed
-        self.processes = processes
+        self._arguments = {
+            "image_size": image_size, "train_count": train_count, "seed": seed,
+            "validation_count": validation_count, "processes": processes,
+        }  # fmt: skip
 
     @cached_property
-    def _paired_paths(self) -> dict[str, tuple[str, str]]:
-        ensure_written(
-            self.root,
-            image_size=self.image_size,
-            train_count=self.train_count,
-            validation_count=self.validation_count,
-            seed=self.seed,
-            processes=self.processes,
-        )
-        return super()._paired_paths
+    def _paths(self) -> dict[str, tuple[str, str]]:
+        ensure_written(self.root, **self._arguments)
+        return super()._paths
 
 
 def make_pair(
@@ -89,11 +80,8 @@ def make_pair(
 
 def pair_paths(root: Path, split: str, index: int) -> tuple[Path, Path]:
     """Where the photograph and the label map of one pair are stored."""
-    place = Path(split, STYLES[index % len(STYLES)])
-    return (
-        root / "photos" / place / f"{index:05d}.jpg",
-        root / "labels" / place / f"{index:05d}.bmp",
-    )
+    stem = Path(split, STYLES[index % len(STYLES)], f"{index:05d}")
+    return root / "photos" / f"{stem}.jpg", root / "labels" / f"{stem}.bmp"
 
 
 def write_pairs(root: str, split: str, indices: range, image_size: int, seed: int) -> int:
@@ -111,14 +99,9 @@ def write_pairs(root: str, split: str, indices: range, image_size: int, seed: in
 
 
 def ensure_written(
-    root,
-    *,
-    image_size: int = 128,
-    train_count: int = 800,
-    validation_count: int = 40,
-    seed: int = 0,
-    processes: int | None = None,
-) -> Path:
+    root, *, image_size: int = 128, train_count: int = 800, validation_count: int = 40,
+    seed: int = 0, processes: int | None = None,
+) -> Path:  # fmt: skip
     """Writes the data set below `root` unless it is there already, and returns `root`.
 
     Layout: `photos/<split>/<style>/<id>.jpg` and `labels/<split>/<style>/<id>.bmp` (8 bits, the
@@ -146,21 +129,17 @@ def ensure_written(
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(root)
-    work = root.parent / f".{root.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial"
     log.info("Writing %d synthetic facades to %s", sum(counts.values()), root)
-    try:
+    with files.folder_beside(root) as work:
         written = write_all(work, counts, image_size, seed, processes)
         marker = {**settings, "classes": CLASS_NAMES, "styles": STYLES, "bytes": written}
         (work / MARKER).write_text(json.dumps(marker, indent=1) + "\n")
         publish(work, root, settings)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return root
 
 
 def check_settings(settings: dict) -> None:
-    limits = {"image_size": 32, "train": 1, "validation": 1, "seed": 0}
-    for name, lowest in limits.items():
+    for name, lowest in {"image_size": 32, "train": 1, "validation": 1, "seed": 0}.items():
         value = settings[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
             name = f"{name}_count" if name in SPLITS else name
@@ -191,21 +170,12 @@ def is_complete(root: Path, settings: dict) -> bool:
             f"Received: root={str(root)!r}. Choose another root, or delete that folder to have "
             "it written anew."
         )
-    counts = {split: settings[split] for split in SPLITS}
-    return stored_bytes(root, counts) == found.get("bytes")
-
-
-def stored_bytes(root: Path, counts: dict[str, int]) -> int | None:
-    """Size of all files of the data set together, None if one is missing."""
+    items = ((split, index) for split in SPLITS for index in range(settings[split]))
     try:
-        return sum(
-            path.stat().st_size
-            for split, count in counts.items()
-            for index in range(count)
-            for path in pair_paths(root, split, index)
-        )
+        stored = sum(path.stat().st_size for i in items for path in pair_paths(root, *i))
     except OSError:
-        return None
+        return False
+    return stored == found.get("bytes")
 
 
 def write_all(work: Path, counts, image_size: int, seed: int, processes: int | None) -> int:

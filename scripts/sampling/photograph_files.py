@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from data import order
-from data.holes import hole_folder
+from data.holes import mask_folder
 from data.images import photos
 from data.sources import folder_source
 from scripts.sampling import files
@@ -190,7 +190,7 @@ def masked(of_image: dict[str, Path], invert: bool) -> Callable:
     """A function of name and size of an image: the hole that its mask shows."""
 
     def hole_of(name, size) -> np.ndarray:
-        hole = hole_folder.read_mask(of_image[name], invert=invert)
+        hole = mask_folder.read_mask(of_image[name], invert=invert)
         if hole.shape != size:
             raise ValueError(
                 f"{of_image[name]}: the mask is {hole.shape[0]}x{hole.shape[1]} (height x width) "
@@ -215,11 +215,11 @@ def drawn(hole: str, seed: int) -> Callable:
 
 def warn_of_white(areas: list[float], invert: bool) -> None:
     """Warns where most masks miss most of the image: they may mean the reverse."""
-    white = sum(area > hole_folder.MUCH for area in areas)
+    white = sum(area > mask_folder.MUCH for area in areas)
     if 2 * white > len(areas):
         log.warning(
             "%d of %d masks miss more than %.0f %% of the image: here %s means missing. If it "
             "means known, set invert=%s",
-            white, len(areas), 100 * hole_folder.MUCH, "black" if invert else "white",
+            white, len(areas), 100 * mask_folder.MUCH, "black" if invert else "white",
             str(not invert).lower(),
         )  # fmt: skip

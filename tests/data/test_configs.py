@@ -13,6 +13,7 @@ from omegaconf.errors import MissingMandatoryValue
 from PIL import Image
 
 from data import batch, pipeline
+from data.synthetic import synthetic_facades
 from tests.helpers import image_files
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -39,6 +40,15 @@ def test_facades(root):
     assert pipe.num_examples("train") + pipe.num_examples("validation") == 40
     (found,) = pipe.training_dataset(global_batch_size=2).take(1)
     batch.check_batch(found, required=("image", "mask"), num_classes=12)
+
+
+def test_synthetic_facades(tmp_path):
+    counts = ("data.source.train_count=6", "data.source.validation_count=5")
+    pipe = build("synthetic_facades", f"data.root={tmp_path / 'set'}", *counts)
+    assert pipe.check().files == 11 and pipe.class_names == synthetic_facades.CLASS_NAMES
+    assert pipe.class_colors == synthetic_facades.CLASS_COLORS
+    found = next(iter(pipe.training_dataset(global_batch_size=2)))
+    batch.check_batch(found, required=("image", "label_map", "mask", "label"), num_classes=12)
 
 
 def test_rectangular_sizes_and_switches(root):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from data import batch, pipeline
-from data.images import decoded_cache
+from data.images import decoded_cache, decoding
 from data.labels import label_maps
 from data.sources import paired_folders
 from tests.helpers import batches, image_files, pairs
@@ -74,13 +74,13 @@ def test_starting_late_equals_skipping(root, start):
 
 def test_starting_late_decodes_nothing_before(root, monkeypatch):
     """Position 0 of the part is read first, however late it starts."""
-    seen, read = [], decoded_cache.NoStore.read
+    seen, read = [], decoding.Decoder.read
 
     def watched(self, index):
         tf.numpy_function(lambda i: seen.append(int(i)), [index], [])
         return read(self, index)
 
-    monkeypatch.setattr(decoded_cache.NoStore, "read", watched)
+    monkeypatch.setattr(decoding.Decoder, "read", watched)
     pipe = pairs.make(root, kind="none")
     batches.take(pipe.training_dataset(10**6, global_batch_size=2), 1)
     assert len(seen) < 60  # What the prefetch reads ahead; not two million.

@@ -7,8 +7,8 @@ from typing import Any
 MOVED_MODULES = {
     "data.class_folders": "data.sources.class_folders",
     "data.decoded_cache": "data.images.decoded_cache",
-    "data.hole_folder": "data.holes.hole_folder",
-    "data.hole_strokes": "data.holes.hole_strokes",
+    "data.hole_folder": "data.holes.mask_folder",
+    "data.hole_strokes": "data.holes.strokes",
     "data.holes": "data.holes.makers",
     "data.label_maps": "data.labels.label_maps",
     "data.no_label_maps": "data.labels.no_label_maps",

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from data import batch
-from data.holes import hole_folder
+from data.holes import mask_folder
 from scripts.preparing import preview as training_preview
 from tests.helpers import tiny
 from training.runs import run_config
@@ -182,7 +182,7 @@ def test_a_white_mask_folder_warns_in_the_preview(root, tmp_path, masks, caplog)
         f"data.holes.folder={masks}",
         "count=1",
     ]
-    with caplog.at_level(logging.WARNING, hole_folder.__name__):
+    with caplog.at_level(logging.WARNING, mask_folder.__name__):
         preview(root, tmp_path, *overrides)
     assert "data.holes.invert=true" in caplog.text
 

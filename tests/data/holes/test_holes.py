@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from data import order
-from data.holes import hole_strokes, makers
+from data.holes import makers, strokes
 
 MAKERS = {
     "rectangle": makers.RandomRectangle(),
     "center": makers.CenterRectangle(),
-    "strokes": hole_strokes.BrushStrokes(),
-    "freeform": hole_strokes.FreeForm(),
-    "union": makers.Union({"a": hole_strokes.FreeForm(), "b": makers.RandomRectangle()}),
+    "strokes": strokes.BrushStrokes(),
+    "freeform": strokes.FreeForm(),
+    "union": makers.Union({"a": strokes.FreeForm(), "b": makers.RandomRectangle()}),
 }
 
 

@@ -15,7 +15,8 @@ def encoded(values, **settings):
 
 def decode(path, encoding):
     """The op as tf.data runs it: inside a graph."""
-    return tf.function(lambda p: label_maps.decode_label_map(p, encoding))(tf.constant(str(path)))
+    read = tf.function(lambda p: label_maps.decode_contents(tf.io.read_file(p), p, encoding))
+    return read(tf.constant(str(path)))
 
 
 def test_ids_of_values():

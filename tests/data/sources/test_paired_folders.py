@@ -57,7 +57,7 @@ def test_one_folder_for_both(tmp_path):
     source = paired_folders.PairedFolders(
         tmp_path, photo_suffixes=[".jpg"], label_suffixes=[".png"], **settings
     )
-    assert len(source._paired_paths) == 2
+    assert len(source._paths) == 2
 
 
 @pytest.mark.parametrize("missing", ["root", "photos", "labels"])

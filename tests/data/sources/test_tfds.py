@@ -197,7 +197,9 @@ class TestLabelMaps:
 def test_a_process_ends_while_batches_are_read_ahead(folder):
     """Without a cache the files are read by threads of tf.data, alive when Python shuts down."""
     code = f"""
-from data import decoded_cache, pipeline, tfds_source
+from data import pipeline
+from data.images import decoded_cache
+from data.sources import tfds_source
 source = tfds_source.TfdsSource("tessera_tiny", data_dir={str(folder)!r})
 pipe = pipeline.ImagePipeline(source, [64, 64], cache=decoded_cache.CacheSettings("none"))
 batches = iter(pipe.training_dataset(global_batch_size=8))

@@ -12,11 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from PIL import Image
 
-from data.batch import check_batch
 from data.synthetic import facade_rendering, synthetic_facades
 
 SMALL = {"image_size": 32, "train_count": 6, "validation_count": 5}
@@ -141,20 +138,6 @@ def test_source(tmp_path):
     assert record.name == "train/timber/00003"
     assert source.image_class_names[record.label] == "timber"
     assert Path(record.photo).is_file() and Path(record.label_map).is_file()
-
-
-def test_config(tmp_path, request):
-    """The shipped data config yields whole batches with all contract keys."""
-    node = OmegaConf.load(request.config.rootpath / "configs/data/synthetic_facades.yaml")
-    node.root = str(tmp_path / "set")
-    node.source.train_count, node.source.validation_count = 6, 5
-    config = OmegaConf.create({"seed": 0, "data": node})
-    pipeline = instantiate(config, _convert_="all")["data"]
-    report = pipeline.check()
-    assert report.files == 11 and pipeline.class_names == synthetic_facades.CLASS_NAMES
-    assert pipeline.class_colors == synthetic_facades.CLASS_COLORS
-    batch = next(iter(pipeline.training_dataset(global_batch_size=2)))
-    check_batch(batch, required=("image", "label_map", "mask", "label"), num_classes=12)
 
 
 def test_leftovers_of_killed_runs_are_removed_once_they_are_old(tmp_path):

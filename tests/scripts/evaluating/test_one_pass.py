@@ -37,7 +37,7 @@ def features(tmp_path_factory):
 def counts(monkeypatch):
     """{what: how often}: items decoded (nothing is kept of them), images made, by run."""
     found = {"decoded": 0, "made": 0}
-    decode, open_run = decoding.Decoder.decode, trained_run.open_run
+    decode, open_run = decoding.Decoder.read, trained_run.open_run
 
     def counted_decode(self, index):
         def count():
@@ -56,7 +56,7 @@ def counts(monkeypatch):
 
         return type(run)(**{**vars(run), "generate": generate})
 
-    monkeypatch.setattr(decoding.Decoder, "decode", counted_decode)
+    monkeypatch.setattr(decoding.Decoder, "read", counted_decode)
     monkeypatch.setattr(decoded_cache.CacheSettings, "choose", lambda *_: "none")
     monkeypatch.setattr(trained_run, "open_run", counted_run)
     return found

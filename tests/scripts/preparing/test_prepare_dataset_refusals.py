@@ -73,6 +73,7 @@ def test_pairs_of_unequal_size(tmp_path, shape, message):
         ("[[1, 2, 300]]", "Expected a palette file"),
         ("{a: [1, 2, 3], b: [1, 2, 3]}", "each with a colour of its own"),
         ("{ignore: [1, 2, 3]}", "at least one class"),
+        ("{a: [0, 0, 256]}", "0..255. Received: palette="),
     ],
 )
 def test_palette_files(tmp_path, text, message):
@@ -80,11 +81,6 @@ def test_palette_files(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         conversion.load_palette(path)
-
-
-def test_palette_colours_are_in_range():
-    with pytest.raises(ValueError, match="Expected 0..255. Received: colour="):
-        conversion._hex([0, 0, 256])
 
 
 def test_missing_files(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.holes import capsules, hole_strokes
+from data.holes import capsules, strokes
 
 
 def filled(starts, ends, radii, height, width):
@@ -81,7 +81,7 @@ def draw(maker, count, height, width):
 
 
 def test_brush_strokes_are_chains_of_the_published_lengths(drawn):
-    draw(hole_strokes.BrushStrokes(), 40, 128, 128)  # half the reference size
+    draw(strokes.BrushStrokes(), 40, 128, 128)  # half the reference size
     counts, lengths, radii = [], [], []
     for starts, ends, radius in drawn:
         assert starts.shape == (16, 8, 2)
@@ -99,12 +99,12 @@ def test_brush_strokes_are_chains_of_the_published_lengths(drawn):
 
 
 def test_free_forms_zigzag_with_the_published_steps(drawn):
-    draw(hole_strokes.FreeForm(), 60, 256, 256)
-    strokes, counts, radii, lengths = [], [], [], []
+    draw(strokes.FreeForm(), 60, 256, 256)
+    numbers, counts, radii, lengths = [], [], [], []
     for starts, ends, radius in drawn:
         assert starts.shape == (11, 3, 2)
         used = radius > 0
-        strokes.append(int(used.any(0).sum()))
+        numbers.append(int(used.any(0).sum()))
         for stroke in range(3):
             if not used[0, stroke]:
                 continue
@@ -121,13 +121,13 @@ def test_free_forms_zigzag_with_the_published_steps(drawn):
             assert len(set(turns[steep])) <= 1  # up and down in turns
             lengths += np.linalg.norm(step[clear], axis=-1).tolist()
     mean = np.hypot(256, 256) / 8
-    assert set(strokes) == {1, 2, 3} and set(counts) == set(range(4, 12))
+    assert set(numbers) == {1, 2, 3} and set(counts) == set(range(4, 12))
     assert 6 <= min(radii) < 8 and 18 < max(radii) <= 20
     assert max(lengths) <= 2 * mean + 1e-3
     np.testing.assert_allclose(np.mean(lengths), mean, rtol=0.1)
 
 
-@pytest.mark.parametrize("make", [hole_strokes.BrushStrokes, hole_strokes.FreeForm])
+@pytest.mark.parametrize("make", [strokes.BrushStrokes, strokes.FreeForm])
 def test_widths_that_cannot_be(make):
     with pytest.raises(ValueError, match="Received: min_width=50, max_width=40"):
         make(min_width=50, max_width=40)
@@ -137,10 +137,10 @@ def test_widths_that_cannot_be(make):
 
 def test_counts_that_cannot_be():
     with pytest.raises(ValueError, match="`strokes` must be a whole number from 1 on.*strokes=0"):
-        hole_strokes.BrushStrokes(0)
+        strokes.BrushStrokes(0)
     with pytest.raises(ValueError, match="Received: max_segments=2.5"):
-        hole_strokes.BrushStrokes(max_segments=2.5)
+        strokes.BrushStrokes(max_segments=2.5)
     with pytest.raises(ValueError, match="`max_length` must be positive"):
-        hole_strokes.BrushStrokes(max_length=0)
+        strokes.BrushStrokes(max_length=0)
     with pytest.raises(ValueError, match="whole number from 4 on. Received: max_segments=3"):
-        hole_strokes.FreeForm(max_segments=3)
+        strokes.FreeForm(max_segments=3)

@@ -1,5 +1,6 @@
 """Holes from a folder of mask images, such as published sets of irregular masks."""
 
+import functools
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,7 +75,10 @@ class MaskFolder(makers.HoleMaker):
         packed = np.empty((len(paths), row_bytes), np.uint8)
         missing = 0.0
         with ThreadPoolExecutor() as pool:
-            found = pool.map(lambda path: self._read(path, height, width), paths)
+            read = functools.partial(
+                read_mask, invert=self.invert, size=(height, width), setting="data.holes.invert"
+            )
+            found = pool.map(read, paths)
             bar = tqdm(found, "Reading masks", len(paths), disable=None)
             for row, mask in zip(packed, bar, strict=True):
                 row[:] = np.packbits(mask)
@@ -105,11 +109,6 @@ class MaskFolder(makers.HoleMaker):
                 f"{list(folder_source.PHOTO_SUFFIXES)}"
             )
         return paths
-
-    def _read(self, path, height, width) -> np.ndarray:
-        return read_mask(
-            path, invert=self.invert, size=(height, width), setting="data.holes.invert"
-        )
 
 
 def read_mask(path, *, invert=False, size=None, setting="invert") -> np.ndarray:

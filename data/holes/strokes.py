@@ -50,11 +50,8 @@ class BrushStrokes(makers.HoleMaker):
         counts = tf.random.stateless_uniform(
             [self.strokes], seeds[3], 1, self.max_segments + 1, tf.int32
         )
-        scale = _scale(height, width)
-        steps = _steps(angles, scale * lengths)
-        starts, ends = _chain(_points(seeds[4], self.strokes, height, width), steps, height, width)
-        drawn = tf.range(self.max_segments)[:, tf.newaxis] < counts
-        return capsules.fill(starts, ends, _radii(scale * widths, drawn), height, width)
+        steps = _steps(angles, _scale(height, width) * lengths)
+        return _painted(seeds[4], steps, counts, widths, height, width)
 
 
 class FreeForm(makers.HoleMaker):
@@ -108,42 +105,37 @@ class FreeForm(makers.HoleMaker):
         steps = _steps(angles, tf.clip_by_value(lengths, 0.0, 2 * mean))
         mirrored = tf.random.stateless_uniform([strokes, 2], seeds[3]) < 0.5
         steps *= tf.where(mirrored, -1.0, 1.0)
-        starts, ends = _chain(_points(seeds[4], strokes, height, width), steps, height, width)
         widths = tf.random.stateless_uniform([strokes], seeds[5], self.min_width, self.max_width)
         counts = tf.random.stateless_uniform(
             [strokes], seeds[6], self.min_segments, segments + 1, tf.int32
         )
         number = tf.random.stateless_uniform([], seeds[7], 1, strokes + 1, tf.int32)
         counts = tf.where(tf.range(strokes) < number, counts, 0)
-        drawn = tf.range(segments)[:, tf.newaxis] < counts
-        radii = _radii(_scale(height, width) * widths, drawn)
-        return capsules.fill(starts, ends, radii, height, width)
+        return _painted(seeds[4], steps, counts, widths, height, width)
 
 
-def _chain(point, steps, height, width) -> tuple[tf.Tensor, tf.Tensor]:
-    """Starts and ends of segments one after the other, each end clamped to the image.
+def _painted(seed, steps, counts, widths, height, width) -> tf.Tensor:
+    """Strokes of segments one after the other from random points on, clamped to the image.
 
     Args:
-        point: float32 [strokes, 2]. steps: float32 [segments, strokes, 2].
+        seed: of the points.
+        steps: float32 [segments, strokes, 2], pixels.
+        counts: int32 [strokes], segments that are drawn.
+        widths: float32 [strokes] or [segments, strokes], pixels of a 256 x 256 image.
     """
+    segments, strokes, _ = steps.shape
     last = tf.constant([height - 1.0, width - 1.0])
-    points = [point]
+    points = [tf.random.stateless_uniform([strokes, 2], seed) * last]
     for step in tf.unstack(steps):
         points.append(tf.clip_by_value(points[-1] + step, 0.0, last))
-    points = tf.stack(points)
-    return points[:-1], points[1:]
-
-
-def _points(seed, count, height, width) -> tf.Tensor:
-    return tf.random.stateless_uniform([count, 2], seed) * [height - 1.0, width - 1.0]
+    chain = tf.stack(points)
+    radii = tf.maximum(_scale(height, width) * widths / 2, SMALLEST_RADIUS)
+    drawn = tf.range(segments)[:, tf.newaxis] < counts
+    return capsules.fill(chain[:-1], chain[1:], tf.where(drawn, radii, -1.0), height, width)
 
 
 def _steps(angles, lengths) -> tf.Tensor:
     return tf.stack([lengths * tf.sin(angles), lengths * tf.cos(angles)], axis=-1)
-
-
-def _radii(widths, drawn) -> tf.Tensor:
-    return tf.where(drawn, tf.maximum(widths / 2, SMALLEST_RADIUS), -1.0)
 
 
 def _scale(height, width) -> float:
