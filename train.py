@@ -105,13 +105,7 @@ def train(config: DictConfig, run) -> int:
         # 4. The loop.
         return trainer.fit(
             task,
-            lambda first_batch, context: data.training_dataset(
-                first_batch,
-                global_batch_size=trainer.batch_size,
-                replica_batch_size=context.get_per_replica_batch_size(trainer.batch_size),
-                worker=context.input_pipeline_id,
-                num_workers=context.num_input_pipelines,
-            ),
+            trainer.reader(data),
             store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
             summary=summaries.Summaries(
                 run,

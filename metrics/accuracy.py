@@ -1,11 +1,9 @@
 """How often a class is predicted right, over all batches."""
 
-import numpy as np
-
 from metrics import confusion
 
 
-class ClassAccuracy:
+class ClassAccuracy(confusion.ConfusionMetric):
     """Share of the items whose class is predicted right, and that of the items of each class.
 
     Args:
@@ -26,13 +24,6 @@ class ClassAccuracy:
 
     needs = frozenset({"label", "prediction", "class_names"})
 
-    def __init__(self, num_classes=None, *, class_names=None) -> None:
-        self._counter = confusion.Confusion(num_classes, class_names=class_names)
-        self.class_names = self._counter.class_names
-
-    def reset_state(self) -> None:
-        self._counter = confusion.Confusion(class_names=self.class_names)
-
     def update_state(self, batch, generated) -> None:
         self._counter.add(batch["label"], generated["prediction"])
 
@@ -40,6 +31,3 @@ class ClassAccuracy:
         counter = self._counter
         of_each = confusion.share(counter.right, counter.per_class)
         return {"class_accuracy": counter.accuracy} | counter.by_name("class_accuracy", of_each)
-
-    def confusion(self) -> np.ndarray:
-        return self._counter.counts.copy()

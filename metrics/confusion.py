@@ -79,6 +79,23 @@ class Confusion:
         }
 
 
+class ConfusionMetric:
+    """Base of the metrics that count one confusion matrix; see metrics.metric.Metric.
+
+    Args: those of `Confusion`.
+    """
+
+    def __init__(self, num_classes=None, *, class_names=None) -> None:
+        self.class_names = Confusion(num_classes, class_names=class_names).class_names
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        self._counter = Confusion(class_names=self.class_names)
+
+    def confusion(self) -> np.ndarray:
+        return self._counter.counts.copy()
+
+
 def share(part, whole) -> np.ndarray:
     """part / whole in float64, NaN where the whole is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)

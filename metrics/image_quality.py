@@ -7,7 +7,30 @@ MAX_PSNR = 100.0
 """dB, of images that are equal to the last bit, whose PSNR has no bound."""
 
 
-class ImageQuality:
+class ImageMeans:
+    """Base of metrics that are means over images; see metrics.metric.Metric."""
+
+    def __init__(self) -> None:
+        self.reset_state()
+
+    def reset_state(self) -> None:
+        self.sums, self.counts = {}, {}
+
+    def add(self, name, values) -> None:
+        """Counts values [N] of images; summed in float64."""
+        values = np.asarray(values, np.float64)
+        self.sums[name] = self.sums.get(name, 0.0) + values.sum()
+        self.counts[name] = self.counts.get(name, 0) + values.size
+
+    def result(self) -> dict[str, float]:
+        if not any(self.counts.values()):
+            raise ValueError(
+                "Expected at least one image. Received: none. Call update_state before result."
+            )
+        return {name: float(self.sums[name] / n) for name, n in self.counts.items() if n}
+
+
+class ImageQuality(ImageMeans):
     """Mean PSNR, SSIM and L1 over images, as they would be saved: rounded to 8 bits.
 
         PSNR = 10 log10(255^2 / mean squared error), at most 100 dB
@@ -31,12 +54,6 @@ class ImageQuality:
 
     needs = frozenset({"pairs"})
 
-    def __init__(self) -> None:
-        self.reset_state()
-
-    def reset_state(self) -> None:
-        self.sums, self.counts = {}, {}
-
     def update_state(self, batch, generated) -> None:
         real, fake = as_saved(batch["image"]), as_saved(generated["image"])
         if real.shape != fake.shape or min(real.shape[1:3]) < 11:
@@ -47,30 +64,14 @@ class ImageQuality:
         error = np.abs(real - fake)
         with np.errstate(divide="ignore"):
             psnr = 10.0 * np.log10(255.0**2 / np.mean(error**2, axis=(1, 2, 3)))
-        self._add("psnr", np.minimum(psnr, MAX_PSNR))
-        self._add("ssim", tf.image.ssim(real.astype(np.float32), fake.astype(np.float32), 255.0))
-        self._add("l1_percent", 100.0 / 255.0 * np.mean(error, axis=(1, 2, 3)))
+        self.add("psnr", np.minimum(psnr, MAX_PSNR))
+        self.add("ssim", tf.image.ssim(real.astype(np.float32), fake.astype(np.float32), 255.0))
+        self.add("l1_percent", 100.0 / 255.0 * np.mean(error, axis=(1, 2, 3)))
         if "hole" in batch:
             hole = np.asarray(batch["hole"], np.float64)
             size = np.sum(hole, axis=(1, 2, 3)) * error.shape[-1]
             inside = np.sum(error * hole, axis=(1, 2, 3))[size > 0] / size[size > 0]
-            self._add("hole_l1_percent", 100.0 / 255.0 * inside)
-
-    def result(self) -> dict[str, float]:
-        if not self.counts:
-            raise ValueError(
-                "Expected at least one image. Received: none. Call update_state before result."
-            )
-        return {
-            name: float(total / self.counts[name])
-            for name, total in self.sums.items()
-            if self.counts[name]
-        }
-
-    def _add(self, name, values) -> None:
-        values = np.asarray(values, np.float64)
-        self.sums[name] = self.sums.get(name, 0.0) + values.sum()
-        self.counts[name] = self.counts.get(name, 0) + values.size
+            self.add("hole_l1_percent", 100.0 / 255.0 * inside)
 
 
 def as_saved(image) -> np.ndarray:

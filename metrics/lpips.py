@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from metrics import image_quality
 from metrics.features import feature_network, torch_files
 
 SHIFT = (-0.030, -0.088, -0.188)
@@ -70,7 +71,7 @@ NETWORKS: dict[str, tuple[list[Callable], ...]] = {
 BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 
 
-class LPIPS:
+class LPIPS(image_quality.ImageMeans):
     """Mean LPIPS, version 0.1, of images and what was generated of them. Lower is nearer.
 
         d(a, b) = sum over layers l of  mean over positions of  w_l . (n(a_l) - n(b_l))^2
@@ -147,22 +148,9 @@ class LPIPS:
         images = (tf.constant(pixels / 127.5 - 1.0, tf.float32) for pixels in (first, second))
         return self._compiled(*images).numpy().astype(np.float64)
 
-    def reset_state(self) -> None:
-        self.total, self.count = 0.0, 0
-
     def update_state(self, batch, generated) -> None:
-        if not len(batch["image"]):
-            return
-        distances = self(batch["image"], generated["image"])
-        self.total += float(distances.sum())
-        self.count += distances.size
-
-    def result(self) -> dict[str, float]:
-        if not self.count:
-            raise ValueError(
-                "Expected at least one image. Received: none. Call update_state before result."
-            )
-        return {self.name: self.total / self.count}
+        if len(batch["image"]):
+            self.add(self.name, self(batch["image"], generated["image"]))
 
     def _distance(self, first, second) -> tf.Tensor:
         maps = [(image - SHIFT) / SCALE for image in (first, second)]

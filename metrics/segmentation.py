@@ -1,11 +1,9 @@
 """How well label maps are predicted, over as many batches as there are."""
 
-import numpy as np
-
 from metrics import confusion
 
 
-class SegmentationScores:
+class SegmentationScores(confusion.ConfusionMetric):
     """Intersection over union of each class and its mean, from one confusion matrix h of pixels.
 
         IoU_k = h_kk / (sum_j h_kj + sum_j h_jk - h_kk)
@@ -37,11 +35,7 @@ class SegmentationScores:
 
     def __init__(self, num_classes=None, *, class_names=None, ignore_index=255) -> None:
         self.ignore_index = ignore_index
-        self._counter = confusion.Confusion(num_classes, class_names=class_names)
-        self.class_names = self._counter.class_names
-
-    def reset_state(self) -> None:
-        self._counter = confusion.Confusion(class_names=self.class_names)
+        super().__init__(num_classes, class_names=class_names)
 
     def update_state(self, batch, generated) -> None:
         self._counter.add(
@@ -56,6 +50,3 @@ class SegmentationScores:
             "mean_iou": float(iou[present].mean()) if present.any() else float("nan"),
             "pixel_accuracy": self._counter.accuracy,
         } | self._counter.by_name("iou", iou)
-
-    def confusion(self) -> np.ndarray:
-        return self._counter.counts.copy()

@@ -64,12 +64,7 @@ class ImageClassifier(settings.FromSettings, keras.Model):
 
     def build(self, input_shape) -> None:
         _, height, width, channels = input_shape["image"]
-        smallest = 2 ** len(self.blocks)
-        if min(height, width) < smallest:
-            raise ValueError(
-                f"Expected images of at least {smallest} px, which {len(self.blocks)} blocks "
-                f"halve. Received: (H, W)=({height}, {width}). Use fewer blocks."
-            )
+        down_block.check_halvings((height, width), len(self.blocks))
         for block in self.blocks:
             block.build((None, height, width, channels))
             height, width, channels = height // 2, width // 2, block.filters

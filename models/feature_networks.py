@@ -9,6 +9,8 @@ import h5py
 import keras
 from keras import layers, ops
 
+from models.layers import settings
+
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red
 VGG19_BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 SQUEEZENET_FIRES = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}  # squeeze channels
@@ -22,8 +24,23 @@ SQUEEZENET_FILE = (
 )
 
 
+class _FeatureNetwork(settings.FromSettings, keras.Model):
+    """Shared half of the two networks: settings, and the frozen part as `backbone`."""
+
+    def __init__(self, network, weights_path, feature_layers, expected, **kwargs) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+        self.weights_path = str(weights_path)
+        self.feature_layers = tuple(feature_layers)
+        self.backbone = _frozen(*network, self.feature_layers, self.weights_path, expected)
+        self.built = True
+
+    def call(self, image) -> list[keras.KerasTensor]:
+        maps = self.backbone(caffe_input(image), training=False)
+        return [maps[name] for name in self.feature_layers]
+
+
 @keras.saving.register_keras_serializable(package="tessera")
-class VGG19Features(keras.Model):
+class VGG19Features(_FeatureNetwork):
     """Feature maps of VGG19 after the ReLU of some of its convolutions.
 
     The input is scaled to 0..255, turned to BGR, and the ImageNet channel means are subtracted, as
@@ -48,27 +65,14 @@ class VGG19Features(keras.Model):
     def __init__(
         self,
         weights_path,
-        feature_layers=(
-            "block1_conv1",
-            "block2_conv1",
-            "block3_conv1",
-            "block4_conv1",
-            "block5_conv1",
-        ),
+        feature_layers=tuple(f"block{block}_conv1" for block in range(1, 6)),
         **kwargs,
     ) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
-        _set_up(self, *_vgg19(), weights_path, feature_layers, VGG19_FILE)
-
-    def call(self, image) -> list[keras.KerasTensor]:
-        return _maps(self, image)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), **_settings(self)}
+        super().__init__(_vgg19(), weights_path, feature_layers, VGG19_FILE, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class SqueezeNetFeatures(keras.Model):
+class SqueezeNetFeatures(_FeatureNetwork):
     """Feature maps of SqueezeNet v1.1: a tenth of VGG19's cost and 3 MB of weights.
 
     Preprocessing and precision as `VGG19Features`.
@@ -92,14 +96,7 @@ class SqueezeNetFeatures(keras.Model):
     def __init__(
         self, weights_path, feature_layers=("conv1", "fire3", "fire5", "fire7", "fire9"), **kwargs
     ) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
-        _set_up(self, *_squeezenet(), weights_path, feature_layers, SQUEEZENET_FILE)
-
-    def call(self, image) -> list[keras.KerasTensor]:
-        return _maps(self, image)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), **_settings(self)}
+        super().__init__(_squeezenet(), weights_path, feature_layers, SQUEEZENET_FILE, **kwargs)
 
 
 def caffe_input(image) -> keras.KerasTensor:
@@ -138,28 +135,6 @@ def _squeezenet() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
         branches = [_convolution(4 * squeeze, k, f"fire{fire}_expand{k}x{k}")(x) for k in (1, 3)]
         x = outputs[f"fire{fire}"] = layers.Concatenate(dtype="float32")(branches)
     return inputs, outputs
-
-
-def _set_up(network, inputs, outputs, weights_path, feature_layers, expected) -> None:
-    """Keeps the settings of a feature network, and its frozen part as `backbone`."""
-    network.weights_path = str(weights_path)
-    network.feature_layers = tuple(feature_layers)
-    network.backbone = _frozen(
-        inputs, outputs, network.feature_layers, network.weights_path, expected
-    )
-    network.built = True
-
-
-def _maps(network, image) -> list[keras.KerasTensor]:
-    maps = network.backbone(caffe_input(image), training=False)
-    return [maps[name] for name in network.feature_layers]
-
-
-def _settings(network) -> dict:
-    return {
-        "weights_path": network.weights_path,
-        "feature_layers": list(network.feature_layers),
-    }
 
 
 def _frozen(inputs, outputs, chosen, weights_path, expected) -> keras.Model:

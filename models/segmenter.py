@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from models.layers import atrous_pyramid, batch_normalization, dilated_block, settings
+from models.layers import atrous_pyramid, batch_normalization, dilated_block, residual, settings
 
 # (down-sampling, dilation) of the four stages behind the stem, by output stride.
 STAGES = {
@@ -123,18 +123,14 @@ class Segmenter(settings.FromSettings, keras.Model):
                 f"Received: (H, W)=({height}, {width}). Change data.image_size."
             )
         self.stem.build((None, height, width, channels))
-        channels = self.channels[0]
-        for block in self.encoder:
-            block.build((None, None, None, channels))
-            channels = block.filters
+        channels = residual.build_chain(self.encoder, self.channels[0])
         height, width = height // self.output_stride, width // self.output_stride
         self.norm.build((None, height, width, channels))
         self.pyramid.build((None, height, width, channels))
         if self.decoder:
             self.fine.build((None, None, None, self.channels[0]))
             joined = self.pyramid_filters + FINE_CHANNELS
-            self.refinement[0].build((None, None, None, joined))
-            self.refinement[1].build((None, None, None, self.pyramid_filters))
+            residual.build_chain(self.refinement, joined)
         self.classes.build((None, None, None, self.pyramid_filters))
         self.built = True
 

@@ -17,7 +17,27 @@ import tensorflow as tf
 from metrics import image_quality
 
 
-class FeatureFunction:
+class _Resizing:
+    """What the networks here share: images are resized, then seen by `_run`."""
+
+    _run: Callable  # of float32 pixels 0..255
+
+    def __init__(self, name, weights_hash, size, antialias) -> None:
+        self.name, self.weights_hash = name, weights_hash
+        self.size, self.antialias = size, antialias
+        self.resize = "none"
+        if size is not None:
+            how = "antialiased" if antialias else "not antialiased"
+            self.resize = f"bilinear to {size[0]}x{size[1]}, half-pixel centres, {how}"
+
+    def __call__(self, image) -> dict[str, np.ndarray]:
+        pixels = tf.convert_to_tensor(saved_pixels(image))
+        if self.size is not None:
+            pixels = tf.image.resize(pixels, self.size, "bilinear", antialias=self.antialias)
+        return as_outputs(self._run(pixels))
+
+
+class FeatureFunction(_Resizing):
     """Features by any function of images, such as the feature maps of a frozen classifier.
 
     Args:
@@ -40,17 +60,12 @@ class FeatureFunction:
     """
 
     def __init__(self, function, *, name, weights_hash=None, size=None, antialias=True) -> None:
-        self.function, self.name = function, name
-        self.size, self.antialias = size, antialias
-        self.weights_hash = weights_hash or _hash_of_weights(function)
-        self.resize = _resize_in_words(size, antialias)
-
-    def __call__(self, image) -> dict[str, np.ndarray]:
-        pixels = _resized(saved_pixels(image), self.size, self.antialias)
-        return as_outputs(self.function(pixels / np.float32(127.5) - 1.0))
+        super().__init__(name, weights_hash or _hash_of_weights(function), size, antialias)
+        self.function = function
+        self._run = lambda pixels: function(pixels / np.float32(127.5) - 1.0)
 
 
-class SavedFeatures:
+class SavedFeatures(_Resizing):
     """Features by a network in a `.keras` file or a SavedModel folder.
 
     Args:
@@ -69,19 +84,14 @@ class SavedFeatures:
     """
 
     def __init__(self, path, *, name, size=None, antialias=True, pixel_range=(-1.0, 1.0)) -> None:
-        self.path, self.name = str(path), name
-        self.size, self.antialias, self.pixel_range = size, antialias, tuple(pixel_range)
-        self.weights_hash = weights_hash(self.path)
-        self.resize = _resize_in_words(size, antialias)
-        self._network, self._run = _load(self.path)
-
-    def __call__(self, image) -> dict[str, np.ndarray]:
+        super().__init__(name, weights_hash(path), size, antialias)
+        self.path, self.pixel_range = str(path), tuple(pixel_range)
         low, high = self.pixel_range
-        pixels = _resized(saved_pixels(image), self.size, self.antialias)
-        return as_outputs(self._run(pixels / 255.0 * (high - low) + low))
+        self._network, run = _load(self.path)
+        self._run = lambda pixels: run(pixels / 255.0 * (high - low) + low)
 
 
-class KerasApplication:
+class KerasApplication(_Resizing):
     """Features by a network of `keras.applications`, averaged over the image, with its own scaling.
 
     Its ImageNet weights are another training than the Inception graph of published distances, so
@@ -100,17 +110,11 @@ class KerasApplication:
     """
 
     def __init__(self, application, weights_path, *, size=(299, 299), antialias=True) -> None:
+        super().__init__(f"Keras {application}", weights_hash(weights_path), size, antialias)
         self.application, self.weights_path = application, str(weights_path)
-        self.size, self.antialias = size, antialias
-        self.name = f"Keras {application}"
-        self.weights_hash = weights_hash(self.weights_path)
-        self.resize = _resize_in_words(size, antialias)
-        network, self._preprocess = _application(application, self.weights_path, size)
-        self._run = tf.function(lambda pixels: network(pixels, training=False))
-
-    def __call__(self, image) -> dict[str, np.ndarray]:
-        pixels = _resized(saved_pixels(image), self.size, self.antialias)
-        return as_outputs(self._run(self._preprocess(pixels)))
+        network, preprocess = _application(application, self.weights_path, size)
+        run = tf.function(lambda pixels: network(pixels, training=False))
+        self._run = lambda pixels: run(preprocess(pixels))
 
 
 def weights_hash(path) -> str:
@@ -179,20 +183,6 @@ def as_outputs(returned) -> dict[str, np.ndarray]:
     if "logits" in returned:
         outputs["logits"] = np.asarray(returned["logits"], np.float32)
     return outputs
-
-
-def _resized(pixels, size, antialias) -> tf.Tensor:
-    if size is None:
-        return tf.convert_to_tensor(pixels)
-    return tf.image.resize(pixels, size, "bilinear", antialias=antialias)
-
-
-def _resize_in_words(size, antialias) -> str:
-    if size is None:
-        return "none"
-    height, width = size
-    how = "antialiased" if antialias else "not antialiased"
-    return f"bilinear to {height}x{width}, half-pixel centres, {how}"
 
 
 def _load(path) -> tuple[Any, Callable]:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from models.layers import settings, spectral_normalization, statistics
+from models.layers import residual, settings, spectral_normalization, statistics
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -53,10 +53,7 @@ class PatchCritic(keras.layers.Layer):
         self.last = keras.layers.Conv2D(1, 4, name="last")
 
     def build(self, input_shape) -> None:
-        channels = input_shape[-1]
-        for layer in (self.first, *self.middle, self.last):
-            layer.build((None, None, None, channels))
-            channels = layer.filters
+        residual.build_chain((self.first, *self.middle, self.last), input_shape[-1])
         for layer, norm in zip(self.middle, self.norms, strict=True):
             norm.build((None, None, None, layer.filters))
         self.built = True

@@ -114,12 +114,7 @@ class ProjectionDiscriminator(settings.FromSettings, keras.Model):
 
     def build(self, input_shape) -> None:
         _, height, width, channels = input_shape["image"]
-        halvings = sum(self.downsample)
-        if min(height, width) < 2**halvings:
-            raise ValueError(
-                f"Expected images of at least {2**halvings} px, which {halvings} blocks halve. "
-                f"Received: (H, W)=({height}, {width}). Use fewer blocks."
-            )
+        down_block.check_halvings((height, width), sum(self.downsample))
         for block, after in zip(self.blocks, self.attention, strict=True):
             block.build((None, height, width, channels))
             channels = block.filters
@@ -140,12 +135,9 @@ class ProjectionDiscriminator(settings.FromSettings, keras.Model):
             extras |= of_block
             features.append(x)
         summed = ops.sum(ops.cast(ops.relu(x), "float32"), axis=(1, 2))
-        logits = self._apply(self.linear, summed, training)
+        logits = self.linear(summed, training=training)
         if self.class_embedding is not None:
             labels = ops.reshape(inputs["label"], (-1,))
-            embedded = self._apply(self.class_embedding, labels, training)
+            embedded = self.class_embedding(labels, training=training)
             logits += ops.sum(embedded * summed, axis=-1, keepdims=True)
         return {"logits": [logits], "features": [features], **extras}
-
-    def _apply(self, layer, x, training) -> keras.KerasTensor:
-        return layer(x, training=training) if self.spectral_norm else layer(x)

@@ -173,7 +173,7 @@ class ClassConditionalGenerator(settings.FromSettings, keras.Model):
 
     def call(self, inputs, training=False) -> dict:
         start, conditions = self._conditions(inputs.get("label"), inputs["noise"])
-        x = self._apply(self.start, start, training)
+        x = self.start(start, training=training)
         x = ops.reshape(x, (-1, START_SIZE, START_SIZE, self.channels[0]))
         extras = {}
         for block, after, condition in zip(self.blocks, self.attention, conditions, strict=True):
@@ -181,7 +181,7 @@ class ClassConditionalGenerator(settings.FromSettings, keras.Model):
             x, of_block = block_attention.attend(after, x, inputs, training)
             extras |= of_block
         x = ops.relu(self.norm(x, training=training))
-        image = self._apply(self.to_image, x, training)
+        image = self.to_image(x, training=training)
         return {"image": ops.tanh(ops.cast(image, "float32")), **extras}
 
     def _conditions(self, labels, noise) -> tuple:
@@ -192,6 +192,3 @@ class ClassConditionalGenerator(settings.FromSettings, keras.Model):
         parts = ops.split(ops.cast(noise, embedded.dtype), self._parts(), axis=-1)
         joined = [ops.concatenate([part, embedded], axis=-1) for part in parts]
         return joined[0], joined[1:] or [embedded] * len(self.blocks)
-
-    def _apply(self, layer, x, training) -> keras.KerasTensor:
-        return layer(x, training=training) if self.spectral_norm else layer(x)

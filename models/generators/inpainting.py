@@ -10,6 +10,7 @@ from models.layers import (
     attentive_normalization,
     block_attention,
     gated_convolution,
+    residual,
     settings,
 )
 
@@ -151,14 +152,14 @@ class InpaintingGenerator(settings.FromSettings, keras.Model):
     def build(self, input_shape) -> None:
         _check_size(input_shape["masked_image"][1:3])
         image, extra = input_shape["masked_image"][-1], 1 + input_shape["hole"][-1]
-        _build(self.coarse, image + extra)
+        residual.build_chain(self.coarse, image + extra)
         refined = image + (extra if self.hole_in_refinement else 0)
-        joined = _build(self.branch_a, refined)
-        channels = _build(self.branch_b, refined)
+        joined = residual.build_chain(self.branch_a, refined)
+        channels = residual.build_chain(self.branch_b, refined)
         if self.attention_layer is not None:
             self.attention_layer.build((None, None, None, channels))
-        joined += _build(self.after_attention, channels)
-        _build(self.decoder, joined)
+        joined += residual.build_chain(self.after_attention, channels)
+        residual.build_chain(self.decoder, joined)
         self.built = True
 
     def call(self, inputs, training=False) -> dict:
@@ -179,14 +180,6 @@ class InpaintingGenerator(settings.FromSettings, keras.Model):
     def _image(self, layers, x) -> tf.Tensor:
         x = ops.cast(_run(layers, x), "float32")
         return ops.tanh(x) if self.image_activation == "tanh" else ops.clip(x, -1.0, 1.0)
-
-
-def _build(layers, channels) -> int:
-    """Builds a chain for maps of any size; returns its output channels."""
-    for layer in layers:
-        layer.build((None, None, None, channels))
-        channels = getattr(layer, "filters", channels)
-    return channels
 
 
 def _run(layers, x) -> tf.Tensor:

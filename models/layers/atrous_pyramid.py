@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from models.layers import batch_normalization
+from models.layers import batch_normalization, dilated_block
 
 RATES_16 = (3, 6, 9)  # rates by default, in sixteenths of the shorter feature side
 
@@ -33,14 +33,8 @@ class NormalizedConvolution(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.dilation_rate = dilation_rate
         self.momentum = momentum
-        self.convolution = keras.layers.Conv2D(
-            filters,
-            kernel_size,
-            padding="same",
-            dilation_rate=dilation_rate,
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name="convolution",
+        self.convolution = dilated_block.convolution(
+            filters, kernel_size, dilation_rate=dilation_rate, name="convolution"
         )
         self.norm = batch_normalization.PlainBatchNormalization(momentum, name="norm")
 

@@ -131,14 +131,17 @@ class AttentiveNormalization(keras.layers.Layer):
             logits = ops.tensordot(flat, ops.transpose(self.entity_weight), axes=1)
         masks = tf.nn.softmax(self.temperature * _at_least_float32(logits), axis=-1)
         values = _at_least_float32(self.value(flat) if self.value_convolution else flat)
-        scale = ops.convert_to_tensor(self.scale) if self.affine else None
-        shift = ops.convert_to_tensor(self.shift) if self.affine else None
-        regional = regions.regional_normalization(values, masks, scale, shift, epsilon=self.epsilon)
+        regional = self._regional_normalization(values, masks)
         regional = ops.reshape(ops.cast(regional, self.compute_dtype), ops.shape(x))
         return {
             "outputs": x + self.gate * regional,
             "layout": ops.reshape(masks, (-1, height, width, self.entities)),
         }
+
+    def _regional_normalization(self, values, masks) -> tf.Tensor:
+        scale = ops.convert_to_tensor(self.scale) if self.affine else None
+        shift = ops.convert_to_tensor(self.shift) if self.affine else None
+        return regions.regional_normalization(values, masks, scale, shift, epsilon=self.epsilon)
 
     def _positions(self, seed, height, width) -> tf.Tensor:
         if seed is None:

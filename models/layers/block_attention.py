@@ -10,13 +10,11 @@ from models.layers import (
 )
 
 
-def layers_after(
-    blocks, attentive_norm_block, self_attention_block, attentive_norm=None
-) -> list[keras.layers.Layer | None]:
-    """Returns the layer that follows each block, None where there is none.
+def attach(network, attentive_norm_block, self_attention_block, attentive_norm=None) -> None:
+    """Keeps a network's settings of attention, and the layers after its `blocks` as `attention`.
 
     Args:
-        blocks: int, number of blocks.
+        network: with `blocks`; of its `attention` a block without such a layer has None.
         attentive_norm_block: int from 1, the block that attentive normalisation follows, or None.
         self_attention_block: int from 1, the block that self-attention follows, or None.
         attentive_norm: AttentiveNormalization, a template; None has the default settings.
@@ -24,16 +22,16 @@ def layers_after(
     Raises:
         ValueError: a block that does not exist, or one block for both.
     """
-    after = [None] * blocks
-    choices = {
-        "attentive_norm_block": attentive_norm_block,
-        "self_attention_block": self_attention_block,
-    }
-    for name, block in choices.items():
+    network.attentive_norm_block = attentive_norm_block
+    network.self_attention_block = self_attention_block
+    settings.keep_template(network, "attentive_norm", attentive_norm)
+    after = [None] * len(network.blocks)
+    for name in ("attentive_norm_block", "self_attention_block"):
+        block = getattr(network, name)
         number = isinstance(block, int) and not isinstance(block, bool)
-        if block is not None and not (number and 1 <= block <= blocks):
+        if block is not None and not (number and 1 <= block <= len(after)):
             raise ValueError(
-                f"Expected a block from 1 to {blocks}, or null for none. Received: "
+                f"Expected a block from 1 to {len(after)}, or null for none. Received: "
                 f"{name}={block!r}."
             )
     if attentive_norm_block is not None and attentive_norm_block == self_attention_block:
@@ -47,21 +45,7 @@ def layers_after(
         after[attentive_norm_block - 1] = layer
     if self_attention_block is not None:
         after[self_attention_block - 1] = self_attention.SelfAttention(name="self_attention")
-    return after
-
-
-def attach(network, attentive_norm_block, self_attention_block, attentive_norm) -> None:
-    """Keeps a network's settings of attention, and the layers after its `blocks` as `attention`.
-
-    Raises:
-        ValueError: as `layers_after`.
-    """
-    network.attentive_norm_block = attentive_norm_block
-    network.self_attention_block = self_attention_block
-    settings.keep_template(network, "attentive_norm", attentive_norm)
-    network.attention = layers_after(
-        len(network.blocks), attentive_norm_block, self_attention_block, attentive_norm
-    )
+    network.attention = after
 
 
 def input_keys(attentive_norm_block) -> tuple[str, ...]:
@@ -70,7 +54,7 @@ def input_keys(attentive_norm_block) -> tuple[str, ...]:
 
 
 def attend(layer, x, inputs, training) -> tuple[keras.KerasTensor, dict]:
-    """Applies an attention layer, such as `layers_after` put after a block.
+    """Applies an attention layer, such as `attach` put after a block.
 
     Args:
         layer: AttentiveNormalization, SelfAttention, ContextualAttention or None.

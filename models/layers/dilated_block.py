@@ -6,6 +6,12 @@ from keras import ops
 from models.layers import batch_normalization
 
 
+def convolution(filters, kernel_size, **kwargs) -> keras.layers.Layer:
+    """Returns an unbuilt zero-padded convolution without a bias: a normalisation follows."""
+    settings = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+    return keras.layers.Conv2D(filters, kernel_size, **settings, **kwargs)
+
+
 @keras.saving.register_keras_serializable(package="tessera")
 class DilatedBlock(keras.layers.Layer):
     """Pre-activation residual block with batch normalisation and dilated convolutions.
@@ -43,19 +49,8 @@ class DilatedBlock(keras.layers.Layer):
         self.momentum = momentum
         self.norm_1 = batch_normalization.PlainBatchNormalization(momentum, name="norm_1")
         self.norm_2 = batch_normalization.PlainBatchNormalization(momentum, name="norm_2")
-        self.conv_1 = self._convolution(3, "conv_1")
-        self.conv_2 = self._convolution(3, "conv_2")
-
-    def _convolution(self, kernel_size, name) -> keras.layers.Layer:
-        return keras.layers.Conv2D(
-            self.filters,
-            kernel_size,
-            padding="same",
-            dilation_rate=self.dilation_rate if kernel_size > 1 else 1,
-            use_bias=False,
-            kernel_initializer="he_normal",
-            name=name,
-        )
+        self.conv_1 = convolution(filters, 3, dilation_rate=dilation_rate, name="conv_1")
+        self.conv_2 = convolution(filters, 3, dilation_rate=dilation_rate, name="conv_2")
 
     def build(self, x_shape) -> None:
         inner = (None, None, None, self.filters)
@@ -65,7 +60,7 @@ class DilatedBlock(keras.layers.Layer):
         self.conv_2.build(inner)
         self.learned_skip = self.downsample or x_shape[-1] != self.filters
         if self.learned_skip:
-            self.conv_skip = self._convolution(1, "conv_skip")
+            self.conv_skip = convolution(self.filters, 1, name="conv_skip")
             self.conv_skip.build((None, None, None, x_shape[-1]))
         self.built = True
 

@@ -1,9 +1,20 @@
 """The residual block of critics without a label map."""
 
+import functools
+
 import keras
 from keras import ops
 
 from models.layers import residual, settings
+
+
+def check_halvings(size, count, what="blocks") -> None:
+    """Raises ValueError where (height, width) cannot be halved so often."""
+    if min(size) < 2**count:
+        raise ValueError(
+            f"Expected sides of at least {2**count} px, which {count} {what} halve. Received: "
+            f"(H, W)=({size[0]}, {size[1]}). Use fewer {what}."
+        )
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -56,36 +67,28 @@ class DownBlock(settings.FromSettings, keras.layers.Layer):
     def build(self, x_shape) -> None:
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
         middle = self.filters if self.first else channels
-        self.conv_1 = self._convolution(middle, 3, "conv_1", gain=2**0.5)
-        self.conv_2 = self._convolution(self.filters, 3, "conv_2", gain=2**0.5)
+        new = functools.partial(residual.convolution, spectral_norm=self.spectral_norm)
+        self.conv_1 = new(middle, 3, gain=2**0.5, name="conv_1")
+        self.conv_2 = new(self.filters, 3, gain=2**0.5, name="conv_2")
         self.conv_1.build(x_shape)
         self.conv_2.build((*grid, middle))
         for norm, size in zip(reversed(self.norms), (middle, channels), strict=False):
             norm.build((*grid, size))
         self.learned_skip = self.first or self.downsample or channels != self.filters
         if self.learned_skip:
-            self.conv_skip = self._convolution(self.filters, 1, "conv_skip")
+            self.conv_skip = new(self.filters, 1, name="conv_skip")
             self.conv_skip.build(x_shape)
         self.built = True
-
-    def _convolution(self, filters, kernel_size, name, gain=1.0) -> keras.layers.Layer:
-        return residual.convolution(
-            filters,
-            kernel_size,
-            spectral_norm=self.spectral_norm,
-            kernel_initializer=residual.glorot(gain),
-            name=name,
-        )
 
     def call(self, x, training=False) -> keras.KerasTensor:
         norms = iter(self.norms)
         y = x if self.first else self._activate(x, norms, training)
-        y = self._convolve(self.conv_1, y, training)
-        y = self._convolve(self.conv_2, self._activate(y, norms, training), training)
+        y = self.conv_1(y, training=training)
+        y = self.conv_2(self._activate(y, norms, training), training=training)
         skip = self._pool(x)
         if self.learned_skip:
             # Pooling commutes with a 1x1 convolution: a quarter of the work in this order.
-            skip = self._convolve(self.conv_skip, skip, training)
+            skip = self.conv_skip(skip, training=training)
         return self._pool(y) + skip
 
     def _activate(self, x, norms, training) -> keras.KerasTensor:
@@ -94,6 +97,3 @@ class DownBlock(settings.FromSettings, keras.layers.Layer):
 
     def _pool(self, x) -> keras.KerasTensor:
         return ops.average_pool(x, 2, strides=2) if self.downsample else x
-
-    def _convolve(self, layer, x, training) -> keras.KerasTensor:
-        return layer(x, training=training) if self.spectral_norm else layer(x)

@@ -1,20 +1,30 @@
 """The pre-activation residual block shared by the generators, with an injected normaliser."""
 
+import functools
+
 import keras
 from keras import ops
 
 from models.layers import settings, spectral_normalization
 
 
-def convolution(filters, kernel_size, *, spectral_norm, **kwargs) -> keras.layers.Layer:
-    """Returns an unbuilt zero-padded convolution, spectrally normalised or plain."""
+def convolution(filters, kernel_size, *, spectral_norm, gain=1.0, **kwargs) -> keras.layers.Layer:
+    """Returns an unbuilt zero-padded convolution, spectrally normalised or plain.
+
+    Both are called (x, training=...): Keras keeps from a layer what its call does not take. Kernels
+    start with Glorot's uniform distribution, its standard deviation times `gain`.
+    """
     kind = spectral_normalization.SpectralConv2D if spectral_norm else keras.layers.Conv2D
-    return kind(filters, kernel_size, padding="same", **kwargs)
+    start = keras.initializers.VarianceScaling(gain**2, mode="fan_avg", distribution="uniform")
+    return kind(filters, kernel_size, padding="same", kernel_initializer=start, **kwargs)
 
 
-def glorot(gain=1.0) -> keras.initializers.Initializer:
-    """Returns Glorot's uniform initialiser with its standard deviation times `gain`."""
-    return keras.initializers.VarianceScaling(gain**2, mode="fan_avg", distribution="uniform")
+def build_chain(layers, channels) -> int:
+    """Builds layers that follow each other, for maps of any size; returns their last channels."""
+    for layer in layers:
+        layer.build((None, None, None, channels))
+        channels = getattr(layer, "filters", channels)
+    return channels
 
 
 def double(x) -> keras.KerasTensor:
@@ -88,9 +98,9 @@ class ResidualBlock(settings.FromSettings, keras.layers.Layer):
         if self.upsample:
             grid = (grid[0], *(size and 2 * size for size in grid[1:]))
         middle = self.middle or min(channels, self.filters)
-        gain = self.initial_gain
-        self.conv_1 = self._convolution(middle, 3, "conv_1", gain)
-        self.conv_2 = self._convolution(self.filters, 3, "conv_2", gain)
+        new = functools.partial(convolution, spectral_norm=self.spectral_norm)
+        self.conv_1 = new(middle, 3, gain=self.initial_gain, name="conv_1")
+        self.conv_2 = new(self.filters, 3, gain=self.initial_gain, name="conv_2")
         self.norm_1.build(x_shape, condition_shape)
         self.conv_1.build((*grid, channels))
         self.norm_2.build((*grid, middle), condition_shape)
@@ -100,27 +110,17 @@ class ResidualBlock(settings.FromSettings, keras.layers.Layer):
             if self.normalize_skip:
                 self.norm_skip = settings.fresh_copy(self.normalizer)
             # Its bias would double that of conv_2.
-            self.conv_skip = self._convolution(self.filters, 1, "conv_skip", use_bias=False)
+            self.conv_skip = new(self.filters, 1, use_bias=False, name="conv_skip")
             if self.normalize_skip:
                 self.norm_skip.build(x_shape, condition_shape)
             self.conv_skip.build(x_shape)
         self.built = True
 
-    def _convolution(self, filters, kernel_size, name, gain=1.0, **kwargs) -> keras.layers.Layer:
-        return convolution(
-            filters,
-            kernel_size,
-            spectral_norm=self.spectral_norm,
-            kernel_initializer=glorot(gain),
-            name=name,
-            **kwargs,
-        )
-
     def call(self, x, condition, training=False) -> keras.KerasTensor:
         y = self._activate(self.norm_1(x, condition, training=training))
-        y = self._convolve(self.conv_1, double(y) if self.upsample else y, training)
+        y = self.conv_1(double(y) if self.upsample else y, training=training)
         y = self._activate(self.norm_2(y, condition, training=training))
-        y = self._convolve(self.conv_2, y, training)
+        y = self.conv_2(y, training=training)
         return y + self._skip(x, condition, training)
 
     def _skip(self, x, condition, training) -> keras.KerasTensor:
@@ -129,11 +129,8 @@ class ResidualBlock(settings.FromSettings, keras.layers.Layer):
         if self.normalize_skip:
             x = self.norm_skip(x, condition, training=training)
         # A 1x1 convolution commutes with copying pixels: a quarter of the work in this order.
-        x = self._convolve(self.conv_skip, x, training)
+        x = self.conv_skip(x, training=training)
         return double(x) if self.upsample else x
 
     def _activate(self, x) -> keras.KerasTensor:
         return keras.activations.get(self.activation)(x)
-
-    def _convolve(self, layer, x, training) -> keras.KerasTensor:
-        return layer(x, training=training) if self.spectral_norm else layer(x)

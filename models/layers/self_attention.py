@@ -1,9 +1,11 @@
 """Self-attention over positions, the baseline that attentive normalisation is compared with."""
 
+import functools
+
 import keras
 from keras import ops
 
-from models.layers import spectral_normalization
+from models.layers import residual
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -38,39 +40,32 @@ class SelfAttention(keras.layers.Layer):
     def build(self, x_shape) -> None:
         channels, grid = x_shape[-1], tuple(x_shape[:-1])
         self.narrow, self.value_width = max(channels // 8, 1), max(channels // 2, 1)
-        self.theta = self._convolution(self.narrow, "theta")
-        self.phi = self._convolution(self.narrow, "phi")
-        self.g = self._convolution(self.value_width, "g")
-        self.out = self._convolution(channels, "out")
+        new = functools.partial(
+            residual.convolution, kernel_size=1, spectral_norm=self.spectral_norm, use_bias=False
+        )
+        self.theta = new(self.narrow, name="theta")
+        self.phi = new(self.narrow, name="phi")
+        self.g = new(self.value_width, name="g")
+        self.out = new(channels, name="out")
         for layer in (self.theta, self.phi, self.g):
             layer.build(x_shape)
         self.out.build((*grid, self.value_width))
         self.gate = self.add_weight(shape=(), initializer="zeros", name="gate")
         self.built = True
 
-    def _convolution(self, filters, name) -> keras.layers.Layer:
-        kind = spectral_normalization.SpectralConv2D if self.spectral_norm else keras.layers.Conv2D
-        return kind(filters, 1, use_bias=False, name=name)
-
     def call(self, x, training=False) -> keras.KerasTensor:
         height, width, channels = x.shape[1:]
-        theta = ops.reshape(self._apply(self.theta, x, training), (-1, height * width, self.narrow))
-        phi, g = (
-            self._pooled(self.phi, x, self.narrow, training),
-            self._pooled(self.g, x, self.value_width, training),
-        )
+        theta = ops.reshape(self.theta(x, training=training), (-1, height * width, self.narrow))
+        phi, g = (self._pooled(layer, x, training) for layer in (self.phi, self.g))
         scores = ops.matmul(theta, ops.transpose(phi, (0, 2, 1)))
         weights = ops.softmax(ops.cast(scores, "float32"), axis=-1)
         mixed = ops.matmul(ops.cast(weights, self.compute_dtype), g)
         mixed = ops.reshape(mixed, (-1, height, width, self.value_width))
-        return x + self.gate * self._apply(self.out, mixed, training)
+        return x + self.gate * self.out(mixed, training=training)
 
-    def _pooled(self, layer, x, width, training) -> keras.KerasTensor:
-        y = ops.max_pool(self._apply(layer, x, training), 2, strides=2, padding="same")
-        return ops.reshape(y, (-1, y.shape[1] * y.shape[2], width))
-
-    def _apply(self, layer, x, training) -> keras.KerasTensor:
-        return layer(x, training=training) if self.spectral_norm else layer(x)
+    def _pooled(self, layer, x, training) -> keras.KerasTensor:
+        y = ops.max_pool(layer(x, training=training), 2, strides=2, padding="same")
+        return ops.reshape(y, (-1, y.shape[1] * y.shape[2], layer.filters))
 
     def monitored(self) -> dict:
         """Scalars worth a curve: {"attention_gate": s}."""

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from models.layers import residual, spectral_normalization
+from models.layers import down_block, residual, spectral_normalization
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -41,23 +41,14 @@ class StridedConvolutions(keras.layers.Layer):
         ]
 
     def build(self, x_shape) -> None:
-        count, (height, width) = len(self.channels), x_shape[1:3]
-        if min(height, width) < 2**count:
-            raise ValueError(
-                f"Expected maps of at least {2**count} px, which {count} strided convolutions "
-                f"halve. Received: (H, W)=({height}, {width}). Give fewer channels."
-            )
-        size = x_shape[-1]
-        for layer in self.convolutions:
-            layer.build((None, None, None, size))
-            size = layer.filters
+        down_block.check_halvings(x_shape[1:3], len(self.channels), "strided convolutions")
+        residual.build_chain(self.convolutions, x_shape[-1])
         self.built = True
 
     def call(self, x, training=False) -> list[tf.Tensor]:
         features = []
         for layer in self.convolutions:
-            y = layer(x, training=training) if self.spectral_norm else layer(x)
-            x = ops.leaky_relu(y, 0.2)
+            x = ops.leaky_relu(layer(x, training=training), 0.2)
             features.append(x)
         return features
 
@@ -98,8 +89,7 @@ class WholeCritic(keras.layers.Layer):
     def call(self, image, training=False) -> dict:
         features = self.trunk(image, training=training)
         flat = ops.reshape(ops.cast(features[-1], "float32"), (-1, self.flat))
-        score = self.score(flat, training=training) if self.spectral_norm else self.score(flat)
-        return {"score": score, "features": features}
+        return {"score": self.score(flat, training=training), "features": features}
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -128,8 +118,7 @@ class HoleCritic(keras.layers.Layer):
         self.channels = tuple(channels)
         self.spectral_norm = spectral_norm
         self.trunk = StridedConvolutions(self.channels, spectral_norm=spectral_norm, name="trunk")
-        conv = spectral_normalization.SpectralConv2D if spectral_norm else keras.layers.Conv2D
-        self.last = conv(1, 5, strides=2, padding="same", name="last")
+        self.last = residual.convolution(1, 5, spectral_norm=spectral_norm, strides=2, name="last")
 
     def build(self, image_shape, hole_shape=None) -> None:
         self.trunk.build(image_shape)
@@ -138,8 +127,7 @@ class HoleCritic(keras.layers.Layer):
 
     def call(self, image, hole, training=False) -> dict:
         features = self.trunk(image, training=training)
-        last = features[-1]
-        scores = self.last(last, training=training) if self.spectral_norm else self.last(last)
+        scores = self.last(features[-1], training=training)
         pooled = tf.cast(hole, tf.float32)
         for _ in range(len(self.channels) + 1):
             pooled = tf.nn.max_pool2d(pooled, 2, 2, "SAME")

@@ -8,7 +8,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from scripts.benchmarking import workers
-from scripts.command import overrides, tables
+from scripts.command import errors, overrides, tables
 
 GIVEN = "as given"
 TIMER = "scripts.benchmarking.timers.StepTimer"
@@ -83,7 +83,7 @@ def composed(given: list[str], changes: Sequence[str] = ()) -> DictConfig:
     except hydra.errors.HydraException as error:
         if not changes:
             raise
-        reason = workers.innermost(error).partition("\n")[0]
+        reason = errors.reason(error).partition("\n")[0]
         raise ValueError(
             "Every entry of compare must be an override that train.py takes, or a list of them. "
             f"Received: {' '.join(changes)} ({reason})"

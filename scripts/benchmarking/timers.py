@@ -42,7 +42,7 @@ class StepTimer:
         self.trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
         self.task.build(task_steps.spec_after(self.data.preprocess, self.data.element_spec))
         self.live = session.Session(
-            self.task, self._pipeline, None, None, self.data.preprocess,
+            self.task, self.trainer.reader(self.data), None, None, self.data.preprocess,
             seed=self.trainer.seed, jit_compile=self.trainer.jit_compile, writes=False,
         )  # fmt: skip
         self.strategy = self.live.strategy
@@ -98,17 +98,8 @@ class StepTimer:
             self.step += alike
         return total
 
-    def _pipeline(self, first_batch: int, context) -> tf.data.Dataset:
-        return self.data.training_dataset(
-            first_batch,
-            global_batch_size=self.trainer.batch_size,
-            replica_batch_size=context.get_per_replica_batch_size(self.trainer.batch_size),
-            worker=context.input_pipeline_id,
-            num_workers=context.num_input_pipelines,
-        )
-
     def _constant(self, context) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensors(next(iter(self._pipeline(0, context)))).repeat()
+        return tf.data.Dataset.from_tensors(next(iter(self.live.make_dataset(0, context)))).repeat()
 
 
 class LayerTimer:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
+from scripts.command import errors
 from training.loop import tensorflow_import
 
 CLOSING_SECONDS = 20
@@ -114,11 +115,4 @@ def serve(connection: Any, config_text: str, timer: str, settings: dict) -> None
         return  # the parent is gone
     except (ValueError, KeyError, OSError, hydra.errors.HydraException, OmegaConfBaseException,
             tf.errors.OpError) as error:  # fmt: skip
-        connection.send(("error", innermost(error)))
-
-
-def innermost(error: BaseException) -> str:
-    """The reason at the bottom of an error."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+        connection.send(("error", errors.reason(error)))

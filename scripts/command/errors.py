@@ -56,10 +56,7 @@ def run(main: Callable[[], None], *, interrupted: str = "Interrupted.") -> None:
 
 
 def _report(error: BaseException) -> str:
-    """The innermost reason of an error, with the config key it arose at.
-
-    Of ours, which say what to do next, the innermost is taken, whatever it came from.
-    """
+    """The reason of an error, with the config key it arose at."""
     causes = list(_causes(error))
     if isinstance(error, MissingConfigException):
         return f"Error: {_no_such_choice(error)}"
@@ -71,10 +68,15 @@ def _report(error: BaseException) -> str:
             "Error: Every choice must be one that the config has a place for. Received: a choice "
             f"of {group}, for which this command, or what was chosen of data and task, has none."
         )
-    reason = next((e for e in reversed(causes) if "Received:" in _text(e)), causes[-1])
     keys = [key for key in map(_key, causes) if key]
     where = f"{keys[-1]}: " if keys and isinstance(error, InstantiationException) else ""
-    return f"Error: {where}{_text(reason)}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
+    return f"Error: {where}{reason(error)}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
+
+
+def reason(error: BaseException) -> str:
+    """The innermost of what an error came from; of ours, which say what to do next, before all."""
+    causes = [_text(cause) for cause in _causes(error)]
+    return next((text for text in reversed(causes) if "Received:" in text), causes[-1])
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -47,25 +47,24 @@ def compare(config: DictConfig) -> str:
         ("Training", run_differences.state_blocks(training)),
         ("Figures", run_figures.blocks(figures)),
     ]
-    if pictures is not None:
-        sections.append(("Pictures", run_pictures.blocks(pictures)))
-        if pictures.sheet is not None:
-            contact_sheet.write_png(out / "sheet.png", pictures.sheet)
     content = {
         "runs": {run.name: str(run.folder.path) for run in runs},
         "config": differences,
         "training": training,
         "figures": figures,
     }
+    image = sheet = ""
     if pictures is not None:
+        sections.append(("Pictures", run_pictures.blocks(pictures)))
         content["pictures"] = {"shown": pictures.shown, "left_out": pictures.left_out}
+        if pictures.sheet is not None:
+            contact_sheet.write_png(out / "sheet.png", pictures.sheet)
+            image = "\n![The same inputs, a column a run](sheet.png)\n"
+            sheet = f", sheet {out}/sheet.png"
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, ensure_ascii=False, indent=1)
     (out / "comparison.json").write_text(f"{text}\n")
-    with_sheet = pictures is not None and pictures.sheet is not None
-    image = "\n![The same inputs, a column a run](sheet.png)\n" if with_sheet else ""
     (out / "comparison.md").write_text(as_markdown(sections) + image)
-    sheet = f", sheet {out}/sheet.png" if with_sheet else ""
     return f"{as_text(sections)}\n\nWritten to {out}/comparison.md and .json{sheet}"
 
 

@@ -113,23 +113,16 @@ def _short(value) -> str:
     return str(value)[:HASH_SHOWN] if HASH.fullmatch(str(value)) else str(value)
 
 
-def _table(reports: dict) -> list:
+def _table(of_runs: dict) -> list:
     """Rows of a table: a line a figure, a column a run."""
     keys = dict.fromkeys(
         (row, name)
-        for report in reports.values()
+        for report in of_runs.values()
         for row, figures in report["figures"].items()
         for name in figures
     )
-    lines = [["step", *(str(report["step"]) for report in reports.values())]]
+    lines = [["step", *(str(report["step"]) for report in of_runs.values())]]
     for row, name in keys:
-        lines.append([f"{row}: {name}", *(_figure(r, row, name) for r in reports.values())])
-    return [["", *reports], *lines]
-
-
-def _figure(report, row, name) -> str:
-    value = report["figures"].get(row, {}).get(name)
-    if value is None:
-        return ABSENT
-    std = report.get("std", {}).get(row, {}).get(name)
-    return f"{value:.5g}" + ("" if std is None else f" ± {std:.2g}")
+        figures = (reports.cell(report, row, name, 5) for report in of_runs.values())
+        lines.append([f"{row}: {name}", *figures])
+    return [["", *of_runs], *lines]

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
 
 from training.runs import classes, trained_run
+from training.watch import contact_sheet
 
 BATCH_SIZE = 8
 TILE_SIDE = 128  # smaller images are enlarged, so that the titles fit
@@ -40,8 +43,6 @@ def made(runs, config) -> Pictures:
         runs: with `name` and `folder`.
         config: of the command.
     """
-    from training.watch import contact_sheet
-
     pictures, columns = Pictures(), {}
     inputs: Any = None  # those of the first run that can be opened
     for run in runs:
@@ -114,11 +115,6 @@ def inputs_of(name: str, run, facts: dict, config) -> Inputs:
 
 def generated(run, inputs: Inputs) -> np.ndarray:
     """uint8 [N, H, W, 3], what a run makes of the inputs; class ids in their colours."""
-    import tensorflow as tf
-    from tqdm import tqdm
-
-    from training.watch import contact_sheet
-
     pictures = []
     for first in tqdm(range(0, len(inputs.seeds), BATCH_SIZE), "Pictures", disable=None):
         part = slice(first, first + BATCH_SIZE)

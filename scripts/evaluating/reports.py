@@ -48,7 +48,7 @@ def rows(report: dict) -> list[list[str]]:
     names = dict.fromkeys(name for figures in columns.values() for name in figures)
     lines = [["", *columns]]
     for name in names:
-        lines.append([name, *(_cell(report, column, name) for column in columns)])
+        lines.append([name, *(cell(report, column, name) for column in columns)])
     return lines
 
 
@@ -57,12 +57,13 @@ def text(report: dict) -> str:
     return "\n".join([*tables.aligned(rows(report)), *report["notes"]])
 
 
-def _cell(report, column, name) -> str:
-    value = report["figures"][column].get(name)
+def cell(report: dict, column: str, name: str, digits: int = 4) -> str:
+    """A figure and its deviation over repeats as text; "-" where there is none."""
+    value = report["figures"].get(column, {}).get(name)
     if value is None or math.isnan(value):
         return "-"
-    deviation = report["std"].get(column, {}).get(name)
-    return f"{value:.4g}" if deviation is None else f"{value:.4g} ± {deviation:.2g}"
+    deviation = report.get("std", {}).get(column, {}).get(name)
+    return f"{value:.{digits}g}" + ("" if deviation is None else f" ± {deviation:.2g}")
 
 
 def markdown(report: dict, sheet: str | None) -> str:

@@ -18,7 +18,7 @@ FILES = {
 def check(config: DictConfig) -> None:
     """Raises ValueError for values that cannot be, and for neither a run nor two folders."""
     checks.check_whole_numbers(
-        config, num_images=1, batch_size=1, seed=0, repeats=1, optional="num_images"
+        config, optional=["num_images"], num_images=1, batch_size=1, seed=0, repeats=1
     )
     if not isinstance(config.averaged, bool):
         raise ValueError(f"averaged must be true or false. Received: averaged={config.averaged}")

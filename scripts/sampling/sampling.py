@@ -1,9 +1,11 @@
 """From the settings of a user to files: what a run's kind makes of them, and where it is kept."""
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from scripts.command import checks
 from scripts.sampling import grids, photographs
 from training.runs import run_config, run_folder, starting, trained_run
 
@@ -36,10 +38,8 @@ def sample(config: DictConfig) -> str:
 
 def check_numbers(config: DictConfig) -> None:
     """Raises ValueError for a count, batch size or seed list that cannot be."""
-    for name in ("count", "batch_size", "grid_styles"):
-        value = config[name]
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be an integer >= 1. Received: {name}={value}")
+    numbers: Any = dict.fromkeys(("count", "batch_size", "grid_styles"), 1)
+    checks.check_whole_numbers(config, optional=list(numbers), **numbers)
     seeds = config.seeds
     if seeds is not None and (
         isinstance(seeds, int) or not seeds or not all(isinstance(seed, int) for seed in seeds)

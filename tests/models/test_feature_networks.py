@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from losses import perceptual
+from losses import perceptual, term
 from models import feature_networks
 from tests.helpers import feature_files
 
@@ -95,13 +95,13 @@ def test_configuration_round_trip(squeezenet_file):
 
 def test_perceptual_gradient_reaches_the_image_and_nothing_else(squeezenet_file):
     network = feature_networks.SqueezeNetFeatures(squeezenet_file)
-    term = perceptual.Perceptual(network)
+    loss = perceptual.Perceptual(network)
 
     @tf.function
     def loss_and_gradient(real, fake):
         with tf.GradientTape() as tape:
             tape.watch(fake)
-            value = term(batch={"image": real}, generated={"image": fake})
+            value = loss(term.Step(batch={"image": real}, generated={"image": fake}))
         return value, tape.gradient(value, fake)
 
     value, gradient = loss_and_gradient(tf.constant(IMAGE), tf.constant(IMAGE[::-1].copy()))
@@ -157,9 +157,9 @@ def test_published_squeezenet_weights():
     ramp = np.linspace(-1, 1, 64, dtype=np.float32)
     picture = np.stack([np.outer(np.sin(3 * ramp), np.ones(64))] * 3, -1)[None].astype(np.float32)
     noisy = np.clip(picture + np.random.default_rng(0).normal(0, 0.02, picture.shape), -1, 1)
-    term = perceptual.Perceptual(network)
+    loss = perceptual.Perceptual(network)
     near, far = (
-        float(term(batch={"image": picture}, generated={"image": other}))
+        float(loss(term.Step(batch={"image": picture}, generated={"image": other})))
         for other in (noisy, picture.transpose(0, 2, 1, 3))
     )
     assert 0 < near < far / 2

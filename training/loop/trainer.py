@@ -84,6 +84,16 @@ class Trainer:
         self.jit_compile = jit_compile
         self.seed = seed
 
+    def reader(self, data) -> Callable[[int, tf.distribute.InputContext], tf.data.Dataset]:
+        """What `fit` takes as `make_dataset`, of a pipeline."""
+        return lambda first_batch, context: data.training_dataset(
+            first_batch,
+            global_batch_size=self.batch_size,
+            replica_batch_size=context.get_per_replica_batch_size(self.batch_size),
+            worker=context.input_pipeline_id,
+            num_workers=context.num_input_pipelines,
+        )
+
     def fit(
         self,
         task: protocol.Task,

@@ -1,5 +1,7 @@
 """Which block attention follows: numbers only."""
 
+import types
+
 import pytest
 
 from models.layers import block_attention
@@ -10,4 +12,4 @@ from models.layers import block_attention
 def test_a_block_is_a_number_of_a_block(name, block):
     choice = {"attentive_norm_block": None, "self_attention_block": None} | {name: block}
     with pytest.raises(ValueError, match=f"block from 1 to 3.*Received: {name}={block!r}"):
-        block_attention.layers_after(3, **choice)
+        block_attention.attach(types.SimpleNamespace(blocks=[None] * 3), **choice)
