@@ -22,6 +22,7 @@ SQUEEZENET_FILE = (
     "SqueezeNet v1.1 ImageNet weights in the Keras HDF5 layout of DeepCognition/keras-squeezenet "
     "(squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5, or the file with the classifier)"
 )
+VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))  # relu1_1 to relu5_1
 
 
 class _FeatureNetwork(settings.FromSettings, keras.Model):
@@ -31,7 +32,8 @@ class _FeatureNetwork(settings.FromSettings, keras.Model):
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         self.weights_path = str(weights_path)
         self.feature_layers = tuple(feature_layers)
-        self.backbone = _frozen(*network, self.feature_layers, self.weights_path, expected)
+        inputs, outputs = network
+        self.backbone = _frozen(inputs, outputs, self.feature_layers, self.weights_path, expected)
         self.built = True
 
     def call(self, image) -> list[keras.KerasTensor]:
@@ -65,7 +67,7 @@ class VGG19Features(_FeatureNetwork):
     def __init__(
         self,
         weights_path,
-        feature_layers=tuple(f"block{block}_conv1" for block in range(1, 6)),
+        feature_layers=VGG19_LAYERS,
         **kwargs,
     ) -> None:
         super().__init__(_vgg19(), weights_path, feature_layers, VGG19_FILE, **kwargs)
