@@ -117,5 +117,6 @@ def generator_passes(config: DictConfig) -> str:
     order = OmegaConf.select(config, "task.update_order")
     if order is None:
         return "-"
-    shared = OmegaConf.select(config, "task.discriminator_steps", default=1)
-    return str(shared + (order == "g_then_d"))
+    updates = OmegaConf.select(config, "task.discriminator_steps", default=1)
+    micro_batches = OmegaConf.select(config, "task.accumulate_steps", default=1)
+    return str(micro_batches * (updates + (order == "g_then_d" or micro_batches > 1)))

@@ -155,6 +155,7 @@ def test_generator_passes_follow_the_update_order():
 
     assert passes(update_order="d_then_g", discriminator_steps=1) == "1"
     assert passes(update_order="g_then_d", discriminator_steps=2) == "3"
+    assert passes(update_order="d_then_g", discriminator_steps=1, accumulate_steps=3) == "6"
     assert passes() == "-"
 
 
