@@ -237,13 +237,10 @@ class ImagePipeline:
     def _store(self, split) -> Any:
         """The decoded examples of a split, filled at first use."""
         if split not in self._stores:
-            decoder = decoding.Decoder(
-                self.source.records(split), self.encoding, self.resize, self.load_size,
-                self.source.contents(split),
-            )  # fmt: skip
-            self._stores[split] = decoding.open_split(
-                self.source, split, decoder, self.cache, self.root
-            )
+            source = self.source
+            items, contents = source.records(split), source.contents(split)
+            decoder = decoding.Decoder(items, self.encoding, self.resize, self.load_size, contents)
+            self._stores[split] = decoding.open_split(source, split, decoder, self.cache, self.root)
         return self._stores[split]
 
 

@@ -15,11 +15,6 @@ EXIF_ORIENTATION = 0x0112
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def decode_photo(path) -> tf.Tensor:
-    """The op behind the pipeline: file path -> RGB, uint8 [H, W, 3]."""
-    return decode_contents(tf.io.read_file(path), path)
-
-
 def decode_contents(contents, name) -> tf.Tensor:
     """Bytes of an image file -> RGB, uint8 [H, W, 3]; `name` appears in errors.
 

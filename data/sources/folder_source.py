@@ -97,14 +97,16 @@ class FolderSource(Source):
         return records
 
     def _refuse_missing(self, expected, **folders) -> None:
-        """Raises a FileNotFoundError where root or one of {setting: folder below it} is missing."""
-        for what, folder in {"root": "", **folders}.items():
-            path = Path(self.root) / folder
-            if not path.is_dir():
-                setting = "data.root" if what == "root" else f"data.source.{what}"
+        """Raises a FileNotFoundError where one of {setting: folder below root} is missing."""
+        root = Path(self.root)
+        for what, folder in folders.items():
+            if not (root / folder).is_dir():
+                setting, path = f"data.source.{what}", root / folder
+                if not root.is_dir():
+                    what, setting, path = "data set", "data.root", root
                 raise FileNotFoundError(
-                    f"The folder of the {'data set' if what == 'root' else what} does not exist. "
-                    f"Received: {setting} -> {path.absolute()}. Expected: {expected}"
+                    f"The folder of the {what} does not exist. Received: {setting} -> "
+                    f"{path.absolute()}. Expected: {expected}"
                 )
 
     @property

@@ -76,7 +76,7 @@ def of_validation(run, config: DictConfig) -> list[Photograph]:
 
 def of_files(config: DictConfig, out: Path) -> list[Photograph]:
     """Those of images=, in the pixels that training on them will see."""
-    decode = tf.function(photos.decode_photo)
+    decode = tf.function(lambda path: photos.decode_contents(tf.io.read_file(path), path))
 
     def inspect(name, paths) -> Photograph:
         # Rotated ones are refused: beside label maps, photographs are read as stored.
