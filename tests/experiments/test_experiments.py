@@ -117,6 +117,7 @@ def test_the_full_size_networks_are_accepted_by_their_constructors(experiment):
         assert "mask" in generator.input_keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", GENERATOR_NODE)
 def test_an_experiment_trains(experiment, data_root, tmp_path):
     smaller = [f"{GENERATOR_NODE[experiment]}.{setting}" for setting in tiny.GENERATOR]
@@ -125,6 +126,7 @@ def test_an_experiment_trains(experiment, data_root, tmp_path):
     assert_trained(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", CLASS_DATA)
 def test_a_class_experiment_trains(experiment, data_root, tmp_path):
     data = CLASS_DATA[experiment](data_root)
@@ -136,6 +138,7 @@ def test_a_class_experiment_trains(experiment, data_root, tmp_path):
     assert masks.shape[1] > 16 * tiny.SIZE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["synthetic_photos", "photos", "synthetic_classes"])
 def test_noise_alone_trains_on_photographs_of_any_data(data, data_root, tmp_path):
     """Their classes, where they have some, are of no interest."""
@@ -174,6 +177,7 @@ def test_a_classifier_trains(experiment, data_root, tmp_path):
     assert (folder.samples / "step_00000002_confusion.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
     [
@@ -190,6 +194,7 @@ def test_a_setting_trains_a_classifier(setting, data_root, tmp_path):
     assert_trained(folder)
 
 
+@pytest.mark.slow
 def test_a_classifier_resumes_exactly(data_root, tmp_path):
     def variables(folder, *all_steps):
         (tmp_path / folder).mkdir()
@@ -223,6 +228,7 @@ def test_the_arms_differ_in_attention_alone(arm):
     assert plain == of_arm
 
 
+@pytest.mark.slow
 def test_the_arms_run_as_one_sweep(data_root, tmp_path):
     small = [
         "experiment=class_synthetic", f"output_root={tmp_path}", *tiny.CLASS_OVERRIDES,
@@ -250,6 +256,7 @@ def test_a_block_of_the_command_line_wins_over_the_arm():
     assert config.discriminator.attentive_norm_block is None
 
 
+@pytest.mark.slow
 def test_folders_in_the_place_of_tfds(data_root, tmp_path):
     data = [f"data.root={data_root}", "data.source.photos=photos"]
     folder = run(tmp_path, "experiment=class_cifar10", "data=class_folders", *data,
@@ -257,6 +264,7 @@ def test_folders_in_the_place_of_tfds(data_root, tmp_path):
     assert len(json.loads(folder.image_class_names.read_text())) == 5
 
 
+@pytest.mark.slow
 def test_the_augmentation_goes_with_the_gradient_penalty(data_root, tmp_path):
     augment = "{_target_: losses.differentiable_augmentation.DifferentiableAugmentation}"
     folder = run(
@@ -283,6 +291,7 @@ LOSSES = sorted(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

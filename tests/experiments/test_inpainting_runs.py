@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 import train
+from scripts.command import overrides
 from tests.helpers import distribution, saved_variables, tiny
 from training.runs import run_config, run_folder
 from training.tasks import network_inputs, steps
@@ -53,6 +54,7 @@ def finite(lines):
     return all(np.isfinite(value) for line in lines for value in line.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["inpaint_synthetic", "inpaint_freeform"])
 def test_an_experiment_trains_through_both_phases(experiment, data_root, tmp_path, monkeypatch):
     titles, draw = [], contact_sheet.contact_sheet
@@ -83,6 +85,7 @@ def test_an_experiment_trains_through_both_phases(experiment, data_root, tmp_pat
     assert measured == {f"eval/{n}" for n in ("psnr", "ssim", "l1_percent", "hole_l1_percent")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "overrides"),
     [
@@ -107,8 +110,8 @@ def test_a_setting_trains(experiment, overrides, data_root, tmp_path):
 @pytest.mark.parametrize("name", ["SelfAttention", "ContextualAttention"])
 def test_another_attention_is_chosen_by_the_lines_of_the_config(name, data_root):
     text = (tiny.ROOT / "configs/generator/inpainting.yaml").read_text()
-    added = re.search(rf"'(\+generator.attention=\S+ \S+{name}.)'", text)[1]
-    config = compose("inpaint_synthetic", data_root, "~generator.attention", added)
+    added = re.search(rf"'(generator.attention=\S+ \S+{name}.)'", text)[1]
+    config = compose("inpaint_synthetic", data_root, *overrides.with_nulls([added]))
     generator = hydra.utils.instantiate(config.generator, _convert_="all")
     assert type(generator.attention).__name__ == name
     shown = {"masked_image": tf.zeros([1, 16, 24, 3]), "hole": tf.ones([1, 16, 24, 1])}
@@ -147,6 +150,7 @@ def test_pixels_that_differ_in_the_hole_alone_change_nothing(in_step, tmp_path):
     tf.nest.map_structure(np.testing.assert_array_equal, made[0][1], made[1][1])
 
 
+@pytest.mark.slow
 def test_a_run_stopped_around_the_change_of_phases_ends_with_the_same_bytes(data_root, tmp_path):
     """Critics rest for three steps; stopped in front of the change, and at it."""
 
@@ -165,6 +169,7 @@ def test_a_run_stopped_around_the_change_of_phases_ends_with_the_same_bytes(data
     assert variables("resumed", 2, 3, 5) == whole
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_over_the_change_of_phases(data_root):
     """Networks without noise: every replica draws noise of its own."""
     config = compose("inpaint_freeform", data_root)

@@ -50,6 +50,7 @@ def test_a_full_size_segmenter_is_accepted_by_its_constructor(experiment):
     assert network.label_map_classes == config.data.encoding.num_classes == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiment", "setting"),
     [
@@ -76,6 +77,7 @@ def test_a_segmenter_trains(experiment, setting, data_root, tmp_path):
     np.testing.assert_array_equal(confusion[:, :100], expected[:, :100])  # the names of the rows
 
 
+@pytest.mark.slow
 def test_a_segmenter_with_weights_of_rare_classes_resumes_exactly(data_root, tmp_path):
     def variables(name, *all_steps):
         for steps in all_steps:

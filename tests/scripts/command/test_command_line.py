@@ -185,6 +185,7 @@ def test_a_normalizer_replaces_that_of_the_generator(words, expected):
     assert (found if isinstance(expected, dict) else found.hidden) == expected
 
 
+@pytest.mark.slow
 def test_without_evaluation_and_augmentation_a_run_trains_and_samples(tmp_path):
     data = tiny.data_overrides(tmp_path / "data")
     left_out = ("~evaluation", "~data.augmentations.flip", "task.averaging=null")

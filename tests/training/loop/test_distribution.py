@@ -85,6 +85,7 @@ def start_workers(output_root, data_root, *overrides):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_workers_train_one_run_and_stop_together(tmp_path):
     """The signal reaches one worker; both leave, and the chief alone has written."""
     data_root = tiny.write_data(tmp_path / "data")

@@ -67,6 +67,7 @@ def unstopped(data_root, tmp_path_factory):
     return final_variables(output_root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
 def test_a_stopped_run_resumes_exactly(number, data_root, unstopped, tmp_path):
     code, output = start_and_signal(data_root, tmp_path, number)

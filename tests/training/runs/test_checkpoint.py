@@ -166,6 +166,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["step_00000010"]
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_it_saves_leaves_whole_checkpoints(tmp_path):
     """Kills at several moments of an endless series of saves; the newest is always readable."""
     script = textwrap.dedent(

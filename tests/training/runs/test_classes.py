@@ -122,6 +122,7 @@ def test_an_unknown_class_names_the_known_ones(asked, message):
         classes.chosen(asked, ["cat", "dog", "eel"])
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_with_other_classes(tmp_path):
     root = tiny.write_data(tmp_path / "facades")
     overrides = [

@@ -174,6 +174,7 @@ def test_classes_are_mixed_through_a_shared_embedding_as_well(normalizer):
     np.testing.assert_allclose(by_weights, by_id, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_continued_from_its_checkpoint_is_exact(tmp_path):
     """Attention, sampled classes, augmentation, averaging and several critic steps, all at once."""
 
@@ -221,6 +222,7 @@ def test_each_replica_draws_regions_of_its_own():
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_replicas_stay_equal():
     strategy = distribution.two_replicas()
     with strategy.scope():
