@@ -107,7 +107,7 @@ def assert_equal_states(one, other, atol=1e-5):
 
 
 @pytest.mark.parametrize("order", gan_checks.UPDATE_ORDERS)
-@pytest.mark.parametrize("ratio", [1, 2])
+@pytest.mark.parametrize("ratio", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_the_update_is_that_of_the_large_batch(order, ratio, replicas):
     """Both networks, averages, power iterations, LeCam's averages, over two steps."""

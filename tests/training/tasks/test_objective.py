@@ -15,7 +15,7 @@ from training.tasks import objective
         (None, 1, "g_then_d"),
         (None, 5, "d_then_g"),
         (gradient_penalty.GradientPenalty(), 1, "d_then_g"),
-        (gradient_penalty.GradientPenalty(), 5, "g_then_d"),
+        pytest.param(gradient_penalty.GradientPenalty(), 5, "g_then_d", marks=pytest.mark.slow),
     ],
 )
 def test_both_losses_and_ratios_move_every_kernel(penalty, ratio, order):
