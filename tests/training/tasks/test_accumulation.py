@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from losses import adversarial, cross_entropy, feature_matching, lecam, term
 from models.layers import spectral_normalization
-from tests.helpers import distribution, tiny_gan
+from tests.helpers import distribution, pixel_network, tiny_gan
 from training.tasks import averaging, gan_checks, objective, supervised, updates
 
 MICRO = 3
@@ -235,30 +235,12 @@ def test_a_micro_batch_without_finite_gradients_skips_the_update(replicas, place
 # --- Supervised tasks -------------------------------------------------------------------------
 
 
-class PixelNetwork(keras.Model):
-    input_keys = ("image",)
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.dense = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.01))
-
-    def build(self, input_shape):
-        self.dense.build(input_shape["image"])
-        self.built = True
-
-    def call(self, inputs, training=False):
-        return {"logits": self.dense(inputs["image"])}
-
-    def get_config(self):
-        return {}
-
-
 def pixel_task(**settings):
     keras.utils.set_random_seed(1)
     loss = cross_entropy.CrossEntropy(0.1, class_weights=[0.2, 1.0, 3.0])
     task = supervised.SupervisedTask(
-        PixelNetwork(), loss=loss, optimizer=keras.optimizers.Adam(0.01), target="label_map",
-        averaging=averaging.WeightAveraging(0.5), **settings,
+        pixel_network.PixelNetwork(), loss=loss, optimizer=keras.optimizers.Adam(0.01),
+        target="label_map", averaging=averaging.WeightAveraging(0.5), **settings,
     )  # fmt: skip
     task.build({
         "image": tf.TensorSpec([None, 4, 4, 3], tf.float32),

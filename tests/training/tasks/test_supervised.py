@@ -7,34 +7,14 @@ import tensorflow as tf
 
 from losses import cross_entropy, differentiable_augmentation, term
 from models import classifier
-from tests.helpers import distribution
+from tests.helpers import distribution, pixel_network
 from training.tasks import averaging, supervised
 
-SIZE, CLASSES, BATCH = 8, 3, 4
+SIZE, CLASSES, BATCH = 8, pixel_network.CLASSES, 4
 SEED = tf.constant([0, 7])
 IMAGE = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)
 IMAGE_SPEC = {"image": IMAGE, "label": tf.TensorSpec([None], tf.int32)}
 PIXEL_SPEC = {"image": IMAGE, "label_map": tf.TensorSpec([None, SIZE, SIZE], tf.uint8)}
-
-
-class PixelNetwork(keras.Model):
-    """Logits of each pixel from its colour, with a penalty of its own."""
-
-    input_keys = ("image",)
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.dense = keras.layers.Dense(CLASSES, kernel_regularizer=keras.regularizers.L2(0.01))
-
-    def build(self, input_shape):
-        self.dense.build(input_shape["image"])
-        self.built = True
-
-    def call(self, inputs, training=False):
-        return {"logits": self.dense(inputs["image"])}
-
-    def get_config(self):
-        return {}
 
 
 def image_task(*, learning_rate=0.1, spec=IMAGE_SPEC, **settings):
@@ -45,7 +25,7 @@ def image_task(*, learning_rate=0.1, spec=IMAGE_SPEC, **settings):
 
 def pixel_task(*, learning_rate=0.1, spec=PIXEL_SPEC, **settings):
     keras.utils.set_random_seed(1)
-    return built(PixelNetwork(), learning_rate, spec, target="label_map", **settings)
+    return built(pixel_network.PixelNetwork(), learning_rate, spec, target="label_map", **settings)
 
 
 def built(network, learning_rate, spec, *, loss=None, **settings):
@@ -195,7 +175,7 @@ def test_averaged_weights_predict_and_are_what_is_restored():
         np.testing.assert_allclose(mean, first * 2 / 11 + now * 9 / 11, rtol=1e-4, atol=1e-6)
 
 
-class Fixed(PixelNetwork):
+class Fixed(pixel_network.PixelNetwork):
     """The colours themselves as logits: the brightest channel is what is predicted."""
 
     def call(self, inputs, training=False):
