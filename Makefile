@@ -48,8 +48,8 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-tensorboard: $(READY)  ## watch all runs below outputs/
-	$(BIN)/tensorboard --logdir outputs
+tensorboard: $(READY)  ## watch all runs below outputs/, from this machine alone
+	$(BIN)/tensorboard --host 127.0.0.1 --logdir outputs
 
 requirements: $(READY)  ## pin anew after a change of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -1,24 +1,24 @@
 """Trains what the config describes: config -> strategy -> data -> task -> Trainer.fit."""
 
 import contextlib
+import functools
 import logging
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not another one
 
-from scripts.command import errors
+from scripts.command import errors, overrides
 from training.loop import tensorflow_import
 from training.runs import class_weights, classes, provenance, run_config, starting
 
 log = logging.getLogger(__name__)
-starting.register_resolvers()
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -29,28 +29,33 @@ def main(config: DictConfig) -> None:
     from training.runs import run_folder
 
     run = run_folder.RunFolder(HydraConfig.get().runtime.output_dir)
-    if config.resume and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ValueError(
-            f"A sweep cannot be resumed as a whole. Received: -m with resume={config.resume}. "
-            "Resume its runs one by one: resume=outputs/<name>/<sweep>/<number>."
-        )
-    if starting.resumes():
-        saved, choices = starting.load_run(run)
-        config = run_config.resumed(saved, choices, starting.task_overrides())
-        starting.save_effective(config)
-    run_config.check_targets(config)
-    run_config.check_keys(config, "train")
     chief = devices.is_chief(config.devices.strategy)
     with run.locked() if chief else contextlib.nullcontext():
-        signal_number = train(config, run)
+        starting.chosen()
+        if config.resume is None and chief:  # another command may have been quicker
+            run_folder.refuse_used(run.path, "the folder of a run")
+        if config.resume is not None and run.config.is_file():
+            saved, choices = starting.load_run(run)
+            config = run_config.resumed(saved, choices, starting.task_overrides())
+        run_config.check_targets(config)
+        run_config.check_keys(config, "train")
+        keep_config = functools.partial(starting.keep_config, run, config.copy())
+        signal_number = train(config, run, keep_config)
     if signal_number:
-        print(f"Stopped and saved. To go on: python train.py resume={shlex.quote(str(run.path))}")
+        resume = shlex.quote(f"resume={overrides.quoted(run.path)}")
+        print(f"Stopped and saved. To go on: python train.py {resume}")
         sys.exit(128 + signal_number)
-    print(f"Done. Sheets: {run.samples}  Curves: tensorboard --logdir {run.path.parent}")
+    curves = f"tensorboard --logdir {shlex.quote(str(run.path.parent))}"
+    print(f"Done. Sheets: {run.samples}  Curves: {curves}")
 
 
-def train(config: DictConfig, run) -> int:
+def train(config: DictConfig, run, keep_config: Callable[[], None] = lambda: None) -> int:
     """Builds everything the config names and trains it in the folder of the run.
+
+    Args:
+        config: of the run, changed in place.
+        run: RunFolder.
+        keep_config: writes the config into the folder, called when all of it has proved right.
 
     Returns:
         The signal that stopped it, 0 when it reached the last step.
@@ -81,8 +86,7 @@ def train(config: DictConfig, run) -> int:
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
     report = data.check()
-    keep_classes = classes.keep if writes else classes.check
-    keep_classes(run, data.image_class_names)
+    classes.check(run, data.image_class_names)
     classes.fill_counts(config, data.image_class_names)
     class_weights.fill(config, data, report)
     spec = steps.spec_after(data.preprocess, data.element_spec)
@@ -102,6 +106,10 @@ def train(config: DictConfig, run) -> int:
         task.build(spec)
         evaluate, best = measuring(config, run, task, data)
 
+        def keep() -> None:
+            classes.keep(run, data.image_class_names)
+            keep_config()
+
         # 4. The loop.
         return trainer.fit(
             task,
@@ -120,6 +128,7 @@ def train(config: DictConfig, run) -> int:
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
             preprocess=data.preprocess,
             writes=writes,
+            on_start=keep,
             config_text=OmegaConf.to_yaml(config, resolve=True),
         )
 

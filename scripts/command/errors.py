@@ -1,7 +1,10 @@
 """Errors a user can read: what every command is run by."""
 
+import contextlib
 import os
+import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,7 @@ from scripts.command import overrides
 from training.runs import provenance, run_config
 
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+OF_USERS = (ValueError, KeyError, OSError, HydraException, OmegaConfBaseException)
 
 
 def run(main: Callable[[], None], *, interrupted: str = "Interrupted.") -> None:
@@ -51,15 +55,40 @@ def run(main: Callable[[], None], *, interrupted: str = "Interrupted.") -> None:
     except KeyboardInterrupt:
         print(f"\n{interrupted}", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, KeyError, OSError, HydraException, OmegaConfBaseException) as error:
-        sys.exit(_report(error))
+    except OF_USERS as error:
+        sys.exit(message(error))
 
 
-def _report(error: BaseException) -> str:
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Ends the process with the message of an error, where Hydra would only warn of it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        sys.exit(traceback_and_message(error))
+
+
+def traceback_and_message(error: BaseException) -> str:
+    """The message; the traceback before it where it is asked for, or no user could have erred."""
+    if _WANTS_TRACEBACK or not isinstance(error, OF_USERS):
+        return "".join([*traceback.format_exception(error), message(error)])
+    return message(error)
+
+
+def message(error: BaseException) -> str:
+    """The reason of an error, and how to see where it arose."""
+    composing = ConfigCompositionException | MissingConfigException | OverrideParseException
+    hint = "" if isinstance(error, composing) else "\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
+    return full_reason(error) + hint
+
+
+def full_reason(error: BaseException) -> str:
     """The reason of an error, with the config key it arose at."""
     causes = list(_causes(error))
     if isinstance(error, MissingConfigException):
         return f"Error: {_no_such_choice(error)}"
+    if isinstance(error, OverrideParseException):
+        return f"Error: {_unreadable(error.override)}"
     unknown = [e for e in causes if isinstance(e, ConfigAttributeError | ConfigKeyError)]
     if isinstance(error, ConfigCompositionException) and unknown:
         return f"Error: {_unknown_key(_override_of(str(unknown[0].full_key)))}"
@@ -70,7 +99,7 @@ def _report(error: BaseException) -> str:
         )
     keys = [key for key in map(_key, causes) if key]
     where = f"{keys[-1]}: " if keys and isinstance(error, InstantiationException) else ""
-    return f"Error: {where}{reason(error)}\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
+    return f"Error: {where}{reason(error)}"
 
 
 def reason(error: BaseException) -> str:
@@ -137,6 +166,17 @@ def _group_in(message: str) -> str | None:
     """The group of an override that Hydra's message is about."""
     groups = [name for name in _given() if (run_config.CONFIGS / name).is_dir()]
     return next((name for name in groups if f"'{name}'" in message), None)
+
+
+def _unreadable(override: str) -> str:
+    """What to type in the place of an override that Hydra cannot parse."""
+    key, _, value = override.partition("=")
+    quoted = shlex.quote(f"{key}={overrides.quoted(value)}")
+    return (
+        f"Every override must be written as Hydra reads it. Received: {override}. A text with "
+        f"other characters than letters, digits, and those of paths stands in quotes, and those "
+        f"in quotes of the shell: {quoted}"
+    )
 
 
 def _unknown_key(full: str) -> str:

@@ -7,7 +7,7 @@ from training.runs import run_config
 
 
 def with_nulls(arguments: list[str]) -> list[str]:
-    """Gives leaving out and replacing one meaning each, in every command.
+    """Gives leaving out and replacing one meaning each, and `~/` too, in every command.
 
     `~key` and `key=null` leave a part out. Hydra takes the second form of settings alone, and of
     groups the first alone. `key={_target_: ...}` replaces the part that was there, with which
@@ -15,6 +15,9 @@ def with_nulls(arguments: list[str]) -> list[str]:
     """
     words = []
     for text in arguments:
+        name, _, value = text.partition("=")
+        if value == "~" or value.startswith("~/"):  # which shells expand in variables alone
+            text = f"{name}={quoted(Path(value).expanduser())}"
         left_out = re.fullmatch(r"~([\w./@]+)|([\w./@]+)=null", text)
         replaced = re.fullmatch(r"([A-Za-z_][\w.]*)=\s*\{.*\b_target_\b.*\}", text, re.DOTALL)
         if replaced:

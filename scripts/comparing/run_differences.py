@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
 
-from training.runs import checkpoint
+from training.runs import checkpoint, run_folder
 
 ABSENT = "-"
 # Where files go and how long they stay; no number of a run depends on them.
@@ -92,12 +92,8 @@ def state(folder) -> dict:
     """
     steps = checkpoint.CheckpointStore(folder.checkpoints).steps()
     values, newest = {}, None
-    for line in folder.metrics.read_text().splitlines() if folder.metrics.is_file() else ():
-        try:
-            logged = json.loads(line)
-            newest = logged.pop("step")
-        except (ValueError, KeyError):  # the torn last line of a killed process
-            continue
+    for logged in run_folder.metrics_lines(folder.metrics):
+        newest = logged.pop("step")
         values |= {name: {"value": value, "step": newest} for name, value in logged.items()}
     return {"checkpoint": steps[-1] if steps else None, "step": newest, "values": values}
 

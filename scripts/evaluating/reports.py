@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from data import files
 from scripts.command import tables
+from training.runs import json_files
 from training.watch import contact_sheet
 
 
@@ -98,8 +99,8 @@ def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
 def _with_earlier(path, report) -> dict:
     """The report with the figures of an earlier one that has its passport."""
     try:
-        earlier = json.loads(path.read_text())
-        if earlier["passport"] != report["passport"]:
+        earlier = json_files.read(path)
+        if not _is_report(earlier) or earlier["passport"] != report["passport"]:
             return report
         for part in ("figures", "std"):
             columns = earlier[part] | report[part]
@@ -114,12 +115,30 @@ def _with_earlier(path, report) -> dict:
 def read(path: Path) -> dict | None:
     """The report of a run in a file; None where there is none, or a damaged one."""
     try:
-        report = json.loads(path.read_text())
-        whole = isinstance(report["protocol"], str) and isinstance(report["step"], int)
-        columns = [dict(column) for column in report["figures"].values()]
-        return report if whole and columns else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        report = json_files.read(path)
+    except (OSError, ValueError):
         return None
+    of_run = _is_report(report) and type(report.get("step")) is int
+    return report if of_run and report["figures"] else None
+
+
+def _is_report(content) -> bool:
+    """Whether what a file holds has the form of a report."""
+    if not isinstance(content, dict) or not isinstance(content.get("protocol"), str):
+        return False
+    passport = content.get("passport", {})
+    notes = content.get("notes", [])
+    tables = [content.get("figures"), content.get("std", {})]
+    if not all(isinstance(part, dict) for part in (passport, *tables)):
+        return False
+    columns = [column for table in tables for column in table.values()]
+    return (
+        isinstance(passport.get("protocol", {}), dict)
+        and isinstance(notes, list)
+        and all(isinstance(note, str) for note in notes)
+        and all(isinstance(column, dict) for column in columns)
+        and all(v is None or json_files.is_number(v) for c in columns for v in c.values())
+    )
 
 
 def write_curves(run_folder, protocol: str) -> None:

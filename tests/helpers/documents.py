@@ -18,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from tests.helpers.tiny import ROOT
-from training.runs import run_config, starting
+from training.runs import run_config
 
 # Commands of others. Of python and make everything is checked.
 FOREIGN = {
@@ -244,7 +244,6 @@ def groups() -> dict[str, set[str]]:
 @functools.cache
 def known_keys() -> frozenset[str]:
     """Every key of every config that ships: as its file has it, and of composed experiments."""
-    starting.register_resolvers()
     found = set()
     for file in run_config.CONFIGS.rglob("*.yaml"):
         text = file.read_text()

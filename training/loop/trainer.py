@@ -107,6 +107,7 @@ class Trainer:
         batch_names: Callable[[int], list[str]] | None = None,
         preprocess: Callable[[dict], dict] = lambda batch: batch,
         config_text: str = "",
+        on_start: Callable[[], None] = lambda: None,
         writes: bool = True,
     ) -> int:
         """Trains from the newest checkpoint of the run, or from the start, to the last step.
@@ -123,6 +124,8 @@ class Trainer:
             batch_names: number of a batch -> names of its files, for the log.
             preprocess: last op on a batch, run inside the compiled step.
             config_text: the config, for TensorBoard.
+            on_start: called where this process writes files, before the first of them: when the
+                state is restored and there are steps to train.
             writes: whether this process writes files; of several workers only the chief does.
 
         Returns:
@@ -143,6 +146,7 @@ class Trainer:
         # 2. The data from there on.
         iterator = iter(live.batches_from(step))
         if writes:
+            on_start()
             summary.start(step, config_text)
         log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
 

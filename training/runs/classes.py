@@ -4,7 +4,7 @@ import json
 
 from omegaconf import DictConfig, OmegaConf
 
-from training.runs import run_config, whole_files
+from training.runs import json_files, run_config, whole_files
 
 MAX_NAMED = 12
 ACCURACY = "metrics.accuracy.ClassAccuracy"
@@ -126,7 +126,7 @@ def saved(run) -> list[str] | None:
     if not run.image_class_names.is_file():
         return None
     try:
-        names = json.loads(run.image_class_names.read_text())
+        names = json_files.read(run.image_class_names)
     except ValueError:
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

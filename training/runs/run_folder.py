@@ -1,41 +1,84 @@
 """Run folders: what is a run, where its parts lie, and one writing process at a time."""
 
+import contextlib
 import fcntl
 import json
 import os
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from training.runs import checkpoint, whole_files
+from training.runs import checkpoint, json_files, whole_files
 
 CONFIG = Path(".hydra") / "config.yaml"
 MAX_SAME_SECOND = 1000
+MAX_NAME_BYTES = 255  # of a part of a run's name: the limit of file systems
+LOCK, LOG = ".lock", "train.log"
+LOCK_TRIES, SECONDS_BETWEEN_TRIES = 3, 0.1  # `in_use` holds a lock for a moment
+DIGITS_OF_A_PID = 20
 
 
 class RunFolder:
-    """The parts of a run's folder.
+    """The parts of a run's folder, all of which lie inside it.
 
     Args:
-        path: the folder.
+        path: the folder; it may be reached through links.
 
     Raises:
         FileNotFoundError: with `must_exist`, the folder is missing or is not that of a run.
+        ValueError: with `must_exist`, something in it leads out of it, or is no file or folder.
     """
 
     def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
         self.path = Path(path)
         if must_exist and not self.config.is_file():
             found = "a folder without .hydra/config.yaml" if self.path.is_dir() else "no folder"
+            found = "a file" if self.path.is_file() else found
             raise FileNotFoundError(
                 f"Expected the folder of a training run. Received: {str(path)!r}, {found}. "
                 "Runs lie in outputs/<name>/<date>."
             )
+        if must_exist:
+            self.check_parts()
+
+    def check_parts(self) -> None:
+        """Refuses what would have a command read or write elsewhere, or wait for ever.
+
+        A folder may come from someone else: a link in the place of `samples` or `train.log` would
+        write to whatever it leads to.
+
+        Raises:
+            ValueError: a link that leads out of the folder, a pipe, a device.
+        """
+        inside = self.path.resolve()
+        for folder, folders, names in os.walk(self.path):
+            for part in (Path(folder, name) for name in (*folders, *names)):
+                mode = part.lstat().st_mode
+                if stat.S_ISLNK(mode):
+                    if (target := Path(os.path.realpath(part))).is_relative_to(inside):
+                        continue
+                    found = f"a link to {target}"
+                elif stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+                    continue
+                else:
+                    found = "neither a file nor a folder"
+                raise ValueError(
+                    f"Expected a run whose parts lie in its folder. Received: {part}, {found}. "
+                    "Put the files themselves there; the folder of the run may be a link."
+                )
 
     @property
     def config(self) -> Path:
         """The config the run was started with, interpolations unresolved."""
         return self.path / CONFIG
+
+    @property
+    def effective_config(self) -> Path:
+        """The config the run has now: with what resuming has changed."""
+        newest = self.config.with_name("effective.yaml")
+        older = sorted(self.config.parent.glob("resumed_*/effective.yaml"))  # of version 0.2.0
+        return next((p for p in (newest, *reversed(older)) if p.is_file()), self.config)
 
     @property
     def checkpoints(self) -> Path:
@@ -69,29 +112,117 @@ class RunFolder:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    def check_writable(self) -> None:
+        """Raises ValueError where a command cannot write into the folder."""
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise ValueError(
+                f"Expected a run that can be written to. Received: {self.path}, which is "
+                "read-only. Copy it to resume it; to use it as it is, name another place: out=DIR"
+            )
+
     def has_checkpoint(self) -> bool:
         return bool(checkpoint.CheckpointStore(self.checkpoints).steps())
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> contextlib.AbstractContextManager[None]:
         """Holds the run for this process; the lock falls with the process, however it ends.
 
         Raises:
-            ValueError: another process holds it.
+            ValueError: another process holds it, or it cannot be written to.
         """
-        with open(self.path / ".lock", "a+") as file:
-            try:
+        return locked(self.path / LOCK)
+
+    def in_use(self) -> bool:
+        """Whether a process holds the run."""
+        try:
+            descriptor = os.open(self.path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock file, which has the number of the process that holds it.
+
+    Raises:
+        ValueError: another process holds it, it is no lock file, or it cannot be written.
+    """
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.fdopen(os.open(path, flags, 0o666), "r+", errors="replace")
+    except OSError as error:
+        raise ValueError(
+            f"Expected a folder that can be written to. Received: {path.parent}, {path.name}: "
+            f"{error.strerror}."
+        ) from error
+    with file:
+        for _ in range(LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise ValueError(
-                    f"Expected a run that no other process writes to. Received: {self.path}, in "
-                    f"use by process {file.read().strip() or 'unknown'}. Wait for it or stop it."
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+                break
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        else:
+            raise ValueError(
+                f"Expected a run that no other process writes to. Received: {path.parent}, in use "
+                f"by process {file.read(DIGITS_OF_A_PID).strip() or 'unknown'}. Wait for it or "
+                "stop it."
+            )
+        content = file.read(DIGITS_OF_A_PID + 1).strip()
+        if content and not (content.isdigit() and len(content) <= DIGITS_OF_A_PID):
+            raise ValueError(f"Expected a lock file of ours. Received: {path}, which has text.")
+        _rewrite(file, str(os.getpid()))
+        try:
             yield
+        finally:
+            _rewrite(file, "")
+
+
+def _rewrite(file, text) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(text)
+    file.flush()
+
+
+def check_name(name: object) -> None:
+    """Refuses names of runs that are no folder below another one.
+
+    Raises:
+        ValueError: a name that leads elsewhere, or that no file system takes.
+    """
+    text = name if isinstance(name, str) else ""
+    for part in text.split("/"):
+        odd = part in ("", ".", "..") or not part.isprintable() or part != part.strip()
+        if odd or len(os.fsencode(part)) > MAX_NAME_BYTES:
+            raise ValueError(
+                "name must be the name of a folder, or names with / between them, each of 1 to "
+                f"{MAX_NAME_BYTES} bytes that can be printed, none of them . or .. Received: "
+                f"name={name!r}"
+            )
+
+
+def make(path: Path, *, exist_ok: bool = True) -> None:
+    """Makes a folder and those above it.
+
+    Raises:
+        FileNotFoundError: it cannot be made there.
+        FileExistsError: without `exist_ok`, it is there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except OSError as error:
+        if path.is_dir():
+            raise
+        raise FileNotFoundError(
+            f"Expected a place where a folder for the run can be made. Received: {path} "
+            f"({error.strerror}). Set output_root to a folder you may write to."
+        ) from error
 
 
 def new_run_folder(parent: str | Path, time_stamp: str) -> Path:
@@ -102,35 +233,74 @@ def new_run_folder(parent: str | Path, time_stamp: str) -> Path:
     """
     for suffix in ["", *(f"_{i}" for i in range(2, MAX_SAME_SECOND))]:
         path = Path(parent) / f"{time_stamp}{suffix}"
-        try:
-            path.mkdir(parents=True)
+        with contextlib.suppress(FileExistsError):
+            make(path, exist_ok=False)
             return path
-        except OSError as error:
-            if not path.is_dir():
-                raise FileNotFoundError(
-                    f"Expected a place where a folder for the run can be made. Received: {path} "
-                    f"({error.strerror}). Set output_root to a folder you may write to."
-                ) from error
     raise FileExistsError(f"Expected a free name for a run in {parent}. Received: all taken.")
 
 
-def newest_run(parent: str | Path) -> Path | None:
-    """The newest run below a folder that has a whole checkpoint, or None."""
-    runs = [RunFolder(path.parent.parent) for path in Path(parent).glob(f"*/{CONFIG}")]
-    runs = [run for run in runs if run.has_checkpoint()]
-    return max((run.path for run in runs), key=lambda path: path.name, default=None)
+def refuse_used(path: str | Path, setting: str) -> None:
+    """Refuses a folder that holds anything but what a refused command leaves.
+
+    Raises:
+        ValueError: it holds something; `setting` is what named it.
+    """
+    path = Path(path)
+    held = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    held = [name for name in held if name not in (LOCK, LOG)]
+    if not held:
+        return
+    is_run = RunFolder(path).config.is_file()
+    advice = f"To go on with it: resume={path}. For a new one" if is_run else "For a run"
+    raise ValueError(
+        f"Expected {setting} to be a new or an empty folder. Received: {setting}={path}, which "
+        f"holds {'a run' if is_run else ', '.join(held[:3])}. {advice}, name another folder."
+    )
+
+
+def newest_run(parent: str | Path, *, or_in_use: bool = False) -> Path | None:
+    """The newest run below a folder that has a checkpoint, or None.
+
+    Args:
+        parent: folder of runs.
+        or_in_use: whether one that a process holds counts without a checkpoint.
+    """
+    runs = [RunFolder(path) for path in Path(parent).glob("*") if path.is_dir()]
+    runs = [
+        run
+        for run in runs
+        if (run.config.is_file() and run.has_checkpoint()) or (or_in_use and run.in_use())
+    ]
+    # Of one second: "..._2" to "..._10", in this order.
+    by_age = max(runs, key=lambda run: _age(run.path.name), default=None)
+    return by_age.path if by_age else None
+
+
+def _age(name) -> tuple:
+    return name[: len("2026-01-01_00-00-00")], len(name), name
+
+
+def metrics_lines(path: Path) -> Iterator[dict]:
+    """The whole lines of a `metrics.jsonl`: {"step": int, name: number}.
+
+    What is no such line is left out: the torn last one of a killed process, damaged ones.
+    """
+    if not path.is_file():
+        return
+    for line in path.read_bytes().split(b"\n"):
+        try:
+            logged = json_files.parsed(line)
+        except ValueError:
+            continue
+        if isinstance(logged, dict) and type(logged.get("step")) is int:
+            if all(map(json_files.is_number, logged.values())):
+                yield logged
 
 
 def drop_metrics_after(path: Path, step: int) -> None:
     """Removes the lines of `metrics.jsonl` beyond a step: a resumed run writes them again."""
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError):  # the torn last line of a killed process
-            continue
+    kept = [json.dumps(logged) + "\n" for logged in metrics_lines(path) if logged["step"] <= step]
     with whole_files.written(path) as partial:
         partial.write_text("".join(kept))

@@ -1,28 +1,24 @@
 """Where a run's folder lies when Hydra starts, and what it keeps of its config."""
 
+import contextlib
 import datetime
-import functools
+import fcntl
+import logging
+import os
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from training.loop import tensorflow_import
-from training.runs import run_config
+from training.runs import run_config, whole_files
 
 OUTPUTS = run_config.CONFIGS.parent / "outputs"
 """Where runs, evaluations and comparisons lie by default, whatever the working directory."""
-RESUMED, EFFECTIVE = "resumed_", "effective.yaml"
+AUTO = "auto"
 
-
-def register_resolvers() -> None:
-    """Makes `${run_folder:...}`, `${hydra_folder:...}` and `${sweep_folder:...}` known to Hydra.
-
-    Its own part of the config alone uses them: what a run saves of its config computes nothing.
-    """
-    OmegaConf.register_new_resolver("sweep_folder", _sweep_folder, replace=True)
-    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
-    OmegaConf.register_new_resolver("hydra_folder", _hydra_folder, replace=True)
+log = logging.getLogger(__name__)
+_choosing = contextlib.ExitStack()
 
 
 def task_overrides() -> list[str]:
@@ -32,69 +28,145 @@ def task_overrides() -> list[str]:
 
 def load_run(run_folder) -> tuple[DictConfig, dict]:
     """A run's config, with what resuming has changed, and the group choices it started with."""
-    changed = sorted(run_folder.config.parent.glob(f"{RESUMED}*/{EFFECTIVE}"))
-    config = run_config.load(changed[-1] if changed else run_folder.config)
+    config = run_config.load(run_folder.effective_config)
     hydra_config = OmegaConf.load(run_folder.config.parent / "hydra.yaml")
     return config, dict(OmegaConf.select(hydra_config, "hydra.runtime.choices") or {})
 
 
-def save_effective(config: DictConfig) -> None:
-    """Keeps the config of a resumed run: what was changed stays changed the next time."""
-    folder = Path(HydraConfig.get().runtime.output_dir, str(HydraConfig.get().output_subdir))
-    OmegaConf.save(config, folder / EFFECTIVE)
+def keep_config(run, config: DictConfig) -> None:
+    """Writes the config into the folder of a run that starts or goes on.
+
+    What resuming has changed stays changed the next time. Nothing of a command that is refused
+    before is kept.
+
+    Args:
+        run: RunFolder.
+        config: as it was composed, or as it was saved with what resuming changes.
+    """
+    texts: dict[Path, DictConfig | ListConfig] = {}
+    if run.config.is_file():
+        texts[run.config.with_name("effective.yaml")] = config
+        log.info("Resumed with: %s", " ".join(task_overrides()))
+    else:  # the config comes last: with it, the folder is a run
+        texts[run.config.with_name("hydra.yaml")] = OmegaConf.create({"hydra": HydraConfig.get()})
+        texts[run.config.with_name("overrides.yaml")] = OmegaConf.create(task_overrides())
+        texts[run.config] = config
+    for path, content in texts.items():
+        with whole_files.written(path) as partial:
+            OmegaConf.save(content, partial)
 
 
-def resumes() -> bool:
-    """Whether this command goes on with a run that was there before."""
-    return Path(str(HydraConfig.get().output_subdir)).name.startswith(RESUMED)
+def choose_run(config: DictConfig) -> None:
+    """Sets `hydra.run.dir` to the folder of this command's run, a new one or one to go on with.
 
+    Hydra writes into it afterwards; a folder that is refused stays as it is.
 
-@functools.cache
-def _run_to_resume(resume: str | None, output_root: str | None, name: str) -> str | None:
-    """The folder that `resume` names; None = a new run."""
-    if not resume:
-        return None
-    tensorflow_import.load_tensorflow()
-    from training.runs import run_folder
+    Args:
+        config: of the whole command, with Hydra's part.
 
-    if resume != "auto":
-        return str(run_folder.RunFolder(resume, must_exist=True).path)
-    found = run_folder.newest_run(runs_of(output_root, name))
-    return str(found) if found else None
-
-
-@functools.cache  # Hydra resolves its folder several times
-def _run_folder(resume: str | None, output_root: str | None, name: str, strategy: str) -> str:
-    """The folder of the run to resume, or a new one."""
-    found = _run_to_resume(resume, output_root, name)
-    if found:
-        return found
+    Raises:
+        ValueError, FileNotFoundError: a name, folder or `resume` that cannot be, or a run in use.
+    """
     tensorflow_import.load_tensorflow()
     from training.loop import devices
     from training.runs import run_folder
 
-    parent = runs_of(output_root, name)
-    if not devices.is_chief(strategy):
-        parent = parent / "workers"  # logs only: the chief's folder is the run
-    return str(run_folder.new_run_folder(parent, now()))
+    run_folder.check_name(config.name)
+    chief = devices.is_chief(config.devices.strategy)
+    given = config.hydra.run.dir
+    path = _resumed(config, chief)
+    if path is not None and given:
+        raise ValueError(
+            "Expected resume=RUN, which names the folder, or hydra.run.dir. Received: both, "
+            f"resume={config.resume}, hydra.run.dir={given}. Leave one out."
+        )
+    parent = runs_of(config.output_root, config.name)
+    if path is not None:
+        run_folder.RunFolder(path, must_exist=True).check_writable()
+    elif given:
+        path = Path(given)
+        if chief:
+            run_folder.refuse_used(path, "hydra.run.dir")
+        run_folder.make(path)
+    else:  # of workers that are not the chief, logs only: the chief's folder is the run
+        path = run_folder.new_run_folder(parent if chief else parent / "workers", now())
+    config.hydra.run.dir = str(path)
 
 
-def _sweep_folder(output_root: str | None, name: str, time_stamp: str) -> str:
-    """The folder of a sweep."""
-    return str(runs_of(output_root, name) / f"sweep_{time_stamp}")
+def _resumed(config, chief) -> Path | None:
+    """The folder that `resume` names; None = a new run."""
+    from training.runs import run_folder
+
+    if config.resume is None:
+        return None
+    if str(config.resume).strip() == "":
+        raise ValueError(
+            f"resume must be the folder of a run, {AUTO}, or null. Received: an empty text. "
+            "A variable of the shell may have no value."
+        )
+    if config.resume != AUTO:
+        return Path(str(config.resume))
+    parent = runs_of(config.output_root, config.name)
+    if chief:  # Of several commands at the same instant, one chooses at a time; see `chosen`.
+        run_folder.make(parent)
+        descriptor = os.open(parent, os.O_RDONLY)
+        _choosing.callback(os.close, descriptor)
+        with contextlib.suppress(OSError):  # some file systems of networks lock no folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    found = run_folder.newest_run(parent, or_in_use=chief)
+    if found and chief and run_folder.RunFolder(found).in_use():
+        _choosing.close()
+        with run_folder.locked(found / run_folder.LOCK):  # says which process
+            pass
+    return found
 
 
-@functools.cache
-def _hydra_folder(resume: str | None, output_root: str | None, name: str) -> str:
-    """`.hydra` for a new run; a folder of its own below it for each time the run is resumed."""
-    if _run_to_resume(resume, output_root, name):
-        return f".hydra/{RESUMED}{now()}"
-    return ".hydra"
+def chosen() -> None:
+    """Lets other commands choose: this one holds the run that it has chosen."""
+    _choosing.close()
+
+
+def choose_sweep(config: DictConfig) -> Path:
+    """Returns the folder for the runs of a sweep, a new one or the one that the user names.
+
+    Args:
+        config: of the whole command, with Hydra's part.
+
+    Raises:
+        ValueError: a sweep to be resumed, a folder that holds something, or places outside it.
+    """
+    tensorflow_import.load_tensorflow()
+    from training.runs import run_folder
+
+    if config.resume is not None:
+        raise ValueError(
+            f"A sweep cannot be resumed as a whole. Received: -m with resume={config.resume}. "
+            "Resume its runs one by one: resume=outputs/<name>/<sweep>/<number>."
+        )
+    subdir = Path(str(config.hydra.sweep._get_node("subdir")._value()))
+    if subdir.is_absolute() or ".." in subdir.parts:
+        raise ValueError(
+            "hydra.sweep.subdir must lie in the folder of the sweep. Received: "
+            f"hydra.sweep.subdir={subdir}"
+        )
+    given = config.hydra.sweep.dir
+    if given:
+        run_folder.refuse_used(given, "hydra.sweep.dir")
+        return Path(given)
+    run_folder.check_name(config.name)
+    parent = runs_of(config.output_root, config.name)
+    return run_folder.new_run_folder(parent, f"sweep_{now()}")
 
 
 def runs_of(output_root: str | None, name: str) -> Path:
-    """The folder of the runs of one name, absolute."""
-    return (OUTPUTS if output_root is None else Path(output_root).absolute()) / name
+    """The folder of the runs of one name, absolute.
+
+    Raises:
+        ValueError: `output_root` is an empty text.
+    """
+    if output_root is not None and not str(output_root).strip():
+        raise ValueError("output_root must be a folder, or null. Received: an empty text.")
+    return (OUTPUTS if output_root is None else Path(str(output_root)).absolute()) / name
 
 
 def now() -> str:

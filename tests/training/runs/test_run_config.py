@@ -170,6 +170,8 @@ def test_what_resuming_changed_stays_changed(tmp_path):
     (hydra_folder / "hydra.yaml").write_text("hydra: {runtime: {choices: {loss: hinge}}}\n")
     config, choices = starting.load_run(run_folder.RunFolder(tmp_path))
     assert config.trainer.steps == 9 and choices == {"loss": "hinge"}
+    (hydra_folder / "effective.yaml").write_text("trainer:\n  steps: 11\n")  # of today
+    assert starting.load_run(run_folder.RunFolder(tmp_path))[0].trainer.steps == 11
 
 
 def test_root_keys_come_from_the_root_config():
