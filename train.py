@@ -42,8 +42,7 @@ def main(config: DictConfig) -> None:
         keep_config = functools.partial(starting.keep_config, run, config.copy())
         signal_number = train(config, run, keep_config)
     if signal_number:
-        resume = shlex.quote(f"resume={overrides.quoted(run.path)}")
-        print(f"Stopped and saved. To go on: python train.py {resume}")
+        print(f"Stopped and saved. To go on: {overrides.to_type('train.py', resume=run.path)}")
         sys.exit(128 + signal_number)
     curves = f"tensorboard --logdir {shlex.quote(str(run.path.parent))}"
     print(f"Done. Sheets: {run.samples}  Curves: {curves}")

@@ -109,3 +109,10 @@ def test_make_help_lists_the_targets():
 def test_python_range_is_the_one_make_checks():
     assert PROJECT["requires-python"] == ">=3.10,<3.14"
     assert "(3, 10) <= v <= (3, 13)" in (ROOT / "Makefile").read_text()
+
+
+def test_tensorboard_listens_on_this_machine_alone():
+    done = subprocess.run(
+        ["make", "-n", "tensorboard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "tensorboard --host 127.0.0.1 --logdir outputs" in done.stdout

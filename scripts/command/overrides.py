@@ -1,6 +1,7 @@
 """Words of a command line as Hydra's overrides."""
 
 import re
+import shlex
 from pathlib import Path
 
 from training.runs import run_config
@@ -86,3 +87,9 @@ def quoted(path) -> str:
     # Backslashes count as two before a quote, and as one elsewhere.
     text = re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + found[2].replace("'", r"\'"), text)
     return f"'{text}'"
+
+
+def to_type(script: str, **settings) -> str:
+    """The line of a shell that calls a command with settings, whatever characters they have."""
+    words = [shlex.quote(f"{key}={quoted(value)}") for key, value in settings.items()]
+    return f"python {script} {' '.join(words)}"

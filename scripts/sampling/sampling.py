@@ -26,6 +26,8 @@ def sample(config: DictConfig) -> str:
     )
     kind = run.task.kind
     refuse_settings_of_others(config, run)
+    if not config.out:
+        run.folder.check_writable()
     out = Path(config.out) if config.out else run_folder.new_run_folder(
         run.folder.samples, starting.now()
     )  # fmt: skip

@@ -114,7 +114,8 @@ class RunFolder:
 
     def check_writable(self) -> None:
         """Raises ValueError where a command cannot write into the folder."""
-        if not os.access(self.path, os.W_OK | os.X_OK):
+        effective = os.access in os.supports_effective_ids
+        if not os.access(self.path, os.W_OK | os.X_OK, effective_ids=effective):
             raise ValueError(
                 f"Expected a run that can be written to. Received: {self.path}, which is "
                 "read-only. Copy it to resume it; to use it as it is, name another place: out=DIR"
@@ -253,8 +254,8 @@ def refuse_used(path: str | Path, setting: str) -> None:
     is_run = RunFolder(path).config.is_file()
     advice = f"To go on with it: resume={path}. For a new one" if is_run else "For a run"
     raise ValueError(
-        f"Expected {setting} to be a new or an empty folder. Received: {setting}={path}, which "
-        f"holds {'a run' if is_run else ', '.join(held[:3])}. {advice}, name another folder."
+        f"Expected {setting} to be a new or an empty folder. Received: {path}, which holds "
+        f"{'a run' if is_run else ', '.join(held[:3])}. {advice}, name another folder."
     )
 
 

@@ -72,6 +72,7 @@ def choose_run(config: DictConfig) -> None:
     from training.runs import run_folder
 
     run_folder.check_name(config.name)
+    _check_subdir(config)
     chief = devices.is_chief(config.devices.strategy)
     given = config.hydra.run.dir
     path = _resumed(config, chief)
@@ -87,6 +88,7 @@ def choose_run(config: DictConfig) -> None:
         path = Path(given)
         if chief:
             run_folder.refuse_used(path, "hydra.run.dir")
+            run_folder.RunFolder(path).check_parts()
         run_folder.make(path)
     else:  # of workers that are not the chief, logs only: the chief's folder is the run
         path = run_folder.new_run_folder(parent if chief else parent / "workers", now())
@@ -143,6 +145,7 @@ def choose_sweep(config: DictConfig) -> Path:
             f"A sweep cannot be resumed as a whole. Received: -m with resume={config.resume}. "
             "Resume its runs one by one: resume=outputs/<name>/<sweep>/<number>."
         )
+    _check_subdir(config)
     subdir = Path(str(config.hydra.sweep._get_node("subdir")._value()))
     if subdir.is_absolute() or ".." in subdir.parts:
         raise ValueError(
@@ -156,6 +159,15 @@ def choose_sweep(config: DictConfig) -> Path:
     run_folder.check_name(config.name)
     parent = runs_of(config.output_root, config.name)
     return run_folder.new_run_folder(parent, f"sweep_{now()}")
+
+
+def _check_subdir(config) -> None:
+    """Refuses to have Hydra write over the config of a run."""
+    if config.hydra.output_subdir is not None:
+        raise ValueError(
+            "hydra.output_subdir must be null: .hydra is written when training starts. Received: "
+            f"hydra.output_subdir={config.hydra.output_subdir}"
+        )
 
 
 def runs_of(output_root: str | None, name: str) -> Path:

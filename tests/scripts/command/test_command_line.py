@@ -1,14 +1,16 @@
 """The train command as a user meets it: help, typos, wrong folders."""
 
 import re
+import shlex
 
 import hydra
 import pytest
 import tensorflow as tf
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from scripts.command import errors, overrides
-from tests.helpers import tiny
+from tests.helpers import tiny, train_command
 from training.runs import run_config, trained_run
 
 PIXEL = "models.layers.pixel_normalization.PixelNormalization"
@@ -138,6 +140,34 @@ def test_version_is_quick_and_says_the_commit():
 )
 def test_leaving_out_is_null_and_a_new_part_replaces_the_old(words, expected):
     assert overrides.with_nulls(words) == expected
+
+
+def test_a_folder_of_the_user_is_expanded_as_in_variables(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/a (b)")
+    words = ["data.root=~/photos", "resume=~", "~holes", "a=~b"]
+    expected = ["data.root='/home/a (b)/photos'", "resume='/home/a (b)'", "~holes", "a=~b"]
+    assert overrides.with_nulls(words) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/a b/c", "/照片/x", "/photos (1)", "/lr=2e-4/2026", "/it's", '/"q"', "/a\\'b", "/$HOME/`x`",
+     "/[a]/{b}", "/a,b", "/#a", "/a;b&c", "/~", "/back\\"],
+)  # fmt: skip
+def test_a_printed_command_means_its_path_when_it_is_pasted(path):
+    _, _, word = shlex.split(overrides.to_type("train.py", resume=path))
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.key_or_group == "resume" and override.value() == path
+
+
+@pytest.mark.parametrize("value", ["/x/照片", "/photos (1)", "/a=b:c d'e"])
+def test_a_value_that_hydra_cannot_read_is_shown_in_quotes(value, tmp_path):
+    message = train_command.train(f"data.root={value}", f"output_root={tmp_path}")
+    assert f"Received: data.root={value}." in message
+    word = shlex.split(message.partition("of the shell: ")[2])[0]
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.value() == value
+    assert not list(tmp_path.iterdir())
 
 
 INPAINTING = "experiment=inpaint_synthetic"

@@ -14,6 +14,7 @@ import yaml
 
 from tests.helpers import tiny, train_command
 from training.runs import run_folder, starting
+from training.tasks import steps
 
 SMALL = train_command.SMALL
 
@@ -134,20 +135,28 @@ def test_resume_and_a_folder_exclude_each_other(run, tmp_path):
 # --- Folders that are used --------------------------------------------------------------------
 
 
+def test_hydra_writes_no_config_over_that_of_a_run(run):
+    before = train_command.content(run)
+    message = train_command.train(f"resume={run}", "hydra.output_subdir=.hydra")
+    assert "hydra.output_subdir must be null" in message
+    assert train_command.content(run) == before
+
+
 @pytest.mark.parametrize("flags, key", [([], "hydra.run.dir"), (["-m"], "hydra.sweep.dir")])
 def test_a_used_folder_is_refused_before_anything_is_written(flags, key, run, settings, tmp_path):
     before = train_command.content(tmp_path)
     message = train_command.train(*flags, *settings, "seed=1", f"{key}={run}")
-    assert f"Received: {key}={run}, which holds a run" in message and f"resume={run}" in message
+    assert f"{key} to be a new" in message and f"{run}, which holds a run" in message
+    assert f"resume={run}" in message
     message = train_command.train(*flags, *settings, f"{key}={tmp_path}")
-    assert f"Received: {key}={tmp_path}, which holds run" in message
+    assert f"Received: {tmp_path}, which holds run" in message
     assert train_command.content(tmp_path) == before
 
 
 @pytest.mark.slow
-def test_the_second_of_two_commands_with_one_folder_is_refused(settings, tmp_path):
-    folder = tmp_path / "run"
-    words = [*settings, f"hydra.run.dir={folder}", "trainer.steps=100000"]
+@pytest.mark.parametrize("place", ["hydra.run.dir={}/a/b", "output_root={} resume=auto"])
+def test_of_two_commands_at_once_with_one_place_one_trains(place, settings, tmp_path):
+    words = [*settings, *place.format(tmp_path).split(), "trainer.steps=100000"]
     words += ["trainer.preview_every_steps=0", "trainer.checkpoint_every_steps=1"]
     children = [
         subprocess.Popen(
@@ -161,12 +170,13 @@ def test_the_second_of_two_commands_with_one_folder_is_refused(settings, tmp_pat
     refused, training = sorted(children, key=lambda child: child.poll() is None)
     message = refused.communicate()[1]
     assert "holds a run" in message or f"in use by process {training.pid}" in message
-    while not list(folder.glob("checkpoints/step_*")):
+    while not list(tmp_path.glob("*/*/checkpoints/step_*")):
         assert training.poll() is None
         time.sleep(0.05)
     training.terminate()
     training.communicate(timeout=120)
     assert training.returncode == 128 + signal.SIGTERM
+    assert len(list(tmp_path.glob("*/*"))) == 1
 
 
 # --- resume=auto ------------------------------------------------------------------------------
@@ -251,6 +261,16 @@ def test_every_failure_of_a_sweep_is_said_at_once_and_in_its_log(settings, tmp_p
     assert "Traceback" not in output.err and f"2 of 3 jobs failed: {sweep}" in seen
     assert (sweep / "1" / "checkpoints").is_dir()
     assert "Failed" not in (sweep / "1" / "train.log").read_text()
+
+
+def test_an_interruption_ends_a_sweep(settings, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps, "spec_after", interrupted)
+    assert train_command.train("-m", *settings, f"output_root={tmp_path}", "seed=1,2") == 130
+    (sweep,) = tmp_path.glob("*/sweep_*")
+    assert (sweep / "0").is_dir() and not (sweep / "1").exists()
 
 
 def test_sweeps_of_one_second_get_their_own_folders(settings, tmp_path, monkeypatch):
