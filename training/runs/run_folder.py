@@ -1,22 +1,18 @@
 """Run folders: what is a run, where its parts lie, and one writing process at a time."""
 
 import contextlib
-import fcntl
 import json
 import os
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.runs import checkpoint, json_files, whole_files
+from training.runs import checkpoint, json_files, locks, whole_files
 
 CONFIG = Path(".hydra") / "config.yaml"
 MAX_SAME_SECOND = 1000
 MAX_NAME_BYTES = 255  # of a part of a run's name: the limit of file systems
 LOCK, LOG = ".lock", "train.log"
-LOCK_TRIES, SECONDS_BETWEEN_TRIES = 3, 0.1  # `in_use` holds a lock for a moment
-DIGITS_OF_A_PID = 20
 
 
 class RunFolder:
@@ -130,65 +126,11 @@ class RunFolder:
         Raises:
             ValueError: another process holds it, or it cannot be written to.
         """
-        return locked(self.path / LOCK)
+        return locks.held(self.path / LOCK)
 
     def in_use(self) -> bool:
         """Whether a process holds the run."""
-        try:
-            descriptor = os.open(self.path / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a lock file, which has the number of the process that holds it.
-
-    Raises:
-        ValueError: another process holds it, it is no lock file, or it cannot be written.
-    """
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.fdopen(os.open(path, flags, 0o666), "r+", errors="replace")
-    except OSError as error:
-        raise ValueError(
-            f"Expected a folder that can be written to. Received: {path.parent}, {path.name}: "
-            f"{error.strerror}."
-        ) from error
-    with file:
-        for _ in range(LOCK_TRIES):
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(SECONDS_BETWEEN_TRIES)
-        else:
-            raise ValueError(
-                f"Expected a run that no other process writes to. Received: {path.parent}, in use "
-                f"by process {file.read(DIGITS_OF_A_PID).strip() or 'unknown'}. Wait for it or "
-                "stop it."
-            )
-        content = file.read(DIGITS_OF_A_PID + 1).strip()
-        if content and not (content.isdigit() and len(content) <= DIGITS_OF_A_PID):
-            raise ValueError(f"Expected a lock file of ours. Received: {path}, which has text.")
-        _rewrite(file, str(os.getpid()))
-        try:
-            yield
-        finally:
-            _rewrite(file, "")
-
-
-def _rewrite(file, text) -> None:
-    file.seek(0)
-    file.truncate()
-    file.write(text)
-    file.flush()
+        return locks.is_held(self.path / LOCK)
 
 
 def check_name(name: object) -> None:

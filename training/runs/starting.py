@@ -118,7 +118,7 @@ def _resumed(config, chief) -> Path | None:
     found = run_folder.newest_run(parent, or_in_use=chief)
     if found and chief and run_folder.RunFolder(found).in_use():
         _choosing.close()
-        with run_folder.locked(found / run_folder.LOCK):  # says which process
+        with run_folder.RunFolder(found).locked():  # says which process
             pass
     return found
 
