@@ -8,16 +8,16 @@ from training.runs import run_config
 
 
 def with_nulls(arguments: list[str]) -> list[str]:
-    """Gives leaving out and replacing one meaning each, and `~/` too, in every command.
+    """Gives leaving out, replacing and `~/` one meaning each, in every command.
 
     `~key` and `key=null` leave a part out. Hydra takes the second form of settings alone, and of
     groups the first alone. `key={_target_: ...}` replaces the part that was there, with which
-    Hydra would merge it: `key=null` stands before it.
+    Hydra would merge it: `key=null` stands before it. `key=~/x` is a folder of the user.
     """
     words = []
     for text in arguments:
         name, _, value = text.partition("=")
-        if value == "~" or value.startswith("~/"):  # which shells expand in variables alone
+        if value == "~" or value.startswith("~/"):
             text = f"{name}={quoted(Path(value).expanduser())}"
         left_out = re.fullmatch(r"~([\w./@]+)|([\w./@]+)=null", text)
         replaced = re.fullmatch(r"([A-Za-z_][\w.]*)=\s*\{.*\b_target_\b.*\}", text, re.DOTALL)

@@ -47,6 +47,19 @@ def test_the_newest_run_with_a_checkpoint_is_found(tmp_path):
     expected = make_run(tmp_path / "2026-01-02_00-00-00")
     make_run(tmp_path / "2026-01-03_00-00-00", checkpoint=False)
     assert run_folder.newest_run(tmp_path) == expected
+    for number in (9, 10):
+        expected = make_run(tmp_path / f"2026-01-02_00-00-00_{number}")
+    assert run_folder.newest_run(tmp_path) == expected
+
+
+def test_a_run_in_use_counts_without_a_checkpoint_where_asked_for(tmp_path):
+    expected = make_run(tmp_path / "2026-01-01_00-00-00")
+    starting = tmp_path / "2026-01-03_00-00-00"
+    starting.mkdir()
+    with run_folder.RunFolder(starting).locked():
+        assert run_folder.newest_run(tmp_path) == expected
+        assert run_folder.newest_run(tmp_path, or_in_use=True) == starting
+    assert run_folder.newest_run(tmp_path, or_in_use=True) == expected
 
 
 def test_a_second_process_is_kept_out(tmp_path):

@@ -1,6 +1,7 @@
 """Where runs and sweeps lie, and what a refused command changes in them: nothing."""
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -94,9 +95,13 @@ def test_a_resume_that_does_not_fit_its_checkpoint_keeps_nothing(run):
 
 
 def test_a_resume_that_starts_keeps_what_it_changes(run):
+    with open(run / "metrics.jsonl", "ab") as file:
+        file.write(b"\xff\n5\nnull\n[1]\n")  # which do not hinder it
     assert train_command.train(f"resume={run}", "trainer.steps=2") == 0
     assert starting.load_run(run_folder.RunFolder(run))[0].trainer.steps == 2
     assert "trainer.steps=2" in (run / "train.log").read_text()
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
     assert sorted(os.listdir(run / ".hydra"))[1] == "effective.yaml"
 
 
@@ -261,6 +266,21 @@ def test_every_failure_of_a_sweep_is_said_at_once_and_in_its_log(settings, tmp_p
     assert "Traceback" not in output.err and f"2 of 3 jobs failed: {sweep}" in seen
     assert (sweep / "1" / "checkpoints").is_dir()
     assert "Failed" not in (sweep / "1" / "train.log").read_text()
+
+
+def test_an_error_that_is_no_users_is_logged_too(settings, tmp_path, monkeypatch, capfd):
+    def broken(*_):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(steps, "spec_after", broken)
+    message = train_command.train("-m", *settings, f"output_root={tmp_path}", "seed=1,2")
+    assert "2 of 2 jobs failed" in message
+    assert capfd.readouterr().err.count("Traceback") == 2
+    with pytest.raises(RuntimeError, match="a defect"):
+        train_command.train(*settings, f"output_root={tmp_path}")
+    logs = list(tmp_path.glob("**/train.log"))
+    assert len(logs) == 3
+    assert all(log.read_text().splitlines()[-1] == "Error: a defect" for log in logs)
 
 
 def test_an_interruption_ends_a_sweep(settings, tmp_path, monkeypatch):
