@@ -4,6 +4,7 @@ Nothing is downloaded. Both networks take images in [-1, 1] and do their own pre
 """
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -22,6 +23,11 @@ SQUEEZENET_FILE = (
     "SqueezeNet v1.1 ImageNet weights in the Keras HDF5 layout of DeepCognition/keras-squeezenet "
     "(squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5, or the file with the classifier)"
 )
+DAMAGE = (
+    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError,
+    OverflowError,
+)  # fmt: skip
+"""What h5py raises at damaged files."""
 VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))  # relu1_1 to relu5_1
 
 
@@ -157,7 +163,7 @@ def _frozen(inputs, outputs, chosen, weights_path, expected) -> keras.Model:
     try:
         with h5py.File(weights_path) as file:
             _read_weights(network, file.get("model_weights", file))
-    except (OSError, KeyError, ValueError) as error:
+    except DAMAGE as error:
         raise ValueError(
             f"Expected {expected}. Received: weights_path={weights_path!r}, which does not fit: "
             f"{error}. Nothing is downloaded: fetch the right file yourself and give its path."
@@ -172,12 +178,30 @@ def _read_weights(network, file) -> None:
         if not layer.weights:
             continue
         name = layer.name if layer.name in file else layer.name.replace("_", "/", 1)
-        if name not in file or "weight_names" not in file[name].attrs:
-            raise KeyError(f"it has no layer {name!r}")
-        group = file[name]
-        values = [group[key][()] for key in group.attrs["weight_names"]]
-        shapes = [tuple(value.shape) for value in values]
+        group = _inside(file, name)
         wanted = [tuple(variable.shape) for variable in layer.weights]
+        if group is None or "weight_names" not in group.attrs:
+            raise KeyError(f"it has no layer {name!r}")
+        if group.attrs.get_id("weight_names").shape != (len(wanted),):
+            raise ValueError(f"layer {name!r} has not {len(wanted)} names of weights")
+        stored = [_inside(group, key) for key in group.attrs["weight_names"]]
+        shapes = [_shape_of(weights) for weights in stored]
         if shapes != wanted:
             raise ValueError(f"layer {name!r} has shapes {shapes} instead of {wanted}")
-        layer.set_weights(values)
+        layer.set_weights([weights[()] for weights in stored])
+
+
+def _inside(group, path) -> Any:
+    """What is at a path, or None. Links to other places, such as other files, are not followed."""
+    for name in (path.decode() if isinstance(path, bytes) else path).split("/"):
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            return None
+        group = group[name]
+    return group
+
+
+def _shape_of(stored) -> tuple[int, ...] | None:
+    """The shape of numbers that lie in the file itself; None of anything else."""
+    if not isinstance(stored, h5py.Dataset) or stored.dtype.kind != "f":
+        return None
+    return None if stored.is_virtual or stored.external else tuple(stored.shape)

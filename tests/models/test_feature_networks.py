@@ -139,6 +139,15 @@ def test_wrong_files(tmp_path, squeezenet_file):
         feature_networks.SqueezeNetFeatures(path)
 
 
+@pytest.mark.parametrize("damage", feature_files.HOSTILE)
+def test_weights_that_are_not_in_the_file_are_refused(tmp_path, damage):
+    layers = feature_files.squeezenet_layers()
+    path = feature_files.write_legacy_file(tmp_path / "weights.h5", layers)
+    feature_files.HOSTILE[damage](path, "fire2/expand3x3")
+    with pytest.raises(ValueError, match=r"weights.h5', .*'fire2/expand3x3'"):
+        feature_networks.SqueezeNetFeatures(path)
+
+
 def test_unknown_layers(squeezenet_file):
     for wrong in (["fire10"], []):
         with pytest.raises(ValueError, match="Expected layers out of .*Received: feature_layers="):
