@@ -100,8 +100,8 @@ def inspect_contents(data, name) -> tuple[tuple[int, int], bool]:
     if data.startswith(JPEG_SIGNATURE):
         size = tf.io.extract_jpeg_shape(data).numpy()[:2]
     try:
-        with opening.opened(data, name) as image:
-            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        with opening.opened(data, name) as opened:
+            orientation = opened.getexif().get(EXIF_ORIENTATION, 1)
     except ValueError:
         orientation = 1  # The pixels are whole; what stands beside them does not matter.
     return (int(size[0]), int(size[1])), orientation in (0, 1)

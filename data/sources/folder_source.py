@@ -25,7 +25,9 @@ class Record:
     def read(self) -> tuple[bytes, bytes | None]:
         """(bytes of the photograph, bytes of the label map or None); OSError if one is gone."""
         photo = files.read_bytes(self.photo, "photograph")
-        return photo, self.label_map and files.read_bytes(self.label_map, "label map")
+        if self.label_map is None:
+            return photo, None
+        return photo, files.read_bytes(self.label_map, "label map")
 
     def stamp(self) -> list:
         """JSON-clean values that change with the files; OSError if one is gone."""

@@ -102,13 +102,16 @@ def read_state_dict(path, prefix="") -> dict[str, np.ndarray]:
         ) from error
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+_PYTHON_UNPICKLER: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class _Unpickler(_PYTHON_UNPICKLER):
     """Unpickles names and tensors; everything that a pickle can call is made here, for it alone.
 
     The class in Python: that in C takes memory for the largest number of its memo at once.
     """
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch = dict(_PYTHON_UNPICKLER.dispatch)
 
     def find_class(self, module, name) -> Any:
         if (module, name) == ("collections", "OrderedDict"):

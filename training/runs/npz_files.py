@@ -59,5 +59,4 @@ def _read(archive, member) -> np.ndarray:
         raise ValueError(f"{member} is {dtype} {shape}, no numbers")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"{member} has {len(data)} bytes, not those of {dtype} {shape}")
-    order = "F" if fortran else "C"
-    return np.frombuffer(data, dtype).reshape(shape, order=order).copy(order)
+    return np.ndarray(shape, dtype, data, order="F" if fortran else "C").copy("K")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metrics.features import torch_files
+from tests.helpers import mutations
 from tests.helpers import torch_file_writer as writer
 
 DRAW = np.random.default_rng(0)
@@ -211,3 +212,20 @@ def test_compressed_members_and_too_many_numbers_are_refused(tmp_path):
     path = writer.write(path, {"all": np.zeros(2**14, np.float32)}, contents=contents)
     with pytest.raises(ValueError, match="asks for 16,793,600 numbers, more than 16,777,216"):
         torch_files.read_state_dict(path)
+
+
+def test_damaged_files_are_refused_or_read_as_numbers(tmp_path):
+    """2,000, of both formats."""
+    path, small = tmp_path / "w.pth", {"a": np.arange(6.0).reshape(2, 3), "b": np.array([7])}
+    whole = [writer.write(path, small, legacy).read_bytes() for legacy in (False, True)]
+    outcomes = set()
+    for number in range(2000):
+        data = mutations.mutated(whole[number % 2], np.random.default_rng(number), whole)
+        path.write_bytes(data)
+        try:
+            found = torch_files.read_state_dict(path)
+            outcomes.add(all(values.dtype.kind in "fiub" for values in found.values()))
+        except ValueError as error:
+            assert "w.pth', which is not one" in str(error), number
+            outcomes.add("refused")
+    assert outcomes == {True, "refused"}
