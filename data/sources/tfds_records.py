@@ -23,11 +23,10 @@ class PackedRecord(folder_source.Record):
         try:
             found = self.packed.parse(self.packed.reader.read(self.index))
         except (OSError, RuntimeError, tf.errors.OpError) as error:
-            reason = getattr(error, "message", error)
             raise ValueError(
-                f"{self.photo}: not an example as it was prepared: {reason}. Delete the data "
+                f"{self.photo}: a damaged record, no example as it was prepared. Delete the data "
                 "set's folder and prepare it again"
-            ) from None
+            ) from error
         if found.get("label", 0) < 0:
             raise ValueError(
                 f"{self.photo}: an example without a class (-1), as some test splits have. Use "
@@ -152,10 +151,11 @@ class TfRecordReader(Shards):
         self._places = np.concatenate(used)
         with tf.device("CPU:0"):
             self._tensors = [tf.constant(x) for x in (self.paths, shards, self._places)]
+        self._compiled = tf.function(self.__call__)
 
     def read(self, index) -> bytes:
         """The serialised example at an index, as bytes, by the op: checksums verified."""
-        return self(tf.constant(index, tf.int64)).numpy()
+        return self._compiled(tf.constant(index, tf.int64)).numpy()
 
     def __call__(self, index) -> tf.Tensor:
         """The op: index -> serialised example, checksums verified.
