@@ -9,8 +9,11 @@ from collections.abc import Iterator
 import PIL
 from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401  # Registered thus.
 
+from data.labels import bmp_indices
+
 FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Tried by content, whatever the suffix says. Some others make Pillow start programs (EPS)."""
+RUN_LENGTH_ENCODED = (b"\1\0\0\0", b"\2\0\0\0")
 DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError,
     EOFError, RuntimeError, MemoryError, AssertionError, struct.error, zlib.error,
@@ -33,6 +36,10 @@ def opened(data: bytes, name, remedy="Replace or remove the file") -> Iterator[I
             begin with the name pass as they are.
     """
     try:
+        if bmp_indices.is_bmp(data) and data[30:34] in RUN_LENGTH_ENCODED:
+            header = bmp_indices.read_header(data)
+            if header.is_indexed and header.compression:
+                bmp_indices.read_indices(data)  # Pillow makes what has no value black, slowly.
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             yield image
     except DAMAGE as error:

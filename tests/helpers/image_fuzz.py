@@ -20,7 +20,7 @@ from data.images import photos
 from data.labels import conversion, label_files, label_maps
 from tests.helpers import mutations
 
-SECONDS, MORE_BYTES = 20, 3 * 2**30
+SECONDS, MORE_BYTES = 60, 3 * 2**30
 ENCODING = label_maps.LabelEncoding(254, ignore_index=255)
 
 
