@@ -10,6 +10,8 @@ from pathlib import Path
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 """Of this checkout, whatever the working directory: embedded data set, caches without a place."""
+MAX_BYTES = 2**30
+"""Of a file that is read whole: the largest image that is decoded has half of that."""
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -31,9 +33,19 @@ def write_atomically(path: str | Path, content: bytes) -> None:
 
 
 def read_bytes(path: str | Path, what: str) -> bytes:
-    """The content of a file; a FileNotFoundError calls it `what`."""
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: there is none, or no regular one (a pipe is never opened); it is called
+            `what`. ValueError: it is larger than `MAX_BYTES`.
+    """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no {what} at this path. Received: path={path}")
+    if (size := os.path.getsize(path)) > MAX_BYTES:
+        raise ValueError(
+            f"{path}: a {what} of {size:,} bytes, more than {MAX_BYTES:,}. Replace or remove the "
+            "file"
+        )
     return Path(path).read_bytes()
 
 

@@ -3,7 +3,9 @@
 Nothing is downloaded. Both networks take images in [-1, 1] and do their own preprocessing.
 """
 
+import itertools
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -22,6 +24,12 @@ SQUEEZENET_FILE = (
     "SqueezeNet v1.1 ImageNet weights in the Keras HDF5 layout of DeepCognition/keras-squeezenet "
     "(squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5, or the file with the classifier)"
 )
+MAX_NAMES = 4  # In a group of a layer, and one in another: kernel and bias.
+DAMAGE = (
+    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError,
+    OverflowError,
+)  # fmt: skip
+"""What h5py raises at damaged files."""
 VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))  # relu1_1 to relu5_1
 
 
@@ -156,8 +164,8 @@ def _frozen(inputs, outputs, chosen, weights_path, expected) -> keras.Model:
         )
     try:
         with h5py.File(weights_path) as file:
-            _read_weights(network, file.get("model_weights", file))
-    except (OSError, KeyError, ValueError) as error:
+            _read_weights(network, _inside(file, "model_weights") or file)
+    except DAMAGE as error:
         raise ValueError(
             f"Expected {expected}. Received: weights_path={weights_path!r}, which does not fit: "
             f"{error}. Nothing is downloaded: fetch the right file yourself and give its path."
@@ -167,17 +175,41 @@ def _frozen(inputs, outputs, chosen, weights_path, expected) -> keras.Model:
 
 
 def _read_weights(network, file) -> None:
-    """Fills every convolution by name; what else the file holds (a classifier) is not read."""
+    """Fills every convolution by name; what else the file holds (a classifier) is not read.
+
+    Its kernel and bias are told apart by their shapes: libhdf5 crashes at damaged attributes, in
+    which their names are.
+    """
     for layer in network.layers:
         if not layer.weights:
             continue
         name = layer.name if layer.name in file else layer.name.replace("_", "/", 1)
-        if name not in file or "weight_names" not in file[name].attrs:
-            raise KeyError(f"it has no layer {name!r}")
-        group = file[name]
-        values = [group[key][()] for key in group.attrs["weight_names"]]
-        shapes = [tuple(value.shape) for value in values]
+        group = file
+        for part in name.split("/"):
+            group = _inside(group, part)
+            if group is None:
+                raise KeyError(f"it has no layer {name!r}")
+        stored = sorted(_numbers(group), key=lambda weights: -len(weights.shape))
+        shapes = [tuple(weights.shape) for weights in stored]
         wanted = [tuple(variable.shape) for variable in layer.weights]
         if shapes != wanted:
             raise ValueError(f"layer {name!r} has shapes {shapes} instead of {wanted}")
-        layer.set_weights(values)
+        layer.set_weights([weights[()] for weights in stored])
+
+
+def _inside(group, name) -> Any:
+    """What lies in a group itself, or None: links lead elsewhere, even to other files."""
+    is_link = not isinstance(group.get(name, getlink=True), h5py.HardLink)
+    return None if is_link else group[name]
+
+
+def _numbers(group, depth=0) -> list[h5py.Dataset]:
+    """The arrays below a group whose numbers are in this file."""
+    found = []
+    for name in list(itertools.islice(group, MAX_NAMES)) if depth < MAX_NAMES else ():
+        item = _inside(group, name)
+        if isinstance(item, h5py.Group):
+            found += _numbers(item, depth + 1)
+        elif isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+            found += [] if item.is_virtual or item.external else [item]
+    return found

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from data import files
 from data.holes import makers
+from data.images import opening
 from data.images.decoded_cache import GIB
 from data.sources import folder_source
 
@@ -124,15 +127,13 @@ def read_mask(path, *, invert=False, size=None, setting="invert") -> np.ndarray:
     Raises:
         ValueError: it cannot be read, or has no missing or no known pixel.
     """
-    try:
-        with Image.open(path) as image:
-            grey = ImageOps.exif_transpose(image)
-            if grey.has_transparency_data:
-                known = Image.new("RGBA", grey.size, "white" if invert else "black")
-                grey = Image.alpha_composite(known, grey.convert("RGBA"))
-            grey = grey.convert("L")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: {error}. Replace or remove the mask") from None
+    data = files.read_bytes(path, "mask")
+    with opening.opened(data, os.fspath(path), "Replace or remove the mask") as image:
+        grey = ImageOps.exif_transpose(image)
+        if grey.has_transparency_data:
+            known = Image.new("RGBA", grey.size, "white" if invert else "black")
+            grey = Image.alpha_composite(known, grey.convert("RGBA"))
+        grey = grey.convert("L")
     if size is not None:
         grey = grey.resize(size[::-1], Image.Resampling.NEAREST)
     values = np.asarray(grey)

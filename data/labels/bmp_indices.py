@@ -12,6 +12,7 @@ import numpy as np
 
 UNCOMPRESSED, RLE8, RLE4 = 0, 1, 2
 MAX_PIXELS = 1 << 28
+MAX_PIXELS_PER_BYTE = 128  # Of runs: 255 in two bytes.
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,28 @@ def _unpack_rows(pixels, header) -> np.ndarray:
 
 
 def _decode_runs(pixels, header) -> np.ndarray:
-    """RLE8 and RLE4: (count, value) runs; a zero count escapes to end, move or literal pixels."""
+    """RLE8 and RLE4: (count, value) runs; a zero count escapes to end, move or literal pixels.
+
+    Lines may end early, moves may skip pixels and the end mark may come at any time; what is left
+    out then has no value. A label map has one at every pixel, so all must have been written.
+    """
+    total = header.height * header.width
+    if total > MAX_PIXELS_PER_BYTE * len(pixels):
+        raise ValueError(f"truncated: {len(pixels)} bytes of runs for {total} pixels")
     rows = np.zeros((header.height, header.width), np.uint8)
     four_bit = header.compression == RLE4
-    x = y = position = 0
+    x = y = position = written = 0
     while position + 1 < len(pixels):
         count, value = pixels[position], pixels[position + 1]
         position += 2
         if count:
             _put(rows, x, y, _expand(bytes([value]) * count, count, four_bit))
-            x += count
+            x, written = x + count, written + count
         elif value == 0:  # End of line.
             x, y = 0, y + 1
-        elif value == 1:  # End of image.
-            return rows
-        elif value == 2:  # Move right and on; pixels skipped keep index 0.
+        elif value == 1:  # End of image, which some writers leave out.
+            break
+        elif value == 2:  # Move right and on.
             if position + 1 >= len(pixels):
                 break
             x, y, position = x + pixels[position], y + pixels[position + 1], position + 2
@@ -114,11 +122,14 @@ def _decode_runs(pixels, header) -> np.ndarray:
             if len(literal) < length:
                 break
             _put(rows, x, y, _expand(literal, value, four_bit))
-            x, position = x + value, position + length + length % 2
-    # Some writers leave out the end-of-image mark; then all pixels must have been written.
-    if y >= header.height or (y == header.height - 1 and x >= header.width):
-        return rows
-    raise ValueError(f"truncated: the runs stop in row {y + 1} of {header.height}")
+            x, written = x + value, written + value
+            position += length + length % 2
+    if written < total:  # Runs never overlap: they go to the right and on only.
+        raise ValueError(
+            f"truncated or incomplete: {written} of {total} pixels have a value, the runs stop in "
+            f"row {y + 1} of {header.height}"
+        )
+    return rows
 
 
 def _expand(data, count, four_bit) -> np.ndarray:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data import files
 from data.batch import IGNORE_ID
-from data.images import photos
+from data.images import opening, photos
 from data.labels import label_files, label_maps
 from data.sources import splits
 
@@ -22,6 +22,7 @@ MARKER = "prepare_dataset.json"
 COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
 VALIDATION_FOLDERS = ("validation", "val", "valid")
 ASPECT_TOLERANCE = 0.02
+MAX_PALETTE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,15 @@ class Conversion:
     counts: dict[str, int]
     pixels: np.ndarray
     ignored: int
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, which let a small file stand for a huge one."""
+
+    def compose_node(self, parent, index) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
 
 
 def load_palette(path) -> tuple[list[str] | None, dict[str, int], list[tuple[int, ...]]]:
@@ -45,24 +55,27 @@ def load_palette(path) -> tuple[list[str] | None, dict[str, int], list[tuple[int
     Raises:
         FileNotFoundError: no such file. ValueError: it holds something else.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no palette file at this path. Received: palette={path}")
+    text = files.read_bytes(path, "palette file")
     try:
-        content = yaml.safe_load(Path(path).read_text())  # JSON is YAML
+        if len(text) > MAX_PALETTE_BYTES:
+            raise ValueError
+        content = yaml.load(text, _PlainLoader)  # JSON is YAML
         named = isinstance(content, dict)
         listed = content.items() if named else enumerate(content)
         entries = [(str(name), label_files.colour_code(colour)) for name, colour in listed]
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError):
+    except (yaml.YAMLError, TypeError, AttributeError, LookupError, ValueError, RecursionError):
         raise ValueError(
-            "Expected a palette file, YAML or JSON, of {name: [red, green, blue]} or a list of "
+            "Expected a palette file, YAML or JSON without aliases, at most "
+            f"{MAX_PALETTE_BYTES:,} bytes, of {{name: [red, green, blue]}} or a list of "
             f"[red, green, blue], 0..255. Received: palette={path}"
         ) from None
     classes = [(n, c) for n, c in entries if n.lower() != "ignore"]
     palette = {f"#{code:06x}": index for index, (_, code) in enumerate(classes)}
     palette |= {f"#{code:06x}": IGNORE_ID for n, code in entries if n.lower() == "ignore"}
-    if len(palette) != len(entries) or not classes:
+    if len(palette) != len(entries) or not 1 <= len(classes) <= label_maps.MAX_CLASSES:
         raise ValueError(
-            "Expected a palette of at least one class, each with a colour of its own. "
+            "Expected a palette of at least one class, each with a colour of its own, and of at "
+            f"most {label_maps.MAX_CLASSES}. "
             f"Received: palette={path} with {len(entries)} entries, {len(palette)} colours."
         )
     colours = [tuple(code.to_bytes(3, "big")) for _, code in classes]
@@ -71,7 +84,7 @@ def load_palette(path) -> tuple[list[str] | None, dict[str, int], list[tuple[int
 
 def stored_colours(path) -> list[tuple] | None:
     """[(r, g, b)], the palette inside an indexed file; None where the file has none."""
-    with Image.open(path) as image:
+    with opening.opened(files.read_bytes(path, "label map"), os.fspath(path)) as image:
         if image.mode != "P":
             return None
         colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
@@ -191,8 +204,7 @@ def _convert_pair(record, place: Path, work: Path, encoding, size, palette: byte
     if suffix in COPIED_SUFFIXES and target in (None, (width, height)):
         shutil.copyfile(record.photo, f"{photo_path}{suffix}")
     else:
-        with Image.open(record.photo) as image:
-            photo = image.convert("RGB")
+        photo = Image.fromarray(photos.read_photo(record.photo))
         if target is not None:
             photo = photo.resize(target, Image.Resampling.LANCZOS)
         photo.save(f"{photo_path}.jpg", quality=95, subsampling=0)

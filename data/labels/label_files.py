@@ -4,15 +4,13 @@
 its palette colours; neither is the class id that the file holds.
 """
 
-import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import PIL
-from PIL import Image
 
 from data import files
+from data.images import opening
 from data.labels import bmp_indices
 
 LABEL_SUFFIXES = (".bmp", ".png")
@@ -82,23 +80,15 @@ def read_values(path, palette: ColourPalette | None = None) -> np.ndarray:
 
 def decode_values(data: bytes, name: str, palette: ColourPalette | None = None) -> np.ndarray:
     """As `read_values`, from the bytes of a file; `name` appears in the errors."""
-    try:
-        if bmp_indices.is_bmp(data) and bmp_indices.read_header(data).is_indexed:
-            return bmp_indices.read_indices(data)
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            return _values_of_image(image, data, name, palette)
-    except ColourMapError:
-        raise
-    except PIL.UnidentifiedImageError:
-        raise ValueError(
-            f"{name}: not an image file that can be read ({len(data)} bytes). Label maps are BMP "
-            f"or PNG files. Replace or remove the file."
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if str(error).startswith(name):
-            raise
-        raise ValueError(f"{name}: {error}. Replace or remove the file.") from None
+    if bmp_indices.is_bmp(data):
+        try:
+            if bmp_indices.read_header(data).is_indexed:
+                return bmp_indices.read_indices(data)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}. Replace or remove the file") from None
+    remedy = "Label maps are BMP or PNG files. Replace or remove the file"
+    with opening.opened(data, name, remedy) as image:
+        return _values_of_image(image, data, name, palette)
 
 
 def _values_of_image(image, data, name, palette) -> np.ndarray:
@@ -138,8 +128,9 @@ def colour_code(colour) -> int:
         digits = colour.lstrip("#")
         if len(digits) == 6 and all(c in "0123456789abcdefABCDEF" for c in digits):
             return int(digits, 16)
-    elif len(colour) == 3 and all(0 <= int(part) <= 255 for part in colour):
-        return (int(colour[0]) << 16) | (int(colour[1]) << 8) | int(colour[2])
+    elif isinstance(colour, Sequence) and len(colour) == 3:
+        if all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
+            return (colour[0] << 16) | (colour[1] << 8) | colour[2]
     raise ValueError(
         f"A colour of `palette` is '#rrggbb' or [red, green, blue] in 0..255. Received: {colour!r}"
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data import files
+
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MAX_NAMED = 5
 
@@ -22,8 +24,10 @@ class Record:
 
     def read(self) -> tuple[bytes, bytes | None]:
         """(bytes of the photograph, bytes of the label map or None); OSError if one is gone."""
-        label_map = None if self.label_map is None else Path(self.label_map).read_bytes()
-        return Path(self.photo).read_bytes(), label_map
+        photo = files.read_bytes(self.photo, "photograph")
+        if self.label_map is None:
+            return photo, None
+        return photo, files.read_bytes(self.label_map, "label map")
 
     def stamp(self) -> list:
         """JSON-clean values that change with the files; OSError if one is gone."""
@@ -166,14 +170,36 @@ def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:
 
 
 def walk(folder, suffixes) -> Iterator[tuple[str, str]]:
-    """Yields (path below folder without suffix, path) of all files with one of the suffixes."""
-    for directory, subfolders, names in os.walk(folder, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            base, suffix = os.path.splitext(name)
-            if not name.startswith(".") and suffix.lower() in suffixes:
-                stem = Path(os.path.relpath(os.path.join(directory, base), folder)).as_posix()
-                yield stem, os.path.join(directory, name)
+    """Yields (path below folder without suffix, path) of all files with one of the suffixes.
+
+    Links are followed, but not into a folder that lies around them.
+
+    Raises:
+        ValueError: a broken link, a pipe or a device with one of the suffixes.
+    """
+    yield from _walk(os.fspath(folder), "", suffixes, frozenset())
+
+
+def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
+    try:
+        status = os.stat(folder)
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # As os.walk has it: what cannot be listed holds nothing.
+        return
+    if (place := (status.st_dev, status.st_ino)) in around:
+        return
+    entries = [entry for entry in entries if not entry.name.startswith(".")]
+    folders = [entry for entry in entries if entry.is_dir()]
+    for entry in entries:
+        base, suffix = os.path.splitext(entry.name)
+        if suffix.lower() in suffixes and not entry.is_dir():
+            if not entry.is_file():
+                raise ValueError(
+                    f"{entry.path}: a broken link, or a pipe or device instead of a file. Remove it"
+                )
+            yield stem + base, entry.path
+    for entry in folders:
+        yield from _walk(entry.path, f"{stem}{entry.name}/", suffixes, around | {place})
 
 
 def file_stamp(path) -> list:

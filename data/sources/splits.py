@@ -4,6 +4,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from data import files
+
 
 class SplitRule:
     """Puts every item, named by its path below the data root without suffix, into a split."""
@@ -96,18 +98,13 @@ class ListSplits(SplitRule):
         known, owner, assigned = set(stems), {}, {}
         for split, file in self.files.items():
             path = Path(root) / file
-            if not path.is_file():
-                raise FileNotFoundError(
-                    f"The list of split '{split}' is missing. Received: {path}. Write one stem "
-                    f"(path below photos/ without suffix) per line, or change "
-                    f"data.source.splits.files.{split}"
-                )
-            lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+            lines = [line.partition("#")[0].strip() for line in _lines(path, split)]
             # Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem.
             listed = [li if li in known else li.rpartition(".")[0] or li for li in lines if li]
             unknown = [stem for stem in listed if stem not in known]
             if unknown or not listed:
-                received = f"{unknown[:5]} ({len(unknown)} in all)" if unknown else "no lines"
+                shown = [stem if len(stem) <= 99 else f"{stem[:99]}..." for stem in unknown[:5]]
+                received = f"{shown} ({len(unknown)} in all)" if unknown else "no lines"
                 raise ValueError(
                     f"{path}: the list of split '{split}' must name items of this data set, like "
                     f"{sorted(known)[:3]}. Received: {received}"
@@ -121,6 +118,21 @@ class ListSplits(SplitRule):
                 owner[stem] = split
             assigned[split] = listed
         return assigned
+
+
+def _lines(path, split) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The list of split '{split}' is missing. Received: {path}. Write one stem (path below "
+            f"photos/ without suffix) per line, or change data.source.splits.files.{split}"
+        )
+    try:
+        return files.read_bytes(path, "list").decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: the list of split '{split}' is a text in UTF-8. Received: {error}. Save it "
+            "so, one name per line"
+        ) from None
 
 
 class NoSplits(SplitRule):

@@ -20,7 +20,13 @@ class PackedRecord(folder_source.Record):
     index: int = field(default=0, compare=False, repr=False)
 
     def read(self) -> tuple[bytes, bytes | None]:
-        found = self.packed.parse(self.packed.reader.read(self.index))
+        try:
+            found = self.packed.parse(self.packed.reader.read(self.index))
+        except (OSError, RuntimeError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"{self.photo}: a damaged record, no example as it was prepared. Delete the data "
+                "set's folder and prepare it again"
+            ) from error
         if found.get("label", 0) < 0:
             raise ValueError(
                 f"{self.photo}: an example without a class (-1), as some test splits have. Use "
@@ -145,13 +151,11 @@ class TfRecordReader(Shards):
         self._places = np.concatenate(used)
         with tf.device("CPU:0"):
             self._tensors = [tf.constant(x) for x in (self.paths, shards, self._places)]
+        self._compiled = tf.function(self.__call__)
 
     def read(self, index) -> bytes:
-        """The serialised example at an index, as bytes."""
-        start, length = self._places[index]
-        with open(self.paths[self.locate(index)[0]], "rb", buffering=0) as file:
-            file.seek(start + 12)
-            return file.read(length)
+        """The serialised example at an index, as bytes, by the op: checksums verified."""
+        return self._compiled(tf.constant(index, tf.int64)).numpy()
 
     def __call__(self, index) -> tf.Tensor:
         """The op: index -> serialised example, checksums verified.

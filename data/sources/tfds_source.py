@@ -1,15 +1,18 @@
 """Any image data set of TensorFlow Datasets by name: classes of images, label maps, or both."""
 
+import json
 import os
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data import pipeline
+from data import files, pipeline
 from data.sources import folder_source, tfds_records
 
 READERS = {"tfrecord": tfds_records.TfRecordReader, "array_record": tfds_records.ArrayRecordReader}
+FEATURES = "tensorflow_datasets.core.features."
 DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
 
 
@@ -92,6 +95,9 @@ class TfdsSource(folder_source.Source):
 
     @cached_property
     def _builder(self) -> tfds.core.DatasetBuilder:
+        name = self.name.partition(":")[0].partition("/")[0]
+        for path in Path(self._folder, name).rglob("features.json"):
+            _check_features_file(path)
         try:  # By its files alone: neither the code of the data set nor a network is needed.
             return tfds.core.read_only_builder.builder_from_files(self.name, data_dir=self._folder)
         except tfds.core.DatasetNotFoundError:
@@ -208,3 +214,23 @@ class TfdsSource(folder_source.Source):
                 f"{feature!r} in {self._builder.info.full_name}"
             )
         return feature
+
+
+def _check_features_file(path) -> None:
+    """Raises ValueError unless all classes it names are those of tfds: tfds imports any module."""
+    try:
+        places = [json.loads(files.read_bytes(path, "file of features"))]
+        for place in places:  # Which grows by what lies inside.
+            inner = place.items() if isinstance(place, dict) else enumerate(place)
+            for key, value in inner:
+                if isinstance(value, (dict, list)):
+                    places.append(value)
+                named = key in ("pythonClassName", "python_class_name", "type")
+                foreign = named and "." in str(value) and not str(value).startswith(FEATURES)
+                if foreign:
+                    raise ValueError(f"it names the class {value}, which is not of {FEATURES}*")
+    except (ValueError, RecursionError, TypeError) as error:
+        raise ValueError(
+            f"{path}: not the features of a data set of tfds alone: {error}. Do not use data that "
+            "you do not trust"
+        ) from None

@@ -10,11 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
 
 from metrics import image_quality
+
+MAX_GROUPS = 10_000  # No application has 2,000; a group may lie in itself.
+H5_DAMAGE = (
+    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError,
+    OverflowError,
+)  # fmt: skip
+"""What h5py and Keras raise at damaged files of weights."""
 
 
 class _Resizing:
@@ -211,6 +219,28 @@ def _load(path) -> tuple[Any, Callable]:
     return network, run
 
 
+def _check_weights_file(path, num_values) -> None:
+    """Raises ValueError for HDF5 that leads out of the file, or to more numbers than expected."""
+    if not path.endswith((".h5", ".hdf5")):
+        raise ValueError("its name does not end in .h5")
+    found = 0
+    with h5py.File(path) as file:
+        groups: list[Any] = [file]
+        for group in groups:  # Which grows as groups are found.
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise ValueError(f"{name!r} is a link to another place")
+                item = group[name]
+                if isinstance(item, h5py.Dataset):
+                    if item.dtype.kind != "f" or item.is_virtual or item.external:
+                        raise ValueError(f"{name!r} are no numbers of this file")
+                    found += item.size
+                else:
+                    groups.append(item)
+                if found > num_values or len(groups) > MAX_GROUPS:
+                    raise ValueError(f"it holds {found:,} numbers, expected {num_values:,}")
+
+
 def _application(name, weights_path, size) -> tuple[keras.Model, Callable]:
     """Network without its classifier, and the scaling it was trained with."""
     make = getattr(keras.applications, name, None)
@@ -221,10 +251,10 @@ def _application(name, weights_path, size) -> tuple[keras.Model, Callable]:
     # Features must not depend on the precision a run trains with.
     keras.config.set_dtype_policy("float32")
     try:
-        network = make(
-            include_top=False, weights=weights_path, input_shape=(*size, 3), pooling="avg"
-        )
-    except (OSError, ValueError, KeyError) as error:
+        network = make(include_top=False, weights=None, input_shape=(*size, 3), pooling="avg")
+        _check_weights_file(weights_path, network.count_params())
+        network.load_weights(weights_path)
+    except H5_DAMAGE as error:
         raise ValueError(
             f"Expected weights of {name} without its classifier. Received: "
             f"weights_path={weights_path!r}, size={size}, which do not fit: {error}"

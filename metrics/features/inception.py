@@ -1,5 +1,7 @@
 """The Inception graph of 2015 that published FID, KID and IS are of."""
 
+import math
+import os
 import re
 
 import tensorflow as tf
@@ -18,6 +20,13 @@ EXPECTED = (
     "the frozen graph classify_image_graph_def.pb of inception-2015-12-05.tgz, with the tensors "
     f"{IMAGE}:0, {RESIZED}:0, {POOL}:0 and the operation {PRODUCT}"
 )
+OPERATIONS = set(
+    "Add AddV2 AvgPool BatchNormWithGlobalNormalization BiasAdd Cast CheckNumerics Concat ConcatV2 "
+    "Const Conv2D DecodeJpeg ExpandDims Identity LRN MatMul MaxPool Mean Mul NoOp Pack Placeholder "
+    "Relu Reshape ResizeBilinear Shape Softmax Squeeze StridedSlice Sub".split()
+)
+"""Arithmetic alone: a graph may also hold operations that read and write files or call Python."""
+MAX_BYTES, MAX_VALUES = 2**28, 2**25  # The graph has 96 MB, and 24 million weights.
 OTHER_NAMES = {
     "fid": "frechet_distance",
     "intra_fid": "intra_frechet_distance",
@@ -54,8 +63,8 @@ class Inception2015:
 
     Raises:
         FileNotFoundError: no such file. ValueError: neither a file nor `download`; another graph,
-            naming what it lacks; images of another shape or not finite. ConnectionError: the graph
-            cannot be fetched.
+            naming what it lacks or what in it is no arithmetic; images of another shape or not
+            finite. ConnectionError: the graph cannot be fetched.
 
     Source: openai/improved-gan inception_score/model.py (tensor names, no bias);
         bioinf-jku/TTUR fid.py; openai/guided-diffusion evaluations/evaluator.py.
@@ -112,11 +121,15 @@ def _read(path) -> tf.compat.v1.GraphDef:
     """The graph, free of the batch size 1 it was written with."""
     graph_def = tf.compat.v1.GraphDef()
     try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
         with open(path, "rb") as file:
             graph_def.ParseFromString(file.read())
-    except (message.DecodeError, IsADirectoryError) as error:
+        _refuse_more_than_arithmetic(graph_def)
+    except (message.DecodeError, IsADirectoryError, ValueError) as error:
         raise ValueError(
-            f"Expected {EXPECTED}. Received: graph_path={path!r}, which is no graph: {error}"
+            f"Expected {EXPECTED}. Received: graph_path={path!r}, which is no graph of this kind: "
+            f"{error}"
         ) from error
     names = {node.name for node in graph_def.node}
     missing = [name for name in (IMAGE, RESIZED, POOL, PRODUCT) if name not in names]
@@ -131,6 +144,21 @@ def _read(path) -> tf.compat.v1.GraphDef:
     return graph_def
 
 
+def _refuse_more_than_arithmetic(graph_def) -> None:
+    """Raises ValueError for operations that are none, and for constants of too many numbers."""
+    found = {node.op for node in graph_def.node}
+    if graph_def.library.function or not found <= OPERATIONS:
+        raise ValueError(
+            f"it holds {sorted(found - OPERATIONS) or 'functions'}, which it does not need. Do not "
+            "use a file that you do not trust"
+        )
+    # A constant of one repeated number is written as this number and a shape.
+    shapes = [node.attr["value"].tensor.tensor_shape for node in graph_def.node]
+    sizes = [math.prod(max(0, dim.size) for dim in shape.dim) for shape in shapes]
+    if sum(sizes) > MAX_VALUES:
+        raise ValueError(f"it has constants of {sum(sizes):,} numbers, more than {MAX_VALUES:,}")
+
+
 def _connect(graph_def, image, path) -> dict[str, tf.Tensor]:
     """Outputs of the graph for an image, in the default graph."""
     try:
@@ -140,7 +168,7 @@ def _connect(graph_def, image, path) -> dict[str, tf.Tensor]:
             return_elements=[f"{POOL}:0", PRODUCT],
             name="",
         )
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ValueError(
             f"Expected {EXPECTED}. Received: graph_path={path!r}, which TensorFlow refuses: {error}"
         ) from error

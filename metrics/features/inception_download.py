@@ -24,6 +24,8 @@ ADVICE = (
 )
 SECONDS_WITHOUT_DATA = 60
 PART = 2**20
+MAX_BYTES = 2**28
+"""Of archive and graph, which have 89 and 96 MB: neither a server nor an archive fills the disk."""
 
 
 def fetched_graph(folder=None, *, url=URL, sha256=SHA256) -> Path:
@@ -75,6 +77,8 @@ def _download(url, path) -> None:
             with path.open("wb") as file:
                 while part := answer.read(PART):
                     received += file.write(part)
+                    if received > MAX_BYTES:
+                        raise OSError(f"more than {MAX_BYTES:,} bytes")
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
@@ -97,6 +101,8 @@ def _unpack(archive, path, url) -> None:
                 # The name in the archive is compared only, never written to.
                 is_graph = member.isfile() and member.name.removeprefix("./") == GRAPH
                 if is_graph and (content := tar.extractfile(member)) is not None:
+                    if member.size > MAX_BYTES:
+                        raise OSError(f"{GRAPH} has {member.size:,} bytes")
                     with path.open("wb") as file:
                         shutil.copyfileobj(content, file)
                     return

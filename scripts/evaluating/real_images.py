@@ -5,8 +5,6 @@ import io
 import json
 import logging
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from tqdm import tqdm
 
 from data import files
 from metrics.features import feature_store
+from training.runs import npz_files
 from training.watch import contact_sheet
 
 CACHE_VERSION = 2  # another one where the same network would give other features
@@ -168,12 +167,11 @@ def cache_path(data, split, network) -> Path | None:
 
 
 def _load(path) -> dict:
+    if path is None:
+        return {}
     try:
-        # The bytes first: NumPy leaves damaged files open.
-        with np.load(io.BytesIO(path.read_bytes())) as file:
-            known = dict(file)
+        known = npz_files.read_arrays(path)
         whole = {"pixels", "features"} <= set(known) and len({*map(len, known.values())}) == 1
         return known if whole else {}
-    except (AttributeError, OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile,
-            zlib.error):  # fmt: skip
+    except (OSError, TypeError, ValueError):
         return {}

@@ -9,9 +9,9 @@ from typing import Any
 import hydra
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from PIL import Image
 
-from data import pipeline
+from data import files, pipeline
+from data.images import opening
 from data.labels import no_label_maps
 from data.sources import photo_folder, splits
 from scripts.evaluating import real_images
@@ -199,7 +199,8 @@ def common_size(*folders) -> tuple[int, int]:
     for folder in folders:
         source = folder_data(folder, (1, 1)).source
         for record in (record for split in source.splits for record in source.records(split)):
-            with Image.open(record.photo) as image:
+            content = files.read_bytes(record.photo, "photograph")
+            with opening.opened(content, record.photo) as image:
                 size = image.size[::-1]
             first = first or (size, record.photo)
             if size != first[0]:

@@ -76,13 +76,11 @@ def of_validation(run, config: DictConfig) -> list[Photograph]:
 
 def of_files(config: DictConfig, out: Path) -> list[Photograph]:
     """Those of images=, in the pixels that training on them will see."""
-    decode = tf.function(lambda path: photos.decode_contents(tf.io.read_file(path), path))
 
     def inspect(name, paths) -> Photograph:
         # Rotated ones are refused: beside label maps, photographs are read as stored.
         size = photos.inspect_photo(paths[0])
-        path = tf.constant(str(paths[0]))
-        return Photograph(name, size, lambda: {"image": decode(path).numpy()}, paths)
+        return Photograph(name, size, lambda: {"image": photos.read_photo(paths[0])}, paths)
 
     chosen = list(named(config, [out, out / "labels"]).items())[: config.count]
     return checked({name: (path,) for name, path in chosen}, inspect)

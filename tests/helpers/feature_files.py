@@ -33,3 +33,37 @@ def squeezenet_layers():
         layers[f"fire{fire}/expand3x3"] = weights(3, s, 4 * s)
         channels = 8 * s
     return layers
+
+
+def _replaced(make):
+    """Removes the second weight of a layer and lets `make` put something else there."""
+
+    def damage(path, layer):
+        other = path.with_name("other.h5")
+        with h5py.File(other, "w") as file:
+            file["x"] = np.zeros(64, np.float32)
+        with h5py.File(path, "r+") as file:
+            name = file[layer].attrs["weight_names"][1]
+            del file[layer][name]
+            make(file[layer], name, other)
+
+    return damage
+
+
+def _virtual(group, name, other):
+    layout = h5py.VirtualLayout((64,), np.float32)
+    layout[:] = h5py.VirtualSource(str(other), "x", (64,))
+    group.create_virtual_dataset(name, layout)
+
+
+HOSTILE = {
+    "external link": _replaced(lambda g, n, other: g.update({n: h5py.ExternalLink(other, "x")})),
+    "soft link": _replaced(lambda g, n, _: g.update({n: h5py.SoftLink("/conv1/conv1_1")})),
+    "external storage": _replaced(
+        lambda g, n, other: g.create_dataset(n, (64,), "f4", external=[(str(other), 0, 256)])
+    ),
+    "virtual": _replaced(_virtual),
+    "huge": _replaced(lambda g, n, _: g.create_dataset(n, (10**9, 10**6), "f4", chunks=(1, 64))),
+    "texts": _replaced(lambda g, n, _: g.create_dataset(n, (64,), h5py.string_dtype())),
+}
+"""What weights of an HDF5 file can be besides numbers in it: f(path, name of a layer)."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from losses import perceptual, term
 from models import feature_networks
-from tests.helpers import feature_files
+from tests.helpers import feature_files, mutations
 
 SQUEEZENET_SHA256 = "17154246284f555591549ac2c83e127abfbf4307dc4b0060fdaa2931d0fa38da"
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (2, 48, 40, 3)).astype(np.float32)
@@ -139,6 +139,15 @@ def test_wrong_files(tmp_path, squeezenet_file):
         feature_networks.SqueezeNetFeatures(path)
 
 
+@pytest.mark.parametrize("damage", feature_files.HOSTILE)
+def test_weights_that_are_not_in_the_file_are_refused(tmp_path, damage):
+    layers = feature_files.squeezenet_layers()
+    path = feature_files.write_legacy_file(tmp_path / "weights.h5", layers)
+    feature_files.HOSTILE[damage](path, "fire2/expand3x3")
+    with pytest.raises(ValueError, match=r"weights.h5', .*'fire2/expand3x3'"):
+        feature_networks.SqueezeNetFeatures(path)
+
+
 def test_unknown_layers(squeezenet_file):
     for wrong in (["fire10"], []):
         with pytest.raises(ValueError, match="Expected layers out of .*Received: feature_layers="):
@@ -163,3 +172,22 @@ def test_published_squeezenet_weights():
         for other in (noisy, picture.transpose(0, 2, 1, 3))
     )
     assert 0 < near < far / 2
+
+
+def test_damaged_files_are_refused_or_read(tmp_path):
+    """2,000. Those that crash libhdf5 in other ways of reading are among them."""
+    inputs = keras.Input((4, 4, 3))
+    outputs = {"conv": keras.layers.Conv2D(4, 3, name="conv")(inputs)}
+    values = [np.ones([3, 3, 3, 4], np.float32), np.ones([4], np.float32)]
+    path = str(feature_files.write_legacy_file(tmp_path / "w.h5", {"conv": values}))
+    whole, outcomes = [Path(path).read_bytes()], []
+    for number in range(2000):
+        damaged = mutations.mutated(whole[0], np.random.default_rng(number), whole)
+        Path(path).write_bytes(damaged)
+        try:
+            network = feature_networks._frozen(inputs, outputs, ("conv",), path, "weights")
+            outcomes.append(network.layers[-1].kernel.shape == (3, 3, 3, 4))
+        except ValueError as error:
+            assert f"Received: weights_path='{path}'" in str(error), number
+            outcomes.append(False)
+    assert 0 < outcomes.count(True) < 2000

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -26,8 +28,6 @@ def png(image, **options):
 
 def grey_png_of_bits(values, bits):
     """A grey PNG of 1, 2, 4 or 16 bits, chunk by chunk."""
-    import zlib
-
     rows = b""
     for row in values:
         digits = "".join(format(int(v), f"0{bits}b") for v in row)
@@ -75,11 +75,37 @@ def test_rle8_bmp_agrees_with_the_indices_and_with_pillow():
 
 
 def test_rle8_moves_and_missing_end_mark():
-    # One pixel of 7, then 2 right and 1 up from there, then 3 pixels of 5; no end mark.
-    pixels = bytes([1, 7, 0, 2, 2, 1, 3, 5])
+    # Two pixels of 7, then by a move to the start of the next row, 2 pixels of 5; no end mark.
+    pixels = bytes([1, 7, 1, 7, 0, 2, 0, 0, 0, 0, 2, 5])
+    data = image_files.bmp_bytes(np.zeros((2, 2), np.uint8), pixels=pixels, compression=1)
+    np.testing.assert_array_equal(bmp_indices.read_indices(data), [[5, 5], [7, 7]])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "written"),
+    [(b"\0\1", 0), (b"\3\5\0\1", 3), (b"\6\5\0\0\0\1", 6), (b"\1\7\0\2\2\1\3\5\0\1", 4),
+     (b"\5\7\0\0\6\5\0\1", 11), (b"\6\7\0\2\0\1\0\0\0\1", 6)],
+    ids=["at once", "in a row", "after a row", "after a move", "line ended early", "moved only"],
+)  # fmt: skip
+def test_rle8_maps_without_a_value_at_every_pixel_are_refused(pixels, written):
     data = image_files.bmp_bytes(np.zeros((2, 6), np.uint8), pixels=pixels, compression=1)
-    expected = [[0, 0, 0, 5, 5, 5], [7, 0, 0, 0, 0, 0]]
-    np.testing.assert_array_equal(bmp_indices.read_indices(data), expected)
+    with pytest.raises(ValueError, match=f"^x: .*incomplete: {written} of 12 pixels have a value"):
+        label_files.decode_values(data, "x")
+
+
+def test_sizes_that_the_bytes_cannot_hold_are_refused_before_they_cost_memory():
+    shape, pixels = np.broadcast_to(np.uint8(0), (16383, 16384)), b"\1\1" * 50
+    rle = image_files.bmp_bytes(shape[:1], pixels=pixels, compression=1)
+    rle = rle[:22] + struct.pack("<i", shape.shape[0]) + rle[26:]
+    rgb = grey_png_of_bits(np.zeros((2, 2), np.uint8), 8)
+    bomb = rgb[:16] + struct.pack(">II", 65535, 65535) + rgb[24:29]
+    bomb += struct.pack(">I", zlib.crc32(bomb[12:29])) + rgb[33:]
+    tracemalloc.start()
+    for data, message in ((rle, "100 bytes of runs for 268419072 pixels"), (bomb, "exceeds limit")):
+        with pytest.raises(ValueError, match=f"^x: .*{message}"):
+            label_files.decode_values(data, "x")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def test_rle4_bmp():
@@ -189,11 +215,11 @@ DAMAGED = {
     "8-bit BMP cut": (image_files.bmp_bytes(some_indices(4))[:-9], "truncated: 103 of 112 bytes"),
     "1-bit BMP cut": (image_files.bmp_bytes(some_indices(2), 1)[:-1], "truncated"),
     "24-bit BMP cut": (image_files.rgb_bmp_bytes(RGB)[:-3], "truncated"),
-    "RLE8 cut": (RLE, "truncated: the runs stop in row 2 of 7"),
+    "RLE8 cut": (RLE, "3 of 91 pixels have a value, the runs stop in row 2 of 7"),
     "RLE8 literal cut": (image_files.bmp_bytes(some_indices(4), pixels=b"\0\5\1", compression=1),
-                         "truncated: the runs"),
+                         "0 of 91 pixels"),
     "RLE8 move cut": (image_files.bmp_bytes(some_indices(4), pixels=b"\0\2\1", compression=1),
-                      "truncated: the runs"),
+                      "0 of 91 pixels"),
     "RLE8 too wide": (image_files.bmp_bytes(some_indices(4), pixels=b"\xff\1", compression=1),
                       "damaged: a run of 255 pixels"),
     "PNG cut": (png(Image.fromarray(some_indices(200, (60, 60))))[:-900], "x: "),

@@ -155,7 +155,7 @@ def test_tiny_photographs_can_be_inspected(tmp_path, kind):
     path.write_bytes(data.getvalue()[: -30 if kind == "PNG" else -15])
     with pytest.raises(ValueError, match="tiny: .*Replace or remove"):
         photos.inspect_photo(path)
-    with pytest.raises(ValueError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match="no photograph at .*nowhere"):
         photos.inspect_photo(tmp_path / "nowhere")
 
 

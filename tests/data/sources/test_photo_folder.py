@@ -1,10 +1,14 @@
 """Photographs in any folders: names, splits, and what is wrong with the folder."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from data.sources import photo_folder, splits
+from data.holes import mask_folder
+from data.images import photos
+from data.sources import folder_source, photo_folder, splits
 
 
 def write(root, *names):
@@ -56,3 +60,40 @@ def test_what_is_wrong_with_the_folder(tmp_path):
     write(tmp_path, "validation/1.png")
     with pytest.raises(ValueError, match="split 'train' is empty"):
         photo_folder.PhotoFolder(tmp_path, splits=splits.FolderSplits()).count("validation")
+
+
+def test_links_are_followed_but_not_around(tmp_path):
+    folder, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for place in (folder / "a", elsewhere):
+        place.mkdir(parents=True)
+        (place / "1.png").write_bytes(b"")
+    for name in ("a/up", "a/again", "around"):
+        (folder / name).symlink_to(folder)
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "file.png").symlink_to(elsewhere / "1.png")
+    found = [stem for stem, _ in folder_source.walk(folder, [".png"])]
+    assert found == ["file", "a/1", "linked/1"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "broken link", "device"])
+def test_what_is_no_regular_file_is_refused_and_not_opened(tmp_path, kind):
+    path = tmp_path / "a" / "1.png"
+    path.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else "nowhere")
+    with pytest.raises(ValueError, match="a/1.png: a broken link, or a pipe or device"):
+        photo_folder.PhotoFolder(tmp_path).records("train")
+    with pytest.raises(FileNotFoundError, match="no photograph at this path.*a/1.png"):
+        photos.inspect_photo(path)
+    with pytest.raises(FileNotFoundError, match="no mask at this path.*a/1.png"):
+        mask_folder.read_mask(path)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "1.png"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ValueError, match="1.png: a photograph of 1,099,511,627,776 bytes"):
+        photos.inspect_photo(path)

@@ -1,5 +1,7 @@
 """Data sets of tfds that are not there, damaged, or do not fit what is asked of them."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -115,6 +117,31 @@ class TestRefusals:
             pipe.check()
         with pytest.raises(ValueError, match="00000-of-00001#0: "):
             pipe.training_dataset(global_batch_size=1)
+
+    def test_a_flipped_bit_is_found_by_its_checksum(self, tmp_path):
+        tfds_data.tiny(tmp_path, download=True).records("train")
+        (path,) = (tmp_path / "tessera_tiny/1.2.0").glob("*train*")
+        content = bytearray(path.read_bytes())
+        content[60] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match="1 photographs cannot be read: .*#0: a damaged record"
+        ):
+            tfds_data.make(tmp_path).check()
+
+    @pytest.mark.parametrize("key", ["pythonClassName", "python_class_name", "type"])
+    def test_code_that_features_name_is_not_imported(self, tmp_path, monkeypatch, key):
+        (tmp_path / "hostile_module.py").write_text("open('was_here', 'w')")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.chdir(tmp_path)
+        tfds_data.tiny(tmp_path, download=True).records("train")
+        path = tmp_path / "tessera_tiny/1.2.0/features.json"
+        features = json.loads(path.read_text())
+        features["featuresDict"]["features"]["image"][key] = "hostile_module.Image"
+        path.write_text(json.dumps(features).replace("hostile", "\\u0068ostile"))
+        with pytest.raises(ValueError, match="features.json: .*the class hostile_module.Image"):
+            tfds_data.tiny(tmp_path).records("train")
+        assert not (tmp_path / "was_here").exists()
 
     def test_examples_without_a_class(self, tmp_path):
         image = np.zeros((*tfds_data.SIZE, 3), np.uint8)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from metrics.features import feature_network
+from tests.helpers import feature_files
 
 IMAGES = np.random.default_rng(0).integers(0, 256, [2, 4, 4, 3])
 SCALED = (IMAGES / 127.5 - 1.0).astype(np.float32)
@@ -208,6 +209,19 @@ def test_an_application_scales_as_it_was_trained_whatever_the_policy(tmp_path):
     write_published_layout(published, direct.layers[:5])
     with pytest.raises(ValueError, match="weights of MobileNet without its classifier.*size="):
         feature_network.KerasApplication("MobileNet", published, size=(32, 32))
+
+
+@pytest.mark.parametrize("damage", [*feature_files.HOSTILE, "cycle"])
+def test_weights_that_are_not_in_the_file_are_refused(tmp_path, damage):
+    path = tmp_path / "hostile.h5"
+    feature_files.write_legacy_file(path, {"conv": [np.zeros([3, 3], np.float32)] * 2})
+    if damage == "cycle":
+        with h5py.File(path, "r+") as file:
+            file["conv/around"] = file["conv"]
+    else:
+        feature_files.HOSTILE[damage](path, "conv")
+    with pytest.raises(ValueError, match="hostile.h5'.* which do not fit: .*(place|of this|holds)"):
+        feature_network.KerasApplication("MobileNet", path, size=(32, 32))
 
 
 @pytest.mark.parametrize("application", ["Mobile", "mobilenet"])

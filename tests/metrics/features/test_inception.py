@@ -91,7 +91,7 @@ def test_a_missing_file_is_named():
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "graph.pb"
     path.write_bytes(b"\xff\xffno graph")
-    with pytest.raises(ValueError, match="classify_image_graph_def.pb .*which is no graph"):
+    with pytest.raises(ValueError, match="classify_image_graph_def.pb .*which is no graph of this"):
         inception.Inception2015(path)
     with pytest.raises(ValueError, match="which is no graph"):
         inception.Inception2015(tmp_path)
@@ -103,13 +103,37 @@ def test_other_files_are_refused(tmp_path):
         inception.Inception2015(path)
     for node in frozen.node:
         node.name = "pool_3" if node.name == "pool_4" else node.name
-        node.op = "Unheard" if node.name == "Mul" else node.op
+        node.op = "AddV2" if node.name == "Cast" else node.op
     path.write_bytes(frozen.SerializeToString())
-    with pytest.raises(ValueError, match="which TensorFlow refuses: .*Unheard"):
+    with pytest.raises(ValueError, match="which TensorFlow refuses: .*AddV2"):
         inception.Inception2015(path)
     small = inception_graph.graph_def(inception_graph.WEIGHTS[:64, :10])
     path.write_bytes(small.SerializeToString())
     with pytest.raises(ValueError, match=r"\[2048, 1008\].*where they are \(64, 10\)"):
+        inception.Inception2015(path)
+
+
+@pytest.mark.parametrize("operation", ["ReadFile", "WriteFile", "PyFunc", "EagerPyFunc", "Unheard"])
+def test_a_graph_of_more_than_arithmetic_is_refused(tmp_path, operation):
+    frozen, path = inception_graph.graph_def(), tmp_path / "graph.pb"
+    frozen.node.add(name="more", op=operation)
+    path.write_bytes(frozen.SerializeToString())
+    with pytest.raises(ValueError, match=f"graph.pb', .*it holds \\['{operation}'\\]"):
+        inception.Inception2015(path)
+
+
+def test_functions_and_huge_constants_are_refused(tmp_path):
+    frozen, path = inception_graph.graph_def(), tmp_path / "graph.pb"
+    frozen.library.function.add().signature.name = "f"
+    path.write_bytes(frozen.SerializeToString())
+    with pytest.raises(ValueError, match="graph.pb', .*it holds functions"):
+        inception.Inception2015(path)
+    frozen = inception_graph.graph_def()
+    (node,) = (node for node in frozen.node if node.name == "m")
+    for _ in range(3):
+        node.attr["value"].tensor.tensor_shape.dim.add(size=10**5)
+    path.write_bytes(frozen.SerializeToString())
+    with pytest.raises(ValueError, match="constants of .* numbers, more than 33,554,432"):
         inception.Inception2015(path)
 
 

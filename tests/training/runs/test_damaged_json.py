@@ -7,7 +7,7 @@ import pytest
 
 from scripts.comparing import run_differences, run_figures
 from scripts.evaluating import reports
-from tests.helpers import mutations
+from tests.helpers import text_mutations
 from training.runs import classes, json_files, run_folder
 
 MUTATIONS = 2000
@@ -51,7 +51,7 @@ def test_a_damaged_line_of_the_metrics_is_left_out(damage, run):
 
 def test_mutated_metrics_are_read_and_resumed(run):
     whole = 0
-    for content in mutations.of(METRICS, MUTATIONS):
+    for content in text_mutations.of(METRICS, MUTATIONS):
         run.metrics.write_bytes(content)
         state = run_differences.state(run)
         run_differences.state_blocks({"a": state, "b": state})
@@ -65,7 +65,7 @@ def test_mutated_metrics_are_read_and_resumed(run):
 def test_mutated_class_names_are_read_or_refused_by_name(run):
     names = ["cat", "dog", "Bäume"]
     refused = 0
-    for content in mutations.of(json.dumps(names, ensure_ascii=False).encode(), MUTATIONS):
+    for content in text_mutations.of(json.dumps(names, ensure_ascii=False).encode(), MUTATIONS):
         run.image_class_names.write_bytes(content)
         try:
             found = classes.saved(run)
@@ -79,7 +79,7 @@ def test_mutated_class_names_are_read_or_refused_by_name(run):
 def test_mutated_reports_are_shown_or_named(run):
     path = run.evaluation / "step_00000002_abcd.json"
     unread = 0
-    for content in mutations.of(json.dumps(REPORT).encode(), MUTATIONS):
+    for content in text_mutations.of(json.dumps(REPORT).encode(), MUTATIONS):
         path.write_bytes(content)
         figures = run_figures.collected({"a": run})
         run_figures.blocks(figures)
