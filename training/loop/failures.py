@@ -9,6 +9,8 @@ import tensorflow as tf
 
 log = logging.getLogger(__name__)
 
+GROWN, STEPS_GROWN = 1e4, 20
+
 
 class NonFiniteMetricError(ValueError):
     """A loss has become infinite or not a number."""
@@ -16,16 +18,33 @@ class NonFiniteMetricError(ValueError):
 
 @dataclass(frozen=True)
 class BatchFiles:
-    """Names of the files in the batches of some steps, where the data can tell."""
+    """The files in the batches of some steps, where the data can tell.
+
+    Args:
+        names_of_batch: number of a batch -> names of its files.
+        batches_per_step: of the task.
+        mend: number of a batch that cannot be read -> whether reading it again may go well. Raises
+            ValueError, which names the files and what is wrong with them.
+    """
 
     names_of_batch: Callable[[int], list[str]] | None
     batches_per_step: int
+    mend: Callable[[int], bool] | None = None
 
     def of_steps(self, first: int, count: int = 1) -> list[str]:
         if self.names_of_batch is None:
             return []
-        batches = range(first * self.batches_per_step, (first + count) * self.batches_per_step)
-        return [name for number in batches for name in self.names_of_batch(number)]
+        return [name for number in self._batches(first, count)
+                for name in self.names_of_batch(number)]  # fmt: skip
+
+    def mended(self, step: int) -> bool:
+        """Whether the batches of a step, which could not be read, may be read again."""
+        if self.mend is None:
+            return False
+        return any([self.mend(number) for number in self._batches(step)])
+
+    def _batches(self, first, count=1) -> range:
+        return range(first * self.batches_per_step, (first + count) * self.batches_per_step)
 
 
 def require_finite(metrics: dict, step: int, kept: list[int], files: BatchFiles) -> None:
@@ -59,6 +78,29 @@ def require_finite(metrics: dict, step: int, kept: list[int], files: BatchFiles)
         + f". The last checkpoint, step {kept[-1] if kept else 'none'}, is untouched. Try a "
         "lower learning rate, or float32 if the run uses float16."
     )
+
+
+class GrowthWatch:
+    """Warns once of a loss that stays far above its first value: finite, and of no use."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, float] = {}
+        self._steps: dict[str, int] = {}
+        self._warned = False
+
+    def look(self, metrics: dict, step: int) -> None:
+        """Looks at the values of the steps from `step` on, name -> array."""
+        for name in [name for name in metrics if name.endswith("/total")]:
+            for offset, value in enumerate(np.abs(metrics[name])):
+                limit = GROWN * max(1.0, self._first.setdefault(name, float(value)))
+                self._steps[name] = self._steps.get(name, 0) + 1 if value > limit else 0
+                if self._steps[name] == STEPS_GROWN and not self._warned:
+                    self._warned = True
+                    log.warning(
+                        "%s is %.3g at step %d, above %g for %d steps; it began at %.3g. Such a "
+                        "run seldom recovers: try a lower learning rate.",
+                        name, value, step + offset + 1, limit, STEPS_GROWN, self._first[name],
+                    )  # fmt: skip
 
 
 def step_failed(error: tf.errors.OpError, step: int, count: int, files: BatchFiles) -> ValueError:
