@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not another one
 
 from scripts.command import errors
-from training.loop import tensorflow_import
+from training.loop import console, signals, tensorflow_import
 from training.runs import class_weights, classes, provenance, run_config, starting
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,16 @@ starting.register_resolvers()
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> None:
+    with signals.StopRequest().listening() as stop:
+        try:
+            start(config, stop)
+        except signals.StoppedEarly as early:
+            console.say("\nStopped before the first step; there is nothing to save.")
+            sys.exit(128 + early.number)
+
+
+def start(config: DictConfig, stop: signals.StopRequest) -> None:
+    """Trains in the folder of a new run or of the one to resume."""
     # It takes seconds to import; --help and shell completion do not wait for it.
     tensorflow_import.load_tensorflow()
     from training.loop import devices
@@ -42,15 +52,21 @@ def main(config: DictConfig) -> None:
     run_config.check_keys(config, "train")
     chief = devices.is_chief(config.devices.strategy)
     with run.locked() if chief else contextlib.nullcontext():
-        signal_number = train(config, run)
+        signal_number = train(config, run, stop)
     if signal_number:
-        print(f"Stopped and saved. To go on: python train.py resume={shlex.quote(str(run.path))}")
+        resume = f"python train.py resume={shlex.quote(str(run.path))}"
+        console.say(f"Stopped and saved. To go on: {resume}")
         sys.exit(128 + signal_number)
-    print(f"Done. Sheets: {run.samples}  Curves: tensorboard --logdir {run.path.parent}")
+    console.say(f"Done. Sheets: {run.samples}  Curves: tensorboard --logdir {run.path.parent}")
 
 
-def train(config: DictConfig, run) -> int:
+def train(config: DictConfig, run, stop=None) -> int:
     """Builds everything the config names and trains it in the folder of the run.
+
+    Args:
+        config: of the run.
+        run: its folder.
+        stop: the request that listens to signals, or None.
 
     Returns:
         The signal that stopped it, 0 when it reached the last step.
@@ -100,13 +116,17 @@ def train(config: DictConfig, run) -> int:
                 "replicas. Choose a multiple."
             )
         task.build(spec)
-        evaluate, best = measuring(config, run, task, data)
+        evaluate, best = measuring(config, run, task, data, spec)
 
         # 4. The loop.
         return trainer.fit(
             task,
             trainer.reader(data),
-            store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
+            store=checkpoint.CheckpointStore(
+                run.checkpoints,
+                keep=config.checkpoints.keep,
+                fallback=starting.fallback_of(run.path, config.checkpoints.get("fallback")),
+            ),
             summary=summaries.Summaries(
                 run,
                 kind=task.kind,
@@ -118,21 +138,22 @@ def train(config: DictConfig, run) -> int:
             evaluate=evaluate,
             best=best,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
+            mend=lambda number: data.mend_batch(number, trainer.batch_size),
+            stop=stop,
             preprocess=data.preprocess,
             writes=writes,
             config_text=OmegaConf.to_yaml(config, resolve=True),
         )
 
 
-def measuring(config: DictConfig, run, task, data) -> tuple:
+def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
     """What `fit` measures, and what keeps the best state by it.
 
     Returns:
         (function that measures the task as it is, BestCheckpoint); None for what is not asked for.
 
     Raises:
-        ValueError: `checkpoints.best_metric` is no figure of the evaluation, as far as that can be
-            known before the first one.
+        ValueError: `checkpoints.best_metric` is no figure of the evaluation.
     """
     import tensorflow as tf
 
@@ -152,13 +173,14 @@ def measuring(config: DictConfig, run, task, data) -> tuple:
                 "null, or add metrics such as those of configs/experiment/inpaint_synthetic.yaml."
             )
         return None, None
-    if kept is not None and (names := evaluation.names()) is not None:
-        kept.check(names)
+    if kept is not None:
+        kept.check(evaluation.names(spec, data.num_examples("validation")))
     generate = tf.function(task.generate)  # compiled once, however often it is measured
 
     def evaluate() -> tuple:
-        validation = data.evaluation_dataset("validation", evaluation.batch_size)
-        values = evaluation.measure(generate, validation, data.preprocess)
+        values = data.reading("validation", lambda: evaluation.measure(
+            generate, data.evaluation_dataset("validation", evaluation.batch_size), data.preprocess
+        ))  # fmt: skip
         return values, evaluation.confusions()
 
     return evaluate, kept

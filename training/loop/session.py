@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 BEGUN, WHOLE = 0, 1  # keys of the table that says how far the steps have come
 
+
 class Session:
     """Steps, sheets and checkpoints of a task, for the loop that decides when.
 
@@ -201,7 +202,8 @@ class Session:
             previews = self._previews(batch, tf.constant(seeds, tf.int32))
             path = self.summary.sheet(step, batch, previews)
             self.summary.weights(step, self.task.state())
-            log.info("step %d: sample sheet %s", step, path)
+            if path.is_file():
+                log.info("step %d: sample sheet %s", step, path)
 
     def evaluate(self, step, measure, best=None) -> None:
         """Writes down what a measurement of the averaged weights gives; keeps the best state."""
@@ -246,7 +248,7 @@ class Session:
             try:
                 if self.strategy.cluster_resolver is None:  # others may be gone, and it would wait
                     self.prepare(whole)
-            except Exception as again:
+            except Exception as again:  # noqa: BLE001 (the error that ends the run is said)
                 log.warning("The averaged weights are saved with the batch statistics of the "
                             "trained ones: %s", again)  # fmt: skip
             self.saving.rescue(whole)

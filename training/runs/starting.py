@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import hashlib
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -42,6 +43,15 @@ def save_effective(config: DictConfig) -> None:
     """Keeps the config of a resumed run: what was changed stays changed the next time."""
     folder = Path(HydraConfig.get().runtime.output_dir, str(HydraConfig.get().output_subdir))
     OmegaConf.save(config, folder / EFFECTIVE)
+
+
+def fallback_of(run: Path, folder: str | None) -> Path | None:
+    """Where in a folder for the checkpoints of all runs those of this one go, or None."""
+    if folder is None:
+        return None
+    path = run.absolute()
+    mark = hashlib.sha256(str(path).encode()).hexdigest()[:8]  # two runs may have one name
+    return Path(folder).expanduser().absolute() / f"{path.parent.name}_{path.name}_{mark}"
 
 
 def resumes() -> bool:

@@ -228,6 +228,9 @@ def test_a_step_that_cannot_be(wrong):
         trained_run.open_run("anywhere", step=wrong)
 
 
+FOUR_ITEMS = types.SimpleNamespace(num_examples=lambda split: 4)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -240,7 +243,7 @@ def test_a_step_that_cannot_be(wrong):
 def test_wrong_settings_are_named_before_the_first_step(tmp_path, setting, message):
     config = composed(f"checkpoints.best_metric={METRIC}", setting)
     with pytest.raises(ValueError, match=message):
-        train.measuring(config, run_folder.RunFolder(tmp_path), None, None)
+        train.measuring(config, run_folder.RunFolder(tmp_path), None, FOUR_ITEMS)
 
 
 def test_what_is_not_asked_for_is_not_there(tmp_path):
