@@ -172,7 +172,7 @@ class ImagePipeline:
         return [names[place] for place in places], self.preprocess(stacked)
 
     def _items(self, split, places) -> list[dict[str, tf.Tensor]]:
-        item = self._evaluation_item(split)
+        item = tf.function(self._evaluation_item(split), autograph=False)
         return [item(tf.constant(place, tf.int64)) for place in places]
 
     def reading(self, split, read: Callable[[], Any]) -> Any:
@@ -181,14 +181,17 @@ class ImagePipeline:
         Raises:
             ValueError: an item of the split is bad; names the file and what is wrong with it.
         """
+        again = True  # once where nothing is found: it was of the moment, or mended meanwhile
         while True:
             try:
                 return read()
-            except tf.errors.ResourceExhaustedError:
-                raise
-            except tf.errors.OpError:
-                if not self._store(split).mend(range(self.num_examples(split))):
+            except tf.errors.OpError as error:
+                hopeless = isinstance(error, tf.errors.ResourceExhaustedError)
+                if hopeless or not (
+                    self._store(split).mend(range(self.num_examples(split))) or again
+                ):
                     raise
+                again = False
 
     def mend_batch(self, batch_index, global_batch_size) -> bool:
         """Finds what cannot be read in a global training batch; whether another try may go well.

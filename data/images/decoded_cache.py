@@ -162,7 +162,7 @@ class FileStore:
             with tf.device("CPU:0"):
                 self.read(tf.constant(index, tf.int64))
             return False
-        except (tf.errors.OpError, ValueError):
+        except (tf.errors.OpError, ValueError):  # the second: of another size
             pass
         path = self._files[index]
         if index in self._mended:

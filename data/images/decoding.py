@@ -89,8 +89,8 @@ class Decoder:
             example["label"] = found["label"]
         return {"image": self.resize.photo(image, self.size), **example}
 
-    def examples(self, indices, title) -> Iterator[dict[str, np.ndarray] | None]:
-        """Yields the examples at these indices as NumPy, in order, with a progress bar.
+    def examples(self, indices, title=None) -> Iterator[dict[str, np.ndarray] | None]:
+        """Yields the examples at these indices as NumPy, in order, with a progress bar if that has a title.
 
         Bad items that may be passed over give None.
 
@@ -99,7 +99,7 @@ class Decoder:
         """
         left = list(indices)
         read = tf.autograph.experimental.do_not_convert(self.read)
-        with tqdm(desc=title, total=len(left), disable=None if left else True) as bar:
+        with tqdm(desc=title, total=len(left), disable=None if left and title else True) as bar:
             while left:
                 dataset = tf.data.Dataset.from_tensor_slices(tf.constant(left, tf.int64))
                 dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -116,25 +116,13 @@ class Decoder:
                     yield None
                 left = left[done:]
 
-    def complaint(self, index) -> str | None:
-        """What is wrong with an item, by its file; None where it can be decoded."""
-        try:
-            with tf.device("CPU:0"):
-                self.read(tf.constant(index, tf.int64))
-        except (tf.errors.OpError, ValueError, OSError) as error:
-            return self._why(index, error)
-        return None
-
     def mend(self, index) -> bool:
-        """Looks for what is wrong with an item; whether something was found, and is passed over.
+        """Decodes an item once more; whether it is bad, and passed over from now on.
 
         Raises:
             ValueError: it is bad, and must not be passed over.
         """
-        complaint = self.complaint(index)
-        if complaint is not None:
-            self.bad.add(index, complaint)
-        return complaint is not None
+        return None in self.examples([index])
 
     def file_keys(self) -> list[str]:
         """One key per record: another file, content or setting gives another key."""
@@ -154,9 +142,10 @@ class Decoder:
         except tf.errors.OpError:  # of a packed record, which this does not name
             pass
         except ValueError as plain:
-            return str(plain)
+            named = record.photo in str(plain) or (record.label_map or record.photo) in str(plain)
+            return str(plain) if named else f"{record.photo}: {plain}"
         names = " and ".join(name for name in (record.photo, record.label_map) if name)
-        return f"Decoding {names} failed: {getattr(error, 'message', error)}"
+        return f"Decoding {names} failed: {error.message}"
 
 
 class SplitItems:

@@ -34,16 +34,11 @@ class BatchFiles:
     def of_steps(self, first: int, count: int = 1) -> list[str]:
         if self.names_of_batch is None:
             return []
-        return [name for number in self._batches(first, count)
+        return [name for number in self.batches(first, count)
                 for name in self.names_of_batch(number)]  # fmt: skip
 
-    def mended(self, step: int) -> bool:
-        """Whether the batches of a step, which could not be read, may be read again."""
-        if self.mend is None:
-            return False
-        return any([self.mend(number) for number in self._batches(step)])
-
-    def _batches(self, first, count=1) -> range:
+    def batches(self, first: int, count: int = 1) -> range:
+        """Numbers of the batches of some steps."""
         return range(first * self.batches_per_step, (first + count) * self.batches_per_step)
 
 

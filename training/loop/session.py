@@ -49,6 +49,7 @@ class Session:
         with tf.device("CPU:0"):
             self._progress = tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, -1)
         self._calibration_batch = 0
+        self._unexplained: range | None = None
         self._compiled = {}
         self._preprocess = tf.function(preprocess)
         self._previews = tf.function(task.previews)
@@ -160,9 +161,21 @@ class Session:
             raise failures.step_failed(error, step, count, self.files) from error
         if self.strategy.cluster_resolver is not None:
             log.error("Workers cannot pass over what one of them cannot read; all of them end.")
-        elif self.files.mended(whole):
+        elif self._may_read_again(error, self.files.batches(whole)):
             return whole
         raise failures.step_failed(error, whole, 1, self.files) from error
+
+    def _may_read_again(self, error, numbers: range) -> bool:
+        """Whether batches that could not be read are worth another try.
+
+        What is wrong with none of their files was mended since it was read ahead, or of the
+        moment: that is tried once.
+        """
+        if self.files.mend is None or isinstance(error, tf.errors.ResourceExhaustedError):
+            return False
+        mended = any([self.files.mend(number) for number in numbers])
+        before, self._unexplained = self._unexplained, None if mended else numbers
+        return mended or before != numbers
 
     def any_worker(self, flag: bool) -> bool:
         """Whether the flag is set on this or another worker: all must leave a loop together."""
@@ -183,7 +196,7 @@ class Session:
                 self.prepared_at = step
             except tf.errors.OpError as error:
                 number = self._calibration_batch
-                if self.files.mend is None or not self.files.mend(number):
+                if not self._may_read_again(error, range(number, number + 1)):
                     raise failures.step_failed(
                         error, number // self.task.batches_per_step, 1, self.files
                     ) from error
