@@ -90,7 +90,7 @@ class Decoder:
         return {"image": self.resize.photo(image, self.size), **example}
 
     def examples(self, indices, title=None) -> Iterator[dict[str, np.ndarray] | None]:
-        """Yields the examples at these indices as NumPy, in order, with a progress bar if that has a title.
+        """Yields the examples at these indices as NumPy, in order; with a title, under a bar.
 
         Bad items that may be passed over give None.
 

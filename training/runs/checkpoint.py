@@ -102,12 +102,15 @@ class CheckpointStore:
             shutil.rmtree(partial, ignore_errors=True)
             refused = self._refused(step, arrays, error)
             if self.fallback is None:
-                raise UnwritableError(refused) from error
+                raise UnwritableError(
+                    f"{refused} Free some space or repair the folder, then resume the run; or set "
+                    "checkpoints.fallback to a folder on another disk."
+                ) from error
             try:
                 path = self.fallback.save(step, owners, figures=figures)
             except UnwritableError as second:
                 raise UnwritableError(f"{refused} {second}") from second
-            log.error("%s It is in the fallback: %s", refused, path)
+            log.error("%s It is in the fallback, where resume finds it: %s", refused, path)
             return path
         for old in self.steps()[: -self.keep]:
             if old != step:
@@ -115,15 +118,14 @@ class CheckpointStore:
         return self.path(step)
 
     def _refused(self, step, arrays, error) -> str:
-        """What the disk refused, why, and what helps."""
+        """What the disk refused, and why."""
         needed = sum(value.nbytes for values in arrays.values() for value in values)
         kept = self.steps()
         return (
             f"The checkpoint of step {step} could not be written to {self.folder}: "
             f"{getattr(error, 'strerror', None) or error}. Expected: room for {_size(needed)}. "
             f"Received: {_size(_free_bytes(self.folder))} free. The last whole checkpoint there "
-            f"is {f'that of step {kept[-1]}' if kept else 'none'}. Free some space or repair the "
-            "folder, then resume the run; checkpoints.fallback=FOLDER takes what a folder refuses."
+            f"is {f'that of step {kept[-1]}' if kept else 'none'}."
         )
 
     def drop(self, step: int) -> None:
