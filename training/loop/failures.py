@@ -106,9 +106,12 @@ def step_failed(error: tf.errors.OpError, step: int, count: int, files: BatchFil
             f"data.image_size or the widths of the networks. Received: {error.message[:300]}"
         )
     names = files.of_steps(step, count)
-    log.error("Files in the batches of steps %d to %d: %s", step + 1, step + count, names)
+    steps = f"{step + 1} to {step + count}" if count > 1 else f"{step + 1}"
+    log.error("Files in the batches of steps %s: %s", steps, names)
+    around = ("Graph execution error", "Detected at node", "<stack traces")  # TensorFlow's account
+    lines = [line for line in error.message.splitlines() if line and not line[0].isspace()]
+    reason = " ".join(line for line in lines if not line.startswith(around))[:500]
     return ValueError(
-        f"One of the steps {step + 1} to {step + count} failed. Received: {error.message[:500]}. "
-        "If that names no file, the files in these batches are in train.log; checkpoints are "
-        "untouched."
+        f"A step of {steps} failed. Received: {reason}. If that names no file, the files in these "
+        "batches are in train.log; checkpoints are untouched."
     )
