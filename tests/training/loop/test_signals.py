@@ -99,6 +99,7 @@ def test_what_cannot_be_printed_is_no_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", full)
     console.say("lost")
     assert sys.stdout is not full
+    sys.stdout.close()
     monkeypatch.undo()
     with contextlib.suppress(OSError):
         full.close()
