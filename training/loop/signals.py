@@ -22,7 +22,8 @@ class StopRequest:
     """Whether a signal has asked the run to stop.
 
     `received` is the signal's number, or None. Until `training_begins` a signal raises
-    StoppedEarly, because building can take minutes; from then on it is only noted. After the first
+    StoppedEarly, because building can take minutes; from then on it is only noted. (SIGTERM to one
+    of several workers is taken by TensorFlow while they are built.) After the first
     signal the default handlers of SIGINT and SIGTERM are back, so a second one ends the process at
     once, even inside a long TensorFlow call. A terminal that closes sends SIGHUP more than once,
     so that one never does. Ignored from the start, as by nohup, SIGHUP stays ignored.
@@ -31,6 +32,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.received = None
         self.training = False
+        self._watched: list[signal.Signals] = []
 
     def __bool__(self) -> bool:
         return self.received is not None
@@ -41,11 +43,12 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        watched = [n for n in WATCHED if n != signal.SIGHUP or not _is_ignored(n)]
-        previous = {number: signal.signal(number, self._handle) for number in watched}
+        self._watched = [n for n in WATCHED if n != signal.SIGHUP or not _is_ignored(n)]
+        previous = {number: signal.signal(number, self._handle) for number in self._watched}
         try:
             yield self
         finally:
+            self._watched = []
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -58,6 +61,8 @@ class StopRequest:
         if self.received is not None:
             raise StoppedEarly(self.received)
         self.training = True
+        for number in self._watched:  # TensorFlow takes SIGTERM as it joins a cluster of workers
+            signal.signal(number, self._handle)
 
     def _handle(self, number, frame) -> None:
         first, self.received = self.received is None, number
