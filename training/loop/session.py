@@ -159,10 +159,10 @@ class Session:
         whole = self.whole_steps(step)
         if whole is None:
             raise failures.step_failed(error, step, count, self.files) from error
-        if self.strategy.cluster_resolver is not None:
+        if self._may_read_again(error, self.files.batches(whole)):
+            if self.strategy.cluster_resolver is None:
+                return whole
             log.error("Workers cannot pass over what one of them cannot read; all of them end.")
-        elif self._may_read_again(error, self.files.batches(whole)):
-            return whole
         raise failures.step_failed(error, whole, 1, self.files) from error
 
     def _may_read_again(self, error, numbers: range) -> bool:
