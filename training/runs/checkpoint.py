@@ -20,6 +20,7 @@ from training.runs import checkpoint_files
 log = logging.getLogger(__name__)
 
 PREFIX = "step_"
+BYTES_OF_ENTRY = 300  # of a variable, about, in the manifest and in the header of the other file
 
 
 class CheckpointError(ValueError):
@@ -119,7 +120,8 @@ class CheckpointStore:
 
     def _refused(self, step, arrays, error) -> str:
         """What the disk refused, and why."""
-        needed = sum(value.nbytes for values in arrays.values() for value in values)
+        values = [value for owned in arrays.values() for value in owned]
+        needed = sum(value.nbytes + BYTES_OF_ENTRY for value in values)
         kept = self.steps()
         return (
             f"The checkpoint of step {step} could not be written to {self.folder}: "
@@ -212,7 +214,7 @@ def _free_bytes(folder) -> int:
 
 
 def _size(count) -> str:
-    return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e6:,.2f} MB"
 
 
 def _replace_folder(source: Path, target: Path) -> None:

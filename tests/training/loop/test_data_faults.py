@@ -3,6 +3,7 @@
 import functools
 import itertools
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -220,6 +221,27 @@ def test_a_damaged_cache_is_named_to_commands(tmp_path):
         list(data.evaluation_dataset("validation", 1))
     rows = data.reading("validation", lambda: list(data.evaluation_dataset("validation", 1)))
     assert len(rows) == 3
+
+
+@pytest.mark.parametrize("rule", ["stop", "skip"])
+@pytest.mark.parametrize("name", ["labelled", "photographs"])  # of TensorFlow's decoder, of Pillow
+def test_a_bad_validation_item_is_named_or_passed_over(tmp_path, caplog, name, rule):
+    settings = {} if name == "photographs" else {"check": "none"}
+    data, _ = SOURCES[name](tmp_path / "set", kind="none", on_bad_item=rule, **settings)
+    photos = [record.photo for record in data.source.records("validation")]
+    if len(photos) == 1:  # nothing could take its place
+        class_data.write(tmp_path / "set", *(f"validation/{i}.bmp" for i in range(300)))
+        data, _ = SOURCES[name](tmp_path / "set", kind="none", on_bad_item=rule)
+        photos = [record.photo for record in data.source.records("validation")]
+    path = pathlib.Path(photos[-1])
+    emptied(path)
+    if rule == "stop":
+        with pytest.raises(ValueError, match=f"Received: .*{path.name}"):
+            data.examples("validation")
+        return
+    _, batch = data.examples("validation")
+    np.testing.assert_array_equal(batch["image"][-1], batch["image"][0])
+    assert len([m for m in caplog.messages if path.name in m]) == 1
 
 
 def test_a_label_map_changed_under_the_same_size_and_time_is_read_anew(tmp_path):

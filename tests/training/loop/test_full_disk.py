@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
 from tests.helpers import tiny
 from tests.training.loop.test_trainer import FiveLineTask, fit, total
+from training.runs import starting
 
 SCRIPT = tiny.ROOT / "tests/helpers/full_disk.py"
 
@@ -121,6 +123,14 @@ def test_a_run_is_resumed_from_its_fallback(tmp_path, caplog):
     later = FiveLineTask()
     fit(tmp_path / "run", later, 14, fallback=fallback, **settings)
     assert int(later.variables[1].numpy()) == 14  # from 12, not from the fallback
+
+
+def test_runs_of_one_name_have_fallbacks_of_their_own(tmp_path):
+    assert starting.fallback_of(tmp_path, None) is None
+    found = {starting.fallback_of(tmp_path / each / "a" / "1", "b") for each in "xy"}
+    assert len(found) == 2
+    assert all(path.parent == Path("b").absolute() for path in found)
+    assert all(path.name.startswith("a_1_") for path in found)
 
 
 def test_events_before_and_after_a_full_disk_are_read(limited):
