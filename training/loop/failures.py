@@ -108,10 +108,14 @@ def step_failed(error: tf.errors.OpError, step: int, count: int, files: BatchFil
     names = files.of_steps(step, count)
     steps = f"{step + 1} to {step + count}" if count > 1 else f"{step + 1}"
     log.error("Files in the batches of steps %s: %s", steps, names)
-    around = ("Graph execution error", "Detected at node", "<stack traces")  # TensorFlow's account
-    lines = [line for line in error.message.splitlines() if line and not line[0].isspace()]
-    reason = " ".join(line for line in lines if not line.startswith(around))[:500]
     return ValueError(
-        f"A step of {steps} failed. Received: {reason}. If that names no file, the files in these "
-        "batches are in train.log; checkpoints are untouched."
+        f"A step of {steps} failed. Received: {plain(error)}. If that names no file, the files in "
+        "these batches are in train.log; checkpoints are untouched."
     )
+
+
+def plain(error: tf.errors.OpError) -> str:
+    """What an error of TensorFlow says, without its account of the graph."""
+    around = ("Graph execution error", "Detected at node", "<stack traces")
+    lines = [line for line in error.message.splitlines() if line and not line[0].isspace()]
+    return " ".join(line for line in lines if not line.startswith(around))[:500]

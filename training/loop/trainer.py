@@ -200,6 +200,10 @@ class Trainer:
                     live.preview(step, preview_batch)
         except Exception as error:
             live.rescue(step, error)
+            if isinstance(error, tf.errors.OpError):
+                raise ValueError(
+                    f"What is due after step {step} failed. Received: {failures.plain(error)}"
+                ) from error
             raise
         if step >= self.steps:
             return 0

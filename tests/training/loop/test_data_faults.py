@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from data import pipeline
 from data.images import decoded_cache
-from data.sources import photo_folder
+from data.labels import label_maps
+from data.sources import paired_folders, photo_folder
 from tests.helpers import class_data, image_files, pairs, tfds_data
 from tests.training.loop.test_trainer import FiveLineTask, total
 from training.loop import trainer
@@ -256,6 +257,18 @@ def test_a_label_map_changed_under_the_same_size_and_time_is_read_anew(tmp_path)
     after = again.examples("validation")[1]["label_map"].numpy()
     assert (after[0] == 3).all() and not (before.numpy()[0] == 3).all()
     np.testing.assert_array_equal(after[1:], before[1:])
+
+
+def test_a_check_reads_such_a_map_anew_too(tmp_path):
+    root = image_files.write_folder(tmp_path, {"train": 3}, (10, 8), pairs.CLASSES)
+    encoding = label_maps.LabelEncoding(pairs.CLASSES)
+    pairs.make(root, encoding=encoding, source=paired_folders.PairedFolders(root)).check()
+    path = root / "labels/train/001.bmp"
+    status = os.stat(path)
+    path.write_bytes(image_files.bmp_bytes(np.full((10, 8), 9, np.uint8)))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(ValueError, match="value 9 in 1 files.*001.bmp"):
+        pairs.make(root, encoding=encoding, source=paired_folders.PairedFolders(root)).check()
 
 
 def test_the_rule_is_checked():

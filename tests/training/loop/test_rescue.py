@@ -62,6 +62,14 @@ def test_an_error_of_the_data_leaves_whole_steps(tmp_path, monkeypatch, bad_batc
     assert total(resumed) == total(whole)
 
 
+def test_an_error_of_tensorflow_between_the_steps_is_said_in_words(tmp_path):
+    def evaluate():
+        raise tf.errors.InternalError(None, None, "Graph execution error:\n\n  at\nno network")
+
+    with pytest.raises(ValueError, match="due after step 6 failed. Received: no network"):
+        fit(tmp_path / "run", FiveLineTask(), evaluate=evaluate, evaluate_every_steps=6)
+
+
 @pytest.mark.parametrize("where", ["evaluate", "preview"])
 def test_an_error_between_the_steps_saves_first(tmp_path, monkeypatch, where):
     def fail(*_):

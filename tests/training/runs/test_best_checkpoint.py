@@ -164,6 +164,15 @@ def test_a_stopped_run_ends_with_the_same_newest_and_best(tmp_path, peak, fail_a
     assert [path.name for path in whole.best.iterdir()] == [f"step_{peak:08d}"]
 
 
+def test_a_best_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
+    best_folder = run_folder.RunFolder(tmp_path / "run").best
+    best_folder.parent.mkdir(parents=True)
+    best_folder.write_text("a file in its place")
+    store, run, stopped = fitted(tmp_path / "run", peak=12)
+    assert stopped == 0 and store.steps() == [5, 10, 12]
+    assert "The best state is not kept: The checkpoint of step 2 could not" in caplog.text
+
+
 # --- In a run ---------------------------------------------------------------------------------
 
 
