@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not another one
 
 from scripts.command import errors, overrides
-from training.loop import tensorflow_import
+from training.loop import console, signals, tensorflow_import
 from training.runs import class_weights, classes, provenance, run_config, starting
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,16 @@ log = logging.getLogger(__name__)
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(config: DictConfig) -> None:
+    with signals.StopRequest().listening() as stop:
+        try:
+            start(config, stop)
+        except signals.StoppedEarly as early:
+            console.say("\nStopped before the first step; there is nothing to save.")
+            sys.exit(128 + early.number)
+
+
+def start(config: DictConfig, stop: signals.StopRequest) -> None:
+    """Trains in the folder of a new run or of the one to resume."""
     # It takes seconds to import; --help and shell completion do not wait for it.
     tensorflow_import.load_tensorflow()
     from training.loop import devices
@@ -40,20 +50,24 @@ def main(config: DictConfig) -> None:
         run_config.check_targets(config)
         run_config.check_keys(config, "train")
         keep_config = functools.partial(starting.keep_config, run, config.copy())
-        signal_number = train(config, run, keep_config)
+        signal_number = train(config, run, stop, keep_config)
     if signal_number:
-        print(f"Stopped and saved. To go on: {overrides.to_type('train.py', resume=run.path)}")
+        resume = overrides.to_type("train.py", resume=run.path)
+        console.say(f"Stopped and saved. To go on: {resume}")
         sys.exit(128 + signal_number)
     curves = f"tensorboard --logdir {shlex.quote(str(run.path.parent))}"
-    print(f"Done. Sheets: {run.samples}  Curves: {curves}")
+    console.say(f"Done. Sheets: {run.samples}  Curves: {curves}")
 
 
-def train(config: DictConfig, run, keep_config: Callable[[], None] = lambda: None) -> int:
+def train(
+    config: DictConfig, run, stop=None, keep_config: Callable[[], None] = lambda: None
+) -> int:
     """Builds everything the config names and trains it in the folder of the run.
 
     Args:
         config: of the run, changed in place.
         run: RunFolder.
+        stop: the request that listens to signals, or None.
         keep_config: writes the config into the folder, called when all of it has proved right.
 
     Returns:
@@ -103,7 +117,7 @@ def train(config: DictConfig, run, keep_config: Callable[[], None] = lambda: Non
                 "replicas. Choose a multiple."
             )
         task.build(spec)
-        evaluate, best = measuring(config, run, task, data)
+        evaluate, best = measuring(config, run, task, data, spec)
 
         def keep() -> None:
             classes.keep(run, data.image_class_names)
@@ -113,7 +127,11 @@ def train(config: DictConfig, run, keep_config: Callable[[], None] = lambda: Non
         return trainer.fit(
             task,
             trainer.reader(data),
-            store=checkpoint.CheckpointStore(run.checkpoints, keep=config.checkpoints.keep),
+            store=checkpoint.CheckpointStore(
+                run.checkpoints,
+                keep=config.checkpoints.keep,
+                fallback=starting.fallback_of(run.path, config.checkpoints.get("fallback")),
+            ),
             summary=summaries.Summaries(
                 run,
                 kind=task.kind,
@@ -125,6 +143,8 @@ def train(config: DictConfig, run, keep_config: Callable[[], None] = lambda: Non
             evaluate=evaluate,
             best=best,
             batch_names=lambda number: data.batch_names(number, trainer.batch_size),
+            mend=lambda number: data.mend_batch(number, trainer.batch_size),
+            stop=stop,
             preprocess=data.preprocess,
             writes=writes,
             on_start=keep,
@@ -132,15 +152,14 @@ def train(config: DictConfig, run, keep_config: Callable[[], None] = lambda: Non
         )
 
 
-def measuring(config: DictConfig, run, task, data) -> tuple:
+def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
     """What `fit` measures, and what keeps the best state by it.
 
     Returns:
         (function that measures the task as it is, BestCheckpoint); None for what is not asked for.
 
     Raises:
-        ValueError: `checkpoints.best_metric` is no figure of the evaluation, as far as that can be
-            known before the first one.
+        ValueError: `checkpoints.best_metric` is no figure of the evaluation.
     """
     import tensorflow as tf
 
@@ -160,13 +179,14 @@ def measuring(config: DictConfig, run, task, data) -> tuple:
                 "null, or add metrics such as those of configs/experiment/inpaint_synthetic.yaml."
             )
         return None, None
-    if kept is not None and (names := evaluation.names()) is not None:
-        kept.check(names)
+    if kept is not None:
+        kept.check(evaluation.names(spec, data.num_examples("validation")))
     generate = tf.function(task.generate)  # compiled once, however often it is measured
 
     def evaluate() -> tuple:
-        validation = data.evaluation_dataset("validation", evaluation.batch_size)
-        values = evaluation.measure(generate, validation, data.preprocess)
+        values = data.reading("validation", lambda: evaluation.measure(
+            generate, data.evaluation_dataset("validation", evaluation.batch_size), data.preprocess
+        ))  # fmt: skip
         return values, evaluation.confusions()
 
     return evaluate, kept

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from data import order, preprocessing, transforms
-from data.images import decoded_cache, decoding, photos
+from data.images import bad_items, decoded_cache, decoding, photos
 from data.labels import label_check, no_label_maps
 
 
@@ -31,14 +31,16 @@ class ImagePipeline:
         holes: hole maker such as holes.RandomRectangle: batches get "hole" (1 = missing) and
             "masked_image". Evaluation holes depend on the index alone. Default None: no holes.
         seed: int in 0..2^31-1, of order, augmentations and holes. Default 0.
+        on_bad_item: what becomes of items that cannot be read, found by no check before: "stop"
+            (default), or "skip": others take their place, see bad_items.BadItems.
 
     Raises:
-        ValueError: a size or a seed that cannot be.
+        ValueError: a size, a seed or a rule that cannot be.
     """
 
     def __init__(
         self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
-        cache=None, holes=None, seed=0,
+        cache=None, holes=None, seed=0, on_bad_item="stop",
     ) -> None:  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
@@ -52,6 +54,7 @@ class ImagePipeline:
         self.cache = cache or decoded_cache.CacheSettings()
         self.holes = holes
         self.seed = order.checked_seed(seed)
+        self.on_bad_item = bad_items.checked_rule(on_bad_item)
         self.load_size = self.resize.load_size or self.image_size
         if any(a < b for a, b in zip(self.load_size, self.image_size, strict=True)):
             raise ValueError(
@@ -164,10 +167,48 @@ class ImagePipeline:
         if count < 1:
             raise ValueError(f"Expected at least one item. Received: count={count}")
         places = [place * len(names) // count for place in range(count)]
-        item = self._evaluation_item(split)
-        items = [item(tf.constant(place, tf.int64)) for place in places]
+        items = self.reading(split, lambda: self._items(split, places))
         stacked = {key: tf.stack([item[key] for item in items]) for key in items[0]}
         return [names[place] for place in places], self.preprocess(stacked)
+
+    def _items(self, split, places) -> list[dict[str, tf.Tensor]]:
+        item = tf.function(self._evaluation_item(split), autograph=False)
+        return [item(tf.constant(place, tf.int64)) for place in places]
+
+    def reading(self, split, read: Callable[[], Any]) -> Any:
+        """What `read` returns, called again for as long as items that it cannot read are mended.
+
+        Raises:
+            ValueError: an item of the split is bad; names the file and what is wrong with it.
+        """
+        again = True  # once where nothing is found: it was of the moment, or mended meanwhile
+        while True:
+            try:
+                return read()
+            except tf.errors.OpError as error:
+                hopeless = isinstance(error, tf.errors.ResourceExhaustedError)
+                if hopeless or not (
+                    self._store(split).mend(range(self.num_examples(split))) or again
+                ):
+                    raise
+                again = False
+
+    def mend_batch(self, batch_index, global_batch_size) -> bool:
+        """Finds what cannot be read in a global training batch; whether another try may go well.
+
+        A dataset that is made after that has stand-ins for bad items, where they may be skipped.
+
+        Raises:
+            ValueError: an item is bad; names the file and what is wrong with it.
+        """
+        return self._store("train").mend(self._indices(batch_index, global_batch_size))
+
+    def _indices(self, batch_index, global_batch_size) -> list[int]:
+        """Items of a global training batch, in order."""
+        count = self.num_examples("train")
+        first = batch_index * global_batch_size
+        positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
+        return [int(order.example_at(p, count, self.seed)[1]) for p in positions]
 
     def preprocess(self, examples) -> dict[str, tf.Tensor]:
         """As `preprocessing.preprocess`; with `mask_in_step` the train step applies this."""
@@ -176,10 +217,7 @@ class ImagePipeline:
     def batch_names(self, batch_index, global_batch_size) -> list[str]:
         """Names of the items of a global training batch, in order."""
         records = self.source.records("train")
-        first = batch_index * global_batch_size
-        positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
-        examples = (order.example_at(p, len(records), self.seed) for p in positions)
-        return [records[int(index)].name for _, index in examples]
+        return [records[index].name for index in self._indices(batch_index, global_batch_size)]
 
     def evaluation_names(self, split) -> list[str]:
         """Names of the items of a split, in the order of `evaluation_dataset`."""
@@ -239,7 +277,10 @@ class ImagePipeline:
         if split not in self._stores:
             source = self.source
             items, contents = source.records(split), source.contents(split)
-            decoder = decoding.Decoder(items, self.encoding, self.resize, self.load_size, contents)
+            bad = bad_items.BadItems(split, len(items), self.on_bad_item)
+            decoder = decoding.Decoder(
+                items, bad, self.encoding, self.resize, self.load_size, contents
+            )
             self._stores[split] = decoding.open_split(source, split, decoder, self.cache, self.root)
         return self._stores[split]
 

@@ -12,7 +12,8 @@ class Metric(Protocol):
 
     `copy.copy` followed by `reset_state` gives a metric of its own, so `reset_state` makes new
     state. Metrics of classes may have `confusion()` -> int64 [K, K], row = true class, and
-    `class_names`.
+    `class_names`. Metrics whose `result` needs items have `names(spec, count)`, its names for so
+    many items of batches as that spec says; the others name all figures from the start.
     """
 
     needs: frozenset[str]

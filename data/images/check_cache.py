@@ -1,4 +1,4 @@
-"""Findings of the data check, kept by name, size and time of the files until these change."""
+"""Findings of the data check, kept by name, size and times of the files until these change."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from data import files
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 def cache_file(folder, root) -> Path | None:

@@ -13,7 +13,8 @@ from data import files
 log = logging.getLogger(__name__)
 
 KINDS = ("auto", "memory", "file", "none")
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: a checksum behind the bytes
+CHECKSUM_BYTES = 8
 GIB = 2**30
 
 
@@ -66,7 +67,8 @@ class MemoryStore:
     Args:
         layout: {key: TensorSpec} of the arrays of one example.
         count: int, examples.
-        examples: iterable over all examples, in order, as dicts of arrays.
+        examples: iterable over all examples, in order, as dicts of arrays; None for bad items,
+            which are not read.
     """
 
     def __init__(self, layout, count, examples) -> None:
@@ -75,7 +77,7 @@ class MemoryStore:
             for key, spec in layout.items()
         }
         for index, example in enumerate(examples):
-            for key, array in arrays.items():
+            for key, array in arrays.items() if example is not None else ():
                 array[index] = example[key]
         # Host memory, also where a GPU would be the default place of a tensor.
         with tf.device("CPU:0"):
@@ -84,18 +86,24 @@ class MemoryStore:
     def read(self, index) -> dict[str, tf.Tensor]:
         return {key: tf.gather(tensor, index) for key, tensor in self._tensors.items()}
 
+    def mend(self, index) -> bool:
+        """False: what is in memory does not break."""
+        return False
+
 
 class FileStore:
-    """One file of raw bytes per example, named by what it was made from.
+    """One file of raw bytes per example, named by what it was made from, and a checksum.
 
     The name is a hash of file names, sizes, times and settings: changed photographs or settings
     make another file, and two runs that write the same file write the same bytes, each under a
-    temporary name first.
+    temporary name first. Files of another size are made anew at the start, those of another
+    checksum by `mend`.
 
     Args:
         layout: {key: TensorSpec} of the arrays of one example.
         paths: list of Path, one per example.
-        decode_missing: called with a list of indices, yields their examples in that order.
+        decode_missing: called with a list of indices, yields their examples in that order, None
+            for bad items.
 
     Raises:
         OSError: a file cannot be written.
@@ -104,28 +112,68 @@ class FileStore:
     def __init__(self, layout, paths, decode_missing) -> None:
         self._layout = layout
         self._sizes = [bytes_of({key: spec}) for key, spec in layout.items()]
-        missing = [i for i, path in enumerate(paths) if _file_size(path) != sum(self._sizes)]
-        for index, example in zip(missing, decode_missing(missing), strict=True):
-            data = b"".join(np.ascontiguousarray(example[key]).tobytes() for key in layout)
+        self._files = list(paths)
+        self._decode = decode_missing
+        self._mended: set[int] = set()
+        size = sum(self._sizes) + CHECKSUM_BYTES
+        self._write([i for i, path in enumerate(paths) if _file_size(path) != size])
+        with tf.device("CPU:0"):
+            self._paths = tf.constant([str(path) for path in paths])
+
+    def _write(self, indices) -> None:
+        for index, example in zip(indices, self._decode(indices), strict=True):
+            if example is None:
+                continue
+            data = b"".join(np.ascontiguousarray(example[key]).tobytes() for key in self._layout)
+            checksum = _checksum(tf.io.decode_raw(data, tf.uint8)).numpy().tobytes()
             try:
-                files.write_atomically(paths[index], data)
+                files.write_atomically(self._files[index], data + checksum)
             except OSError as error:
                 raise OSError(
                     error.errno,
                     f"The cache of decoded images cannot be written ({error.strerror}): make "
                     f"room, set data.cache.folder to another disk, or set data.cache.kind=none. "
-                    f"Received: {paths[index]}",
+                    f"Received: {self._files[index]}",
                 ) from error
-        with tf.device("CPU:0"):
-            self._paths = tf.constant([str(path) for path in paths])
 
     def read(self, index) -> dict[str, tf.Tensor]:
-        data = tf.io.decode_raw(tf.io.read_file(tf.gather(self._paths, index)), tf.uint8)
-        parts = tf.split(tf.ensure_shape(data, [sum(self._sizes)]), self._sizes)
+        """The op; an error of it names a damaged file."""
+        path = tf.gather(self._paths, index)
+        data = tf.io.decode_raw(tf.io.read_file(path), tf.uint8)
+        data = tf.ensure_shape(data, [sum(self._sizes) + CHECKSUM_BYTES])
+        *parts, checksum = tf.split(data, [*self._sizes, CHECKSUM_BYTES])
+        whole = tf.reduce_all(_checksum(data[:-CHECKSUM_BYTES]) == checksum)
+        message = ": a decoded image is not as it was written. Remove the file, it is made anew"
+        with tf.control_dependencies([tf.debugging.Assert(whole, [path, message])]):
+            parts = [tf.identity(part) for part in parts]
         return {
             key: _from_bytes(part, spec)
             for part, (key, spec) in zip(parts, self._layout.items(), strict=True)
         }
+
+    def mend(self, index) -> bool:
+        """Makes a damaged file anew, once; whether there was one.
+
+        Raises:
+            ValueError: it was made anew before, or the item cannot be decoded any more.
+            OSError: it cannot be written.
+        """
+        try:
+            with tf.device("CPU:0"):
+                self.read(tf.constant(index, tf.int64))
+            return False
+        except (tf.errors.OpError, ValueError):  # the second: of another size
+            pass
+        path = self._files[index]
+        if index in self._mended:
+            raise ValueError(
+                f"A decoded image must stay as it was written. Received: {path}, damaged again. "
+                f"Check that disk, or set data.cache.folder or data.cache.kind=memory"
+            )
+        self._mended.add(index)
+        self._write([index])
+        log.warning("A decoded image was damaged or gone and is made anew: %s", path)
+        return True
 
 
 Store = MemoryStore | FileStore
@@ -134,6 +182,11 @@ Store = MemoryStore | FileStore
 def bytes_of(layout) -> int:
     """Bytes of one example."""
     return sum(spec.shape.num_elements() * spec.dtype.size for spec in layout.values())
+
+
+def _checksum(data) -> tf.Tensor:
+    """uint8 [8] of bytes [n]: FarmHash64."""
+    return tf.fingerprint(data[tf.newaxis])[0]
 
 
 def _from_bytes(part, spec) -> tf.Tensor:

@@ -48,6 +48,7 @@ class Decoder:
 
     Args:
         records: sequence of Record.
+        bad: BadItems of the split.
         encoding: LabelEncoding or NoLabelMaps.
         resize: transforms.Resize.
         size: (h, w), the loaded size.
@@ -57,8 +58,9 @@ class Decoder:
         ValueError: the records have no label maps and `encoding` asks for them.
     """
 
-    def __init__(self, records, encoding, resize, size, contents=None) -> None:
+    def __init__(self, records, bad, encoding, resize, size, contents=None) -> None:
         self.records = records
+        self.bad = bad
         self.encoding = encoding
         self.resize = resize
         self.size = size
@@ -87,25 +89,40 @@ class Decoder:
             example["label"] = found["label"]
         return {"image": self.resize.photo(image, self.size), **example}
 
-    def examples(self, indices, title) -> Iterator[dict[str, np.ndarray]]:
-        """Yields the examples at these indices as NumPy, in order, with a progress bar.
+    def examples(self, indices, title=None) -> Iterator[dict[str, np.ndarray] | None]:
+        """Yields the examples at these indices as NumPy, in order; with a title, under a bar.
+
+        Bad items that may be passed over give None.
 
         Raises:
             ValueError: an item cannot be decoded; names the file and what is wrong with it.
         """
-        indices = list(indices)
-        if not indices:
-            return
-        dataset = tf.data.Dataset.from_tensor_slices(tf.constant(indices, tf.int64))
+        left = list(indices)
         read = tf.autograph.experimental.do_not_convert(self.read)
-        dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        done = 0
-        try:
-            for example in tqdm(dataset.as_numpy_iterator(), title, len(indices), disable=None):
-                yield example
-                done += 1
-        except tf.errors.OpError as error:
-            raise ValueError(self._why(indices[min(done, len(indices) - 1)], error)) from error
+        with tqdm(desc=title, total=len(left), disable=None if left and title else True) as bar:
+            while left:
+                dataset = tf.data.Dataset.from_tensor_slices(tf.constant(left, tf.int64))
+                dataset = dataset.map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+                done = 0
+                try:
+                    for example in dataset.as_numpy_iterator():
+                        done += 1
+                        bar.update()
+                        yield example
+                except tf.errors.OpError as error:
+                    index = left[min(done, len(left) - 1)]
+                    self.bad.add(index, self._why(index, error))
+                    done += 1
+                    yield None
+                left = left[done:]
+
+    def mend(self, index) -> bool:
+        """Decodes an item once more; whether it is bad, and passed over from now on.
+
+        Raises:
+            ValueError: it is bad, and must not be passed over.
+        """
+        return None in self.examples([index])
 
     def file_keys(self) -> list[str]:
         """One key per record: another file, content or setting gives another key."""
@@ -122,28 +139,49 @@ class Decoder:
         record = label_check.item_for(self.records[index], self.encoding)
         try:
             label_check.check_pair(record, self.encoding)
+        except tf.errors.OpError:  # of a packed record, which this does not name
+            pass
         except ValueError as plain:
-            return str(plain)
+            named = record.photo in str(plain) or (record.label_map or record.photo) in str(plain)
+            return str(plain) if named else f"{record.photo}: {plain}"
         names = " and ".join(name for name in (record.photo, record.label_map) if name)
         return f"Decoding {names} failed: {error.message}"
 
 
-class LabelledStore:
-    """A store whose examples get the class of the image, from one vector, at every read."""
+class SplitItems:
+    """The decoded examples of a split, with stand-ins for bad items and classes of images.
 
-    def __init__(self, store, labels) -> None:
+    Args:
+        store: where they are kept, or the decoder itself.
+        decoder: Decoder.
+        labels: class of each image, where the store does not hold them.
+    """
+
+    def __init__(self, store, decoder, labels=None) -> None:
         self._store = store
+        self._bad = decoder.bad
         with tf.device("CPU:0"):
-            self._labels = tf.constant(labels, tf.int32)
+            self._labels = None if labels is None else tf.constant(labels, tf.int32)
 
     def read(self, index) -> dict[str, tf.Tensor]:
-        return self._store.read(index) | {"label": tf.gather(self._labels, index)}
+        """The op: index (int64 scalar) -> example; see `BadItems.place`."""
+        index = self._bad.place(index)
+        labels = {} if self._labels is None else {"label": tf.gather(self._labels, index)}
+        return self._store.read(index) | labels
+
+    def mend(self, indices) -> bool:
+        """Finds what cannot be read among these items; whether reading again may go well.
+
+        Raises:
+            ValueError: an item is bad, and must not be passed over; names the file.
+            OSError: the cache cannot be written.
+        """
+        places = {self._bad.place_of(int(index)) for index in indices}
+        return any([self._store.mend(place) for place in sorted(places)])
 
 
-def open_split(
-    source, split, decoder, cache, root
-) -> LabelledStore | decoded_cache.Store | Decoder:
-    """Decodes what is not yet kept and returns a store with `read(index)`, class included.
+def open_split(source, split, decoder, cache, root) -> SplitItems:
+    """Decodes what is not yet kept.
 
     Raises:
         ValueError: an item cannot be decoded.
@@ -162,5 +200,5 @@ def open_split(
         paths = [folder / key[:2] / f"{key}.uint8" for key in decoder.file_keys()]
         store = decoded_cache.FileStore(decoder.layout, paths, decode)
     if source.image_class_names and not decoder.contents.has_label:
-        return LabelledStore(store, [record.label for record in decoder.records])
-    return store
+        return SplitItems(store, decoder, [record.label for record in decoder.records])
+    return SplitItems(store, decoder)

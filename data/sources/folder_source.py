@@ -203,9 +203,12 @@ def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
 
 
 def file_stamp(path) -> list:
-    """[file name, size in bytes, modification time in ns]."""
+    """[file name, size in bytes, times of the last change of content and of anything, in ns].
+
+    Programs can set the first time back, and copy it; the second is the system's own.
+    """
     status = os.stat(path)
-    return [os.path.basename(path), status.st_size, status.st_mtime_ns]
+    return [os.path.basename(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def first_few(names) -> str:

@@ -29,6 +29,7 @@ class FeatureDistances:
         batch: "label" int [B] if there are any; without `real` also "image".
     `result()`: {key: float}. Only the graph of 2015 gives "fid", "kid" and "inception_score"; of
         other networks the keys carry the name, see `inception.metric_name`.
+    `names(spec, count)`: the keys, known before any image.
     `reset_state()`: forgets all images.
 
     Raises:
@@ -58,9 +59,27 @@ class FeatureDistances:
         if self.real is None:
             self._real.update_state(seen(self.network, batch["image"], batch))
 
+    def names(self, spec, count) -> list[str]:
+        """Names of `result` for `count` items of batches of this spec: those of noise.
+
+        Raises:
+            ValueError: as `result`.
+        """
+        probe = self.network(np.zeros([2, *spec["image"].shape[1:]], np.float32))
+        named = (getattr(metric, "class_names", None) for metric in self.metrics.values())
+        classes = max((len(names or ()) for names in named), default=0)
+        rows = min(count, max(2 * classes, neighbourhoods.NEIGHBOURS + 1))
+        random = np.random.default_rng(0)
+        noise = {name: random.normal(size=[rows, 2]) for name in probe}
+        if "label" in spec:
+            noise["label"] = np.arange(rows) // 2
+        return list(self._figures(noise, noise))
+
     def result(self) -> dict[str, float]:
         real = self._real.result() if self.real is None else self.real()
-        made = self._made.result()
+        return self._figures(real, self._made.result())
+
+    def _figures(self, real, made) -> dict[str, float]:
         figures = {}
         for name, metric in self.metrics.items():
             metric.reset_state()

@@ -1,7 +1,9 @@
 """What a run prints: a progress bar on a terminal, a line at each log interval elsewhere."""
 
+import contextlib
 import logging
 import math
+import os
 import sys
 
 from tqdm import tqdm
@@ -10,8 +12,35 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 log = logging.getLogger(__name__)
 
 
+def say(text: str) -> None:
+    """Prints a line; a terminal that is gone, or a full disk behind it, is no error."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (what is left is not tried at exit)
+
+
+def quiet_log_files() -> None:
+    """Makes log files that cannot be written say so once, and try on.
+
+    Python's own way is a traceback for each line.
+    """
+    said: set[logging.Handler] = set()
+    for handler in logging.getLogger().handlers:
+
+        def once(record, handler=handler) -> None:
+            if handler not in said:
+                said.add(handler)
+                with contextlib.suppress(OSError):
+                    print(f"The log cannot be written ({handler}): {sys.exception()}. "
+                          "Training goes on.", file=sys.stderr)  # fmt: skip
+
+        if isinstance(handler, logging.FileHandler):
+            handler.handleError = once  # type: ignore[method-assign]
+
+
 class Console:
-    """Progress of a training run.
+    """Progress of a training run; a terminal that is gone does not end it.
 
     Args:
         total_steps: steps of the whole run.
@@ -31,15 +60,18 @@ class Console:
 
     def __enter__(self) -> "Console":
         self._redirect.__enter__()
+        quiet_log_files()
         return self
 
     def __exit__(self, *error) -> None:
-        self._bar.close()
+        with contextlib.suppress(OSError):
+            self._bar.close()
         self._redirect.__exit__(*error)
 
     def advance(self, steps: int) -> None:
         """Steps done since the last call."""
-        self._bar.update(steps)
+        with contextlib.suppress(OSError):
+            self._bar.update(steps)
 
     def report(self, step: int, metrics: dict[str, float], seconds_left: float) -> None:
         """Losses, images a second and time left."""

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 log = logging.getLogger(__name__)
 
+GROWN, STEPS_GROWN = 1e4, 20
+
 
 class NonFiniteMetricError(ValueError):
     """A loss has become infinite or not a number."""
@@ -16,16 +18,28 @@ class NonFiniteMetricError(ValueError):
 
 @dataclass(frozen=True)
 class BatchFiles:
-    """Names of the files in the batches of some steps, where the data can tell."""
+    """The files in the batches of some steps, where the data can tell.
+
+    Args:
+        names_of_batch: number of a batch -> names of its files.
+        batches_per_step: of the task.
+        mend: number of a batch that cannot be read -> whether reading it again may go well. Raises
+            ValueError, which names the files and what is wrong with them.
+    """
 
     names_of_batch: Callable[[int], list[str]] | None
     batches_per_step: int
+    mend: Callable[[int], bool] | None = None
 
     def of_steps(self, first: int, count: int = 1) -> list[str]:
         if self.names_of_batch is None:
             return []
-        batches = range(first * self.batches_per_step, (first + count) * self.batches_per_step)
-        return [name for number in batches for name in self.names_of_batch(number)]
+        return [name for number in self.batches(first, count)
+                for name in self.names_of_batch(number)]  # fmt: skip
+
+    def batches(self, first: int, count: int = 1) -> range:
+        """Numbers of the batches of some steps."""
+        return range(first * self.batches_per_step, (first + count) * self.batches_per_step)
 
 
 def require_finite(metrics: dict, step: int, kept: list[int], files: BatchFiles) -> None:
@@ -61,6 +75,29 @@ def require_finite(metrics: dict, step: int, kept: list[int], files: BatchFiles)
     )
 
 
+class GrowthWatch:
+    """Warns once of a loss that stays far above its first value: finite, and of no use."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, float] = {}
+        self._steps: dict[str, int] = {}
+        self._warned = False
+
+    def look(self, metrics: dict, step: int) -> None:
+        """Looks at the values of the steps from `step` on, name -> array."""
+        for name in [name for name in metrics if name.endswith("/total")]:
+            for offset, value in enumerate(np.abs(metrics[name])):
+                limit = GROWN * max(1.0, self._first.setdefault(name, float(value)))
+                self._steps[name] = self._steps.get(name, 0) + 1 if value > limit else 0
+                if self._steps[name] == STEPS_GROWN and not self._warned:
+                    self._warned = True
+                    log.warning(
+                        "%s is %.3g at step %d, above %g for %d steps; it began at %.3g. Such a "
+                        "run seldom recovers: try a lower learning rate.",
+                        name, value, step + offset + 1, limit, STEPS_GROWN, self._first[name],
+                    )  # fmt: skip
+
+
 def step_failed(error: tf.errors.OpError, step: int, count: int, files: BatchFiles) -> ValueError:
     """An error inside the compiled steps, in words: memory, or a file that cannot be read."""
     if isinstance(error, tf.errors.ResourceExhaustedError):
@@ -69,9 +106,16 @@ def step_failed(error: tf.errors.OpError, step: int, count: int, files: BatchFil
             f"data.image_size or the widths of the networks. Received: {error.message[:300]}"
         )
     names = files.of_steps(step, count)
-    log.error("Files in the batches of steps %d to %d: %s", step + 1, step + count, names)
+    steps = f"{step + 1} to {step + count}" if count > 1 else f"{step + 1}"
+    log.error("Files in the batches of steps %s: %s", steps, names)
     return ValueError(
-        f"One of the steps {step + 1} to {step + count} failed. Received: {error.message[:500]}. "
-        "If that names no file, the files in these batches are in train.log; checkpoints are "
-        "untouched."
+        f"A step of {steps} failed. Received: {plain(error)}. If that names no file, the files in "
+        "these batches are in train.log; checkpoints are untouched."
     )
+
+
+def plain(error: tf.errors.OpError) -> str:
+    """What an error of TensorFlow says, without its account of the graph."""
+    around = ("Graph execution error", "Detected at node", "<stack traces")
+    lines = [line for line in error.message.splitlines() if line and not line[0].isspace()]
+    return " ".join(line for line in lines if not line.startswith(around))[:500]

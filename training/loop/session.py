@@ -2,13 +2,17 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
+from training.loop import failures, saving
+from training.runs import checkpoint
 from training.watch import confusion_picture
 
 log = logging.getLogger(__name__)
+
+BEGUN, WHOLE = 0, 1  # keys of the table that says how far the steps have come
 
 
 class Session:
@@ -20,24 +24,32 @@ class Session:
         store: where checkpoints go.
         summary: where sheets go.
         preprocess: last op on a batch, run inside the compiled step.
+        files: failures.BatchFiles, what the batches are made of.
         seed: int, of everything random in the steps.
         jit_compile: bool, whether XLA compiles the step.
         writes: whether this process writes files; of several workers only the chief does.
     """
 
     def __init__(
-        self, task, make_dataset, store, summary, preprocess, *, seed, jit_compile, writes
-    ) -> None:
+        self, task, make_dataset, store, summary, preprocess, files=None, *,
+        seed, jit_compile, writes,
+    ) -> None:  # fmt: skip
         self.task = task
         self.make_dataset = make_dataset
-        self.store = store
+        self.saving = saving.Saving(store, task, writes)
         self.summary = summary
         self.preprocess = preprocess
+        self.files = files or failures.BatchFiles(None, task.batches_per_step)
         self.seed = seed
         self.jit_compile = jit_compile
         self.strategy = tf.distribute.get_strategy()
         self.writes = writes
         self.prepared_at = None
+        # In host memory and of this process alone, whatever the strategy makes of variables.
+        with tf.device("CPU:0"):
+            self._progress = tf.lookup.experimental.MutableHashTable(tf.int64, tf.int64, -1)
+        self._calibration_batch = 0
+        self._unexplained: range | None = None
         self._compiled = {}
         self._preprocess = tf.function(preprocess)
         self._previews = tf.function(task.previews)
@@ -89,8 +101,7 @@ class Session:
 
         # A function of its own, so that the two calls below share one trace.
         @tf.function
-        def one_step(iterator, step) -> dict[str, tf.Tensor]:
-            batches = [next(iterator) for _ in range(self.task.batches_per_step)]
+        def update(batches, step) -> dict[str, tf.Tensor]:
             metrics = self.strategy.run(replica_step, (batches, tf.stack([self.seed, step])))
             metrics = {
                 name: self.strategy.reduce("MEAN", value, axis=None)
@@ -99,18 +110,72 @@ class Session:
             self.task.after_step(metrics)
             return metrics
 
+        def one_step(iterator, step, done) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            """Reads, then updates, the next step after that: an error leaves no doubt where."""
+            number = tf.cast(step + 1, tf.int64)
+            with tf.control_dependencies([done]):
+                batches = [next(iterator) for _ in range(self.task.batches_per_step)]
+            with tf.control_dependencies(tf.nest.flatten(batches, expand_composites=True)):
+                begun = self._mark(BEGUN, number)
+            with tf.control_dependencies([begun]):
+                metrics = update(batches, step)
+            with tf.control_dependencies(list(metrics.values())):
+                whole = self._mark(WHOLE, number)
+            with tf.control_dependencies([whole]):
+                return metrics, tf.identity(number)
+
         @tf.function
         def run_steps(iterator, first_step, count) -> dict[str, tf.Tensor]:
+            metrics, done = one_step(iterator, first_step, tf.cast(first_step, tf.int64))
             history = {
                 name: tf.TensorArray(tf.float32, count, element_shape=[]).write(0, value)
-                for name, value in one_step(iterator, first_step).items()
+                for name, value in metrics.items()
             }
             for index in tf.range(1, count):
-                metrics = one_step(iterator, first_step + index)
+                metrics, done = one_step(iterator, first_step + index, done)
                 history = {n: array.write(index, metrics[n]) for n, array in history.items()}
             return {name: array.stack() for name, array in history.items()}
 
         return run_steps
+
+    def _mark(self, key, number) -> tf.Operation:
+        return self._progress.insert(tf.constant(key, tf.int64), number)
+
+    def whole_steps(self, step: int) -> int | None:
+        """The step at which the state stands after an error in the steps from `step` on.
+
+        Reading comes before a step changes anything, so an error there leaves whole steps; None
+        where the error came in the midst of an update.
+        """
+        begun, whole = self._progress.lookup(tf.constant([BEGUN, WHOLE], tf.int64)).numpy()
+        return max(step, int(whole)) if begun == whole else None
+
+    def read_on(self, error: tf.errors.OpError, step: int, count: int) -> int:
+        """The step to go on from after an error in `count` steps from `step` on.
+
+        Raises:
+            ValueError: there is no going on; what is wrong, in words.
+        """
+        whole = self.whole_steps(step)
+        if whole is None:
+            raise failures.step_failed(error, step, count, self.files) from error
+        if self._may_read_again(error, self.files.batches(whole)):
+            if self.strategy.cluster_resolver is None:
+                return whole
+            log.error("Workers cannot pass over what one of them cannot read; all of them end.")
+        raise failures.step_failed(error, whole, 1, self.files) from error
+
+    def _may_read_again(self, error, numbers: range) -> bool:
+        """Whether batches that could not be read are worth another try.
+
+        What is wrong with none of their files was mended since it was read ahead, or of the
+        moment: that is tried once.
+        """
+        if self.files.mend is None or isinstance(error, tf.errors.ResourceExhaustedError):
+            return False
+        mended = any([self.files.mend(number) for number in numbers])
+        before, self._unexplained = self._unexplained, None if mended else numbers
+        return mended or before != numbers
 
     def any_worker(self, flag: bool) -> bool:
         """Whether the flag is set on this or another worker: all must leave a loop together."""
@@ -125,12 +190,22 @@ class Session:
 
     def prepare(self, step) -> None:
         """Makes the averaged weights of this step ready, on every worker, once."""
-        if self.prepared_at != step:
-            batches = (
-                self.strategy.run(self._preprocess, (batch,)) for batch in self.batches_from(0)
-            )
-            self.task.prepare_generation(batches)
-            self.prepared_at = step
+        while self.prepared_at != step:
+            try:
+                self.task.prepare_generation(self._calibration_batches())
+                self.prepared_at = step
+            except tf.errors.OpError as error:
+                number = self._calibration_batch
+                if not self._may_read_again(error, range(number, number + 1)):
+                    raise failures.step_failed(
+                        error, number // self.task.batches_per_step, 1, self.files
+                    ) from error
+
+    def _calibration_batches(self) -> Iterator:
+        self._calibration_batch = 0  # the one that is read when an error comes
+        for batch in self.batches_from(0):
+            yield self.strategy.run(self._preprocess, (batch,))
+            self._calibration_batch += 1
 
     def preview(self, step, batch) -> None:
         """A sheet of the fixed items."""
@@ -140,7 +215,8 @@ class Session:
             previews = self._previews(batch, tf.constant(seeds, tf.int32))
             path = self.summary.sheet(step, batch, previews)
             self.summary.weights(step, self.task.state())
-            log.info("step %d: sample sheet %s", step, path)
+            if path.is_file():
+                log.info("step %d: sample sheet %s", step, path)
 
     def evaluate(self, step, measure, best=None) -> None:
         """Writes down what a measurement of the averaged weights gives; keeps the best state."""
@@ -154,12 +230,38 @@ class Session:
         # "eval/iou/window" and its like, one for each class, are curves alone.
         shown = [f"{name} {value:.4g}" for name, value in values.items() if name.count("/") < 2]
         log.info("step %d: %s", step, "  ".join(shown))
-        if best is not None and best.offer(step, values, self.task.state()):
-            log.info("step %d: the best %s so far, kept in %s", step, best.metric,
-                     best.store.path(step))  # fmt: skip
+        if best is not None:
+            try:
+                if best.offer(step, values, self.task.state()):
+                    log.info("step %d: the best %s so far, kept in %s", step, best.metric,
+                             best.store.path(step))  # fmt: skip
+            except checkpoint.UnwritableError as error:
+                log.error("The best state is not kept: %s", error)
 
-    def save(self, step) -> None:
-        """A checkpoint, with averaged weights that are ready for use."""
+    def saves(self, now: bool) -> bool:
+        """Whether a save that failed is tried again now; workers do so at the next interval."""
+        return now and self.saving.failed > 0 and self.strategy.cluster_resolver is None
+
+    def save(self, step, *, last=False) -> None:
+        """A checkpoint, with averaged weights that are ready for use; see `Saving.save`."""
         self.prepare(step)
-        if self.writes:
-            self.store.save(step, self.task.state())
+        self.saving.save(step, last=last)
+
+    def rescue(self, step: int, error: Exception) -> None:
+        """Saves the state before an error ends the run, where it is that of a whole step.
+
+        Args:
+            step: steps done before the call that failed.
+            error: what ends the run.
+        """
+        whole = self.whole_steps(step)
+        if whole is None:
+            log.error("The error came in the midst of an update, so that state is not saved.")
+        elif self.saving.wants(whole, error):
+            try:
+                if self.strategy.cluster_resolver is None:  # others may be gone, and it would wait
+                    self.prepare(whole)
+            except Exception as again:  # noqa: BLE001 (the error that ends the run is said)
+                log.warning("The averaged weights are saved with the batch statistics of the "
+                            "trained ones: %s", again)  # fmt: skip
+            self.saving.rescue(whole)

@@ -1,21 +1,38 @@
-"""Stopping a run in good order: the first SIGINT or SIGTERM saves and stops, the second kills."""
+"""Stopping a run in good order: the first SIGINT, SIGTERM or SIGHUP stops, another one kills."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from training.loop import console
+
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StoppedEarly(KeyboardInterrupt):
+    """A signal came before the first step; there is nothing to save."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name} before the first step")
+        self.number = number
+
 
 class StopRequest:
     """Whether a signal has asked the run to stop.
 
-    `received` is the signal's number, or None. After the first signal the default handlers of the
-    operating system are back, so a second one ends the process at once, even inside a long
-    TensorFlow call.
+    `received` is the signal's number, or None. Until `training_begins` a signal raises
+    StoppedEarly, because building can take minutes; from then on it is only noted. (SIGTERM to one
+    of several workers is taken by TensorFlow while they are built.) After the first
+    signal the default handlers of SIGINT and SIGTERM are back, so a second one ends the process at
+    once, even inside a long TensorFlow call. A terminal that closes sends SIGHUP more than once,
+    so that one never does. Ignored from the start, as by nohup, SIGHUP stays ignored.
     """
 
     def __init__(self) -> None:
         self.received = None
+        self.training = False
+        self._watched: list[signal.Signals] = []
 
     def __bool__(self) -> bool:
         return self.received is not None
@@ -26,16 +43,36 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        watched = (signal.SIGINT, signal.SIGTERM)
-        previous = {number: signal.signal(number, self._handle) for number in watched}
+        self._watched = [n for n in WATCHED if n != signal.SIGHUP or not _is_ignored(n)]
+        previous = {number: signal.signal(number, self._handle) for number in self._watched}
         try:
             yield self
         finally:
+            self._watched = []
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def training_begins(self) -> None:
+        """From here on there is something to save: a signal is noted and the loop looks at it.
+
+        Raises:
+            StoppedEarly: a signal came before, and what it raised was lost in other code.
+        """
+        if self.received is not None:
+            raise StoppedEarly(self.received)
+        self.training = True
+        for number in self._watched:  # TensorFlow takes SIGTERM as it joins a cluster of workers
+            signal.signal(number, self._handle)
+
     def _handle(self, number, frame) -> None:
-        self.received = number
+        first, self.received = self.received is None, number
         for watched in (signal.SIGINT, signal.SIGTERM):
             signal.signal(watched, signal.SIG_DFL)
-        print("\nStopping after this step and saving. Again to leave at once.", flush=True)
+        if not self.training:
+            raise StoppedEarly(number)
+        if first:
+            console.say("\nStopping after this step and saving. Again to leave at once.")
+
+
+def _is_ignored(number) -> bool:
+    return signal.getsignal(number) == signal.SIG_IGN

@@ -1,5 +1,6 @@
 """The training loop: steps, intervals and files. Networks and losses are in the task."""
 
+import contextlib
 import logging
 import math
 import signal
@@ -105,6 +106,8 @@ class Trainer:
         evaluate: Callable[[], tuple[dict[str, float], dict]] | None = None,
         best: best_checkpoint.BestCheckpoint | None = None,
         batch_names: Callable[[int], list[str]] | None = None,
+        mend: Callable[[int], bool] | None = None,
+        stop: signals.StopRequest | None = None,
         preprocess: Callable[[dict], dict] = lambda batch: batch,
         config_text: str = "",
         on_start: Callable[[], None] = lambda: None,
@@ -122,6 +125,8 @@ class Trainer:
                 [K, K], class names)).
             best: what keeps the state of the best evaluation, or None.
             batch_names: number of a batch -> names of its files, for the log.
+            mend: what helps with a batch that cannot be read, see `failures.BatchFiles`.
+            stop: the request that listens to signals already. Default: one that listens here.
             preprocess: last op on a batch, run inside the compiled step.
             config_text: the config, for TensorBoard.
             on_start: called where this process writes files, before the first of them: when the
@@ -131,60 +136,79 @@ class Trainer:
         Returns:
             The signal that stopped the run, 0 when it reached its last step.
         """
+        files = failures.BatchFiles(batch_names, task.batches_per_step, mend)
         live = session.Session(
-            task, make_dataset, store, summary, preprocess,
+            task, make_dataset, store, summary, preprocess, files,
             seed=self.seed, jit_compile=self.jit_compile, writes=writes,
         )  # fmt: skip
-        files = failures.BatchFiles(batch_names, task.batches_per_step)
 
         # 1. Where the run stands.
-        step = store.restore(task.state()) if store.steps() else 0
+        step = live.saving.restore()
         if step >= self.steps:
             log.info("The run has %d of %d steps; nothing is left to do.", step, self.steps)
             return 0
 
-        # 2. The data from there on.
-        iterator = iter(live.batches_from(step))
+        # 2. The files and the signals from there on.
         if writes:
             on_start()
             summary.start(step, config_text)
-        log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
+        with contextlib.ExitStack() as stack:
+            if stop is None:
+                stop = stack.enter_context(signals.StopRequest().listening())
+            stop.training_begins()
+            log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
+            bar = stack.enter_context(console.Console(self.steps, step))
+            stopped = self._loop(live, step, stop, bar, preview_batch, evaluate, best)
+        if writes:
+            summary.close()
+        return stopped
 
-        # 3. The loop.
-        stop, window = (
-            signals.StopRequest(),
-            _Window(self.batch_size * getattr(task, "accumulate_steps", 1)),
-        )
-        with stop.listening(), console.Console(self.steps, step) as bar:
-            stopping = False
+    def _loop(self, live, step, stop, bar, preview_batch, evaluate, best) -> int:
+        """Steps and what is due after them, to the end or to a signal; returns that."""
+        task, growth = live.task, failures.GrowthWatch()
+        window = _Window(self.batch_size * getattr(task, "accumulate_steps", 1))
+        stopping, before = False, step
+        try:
+            iterator = iter(live.batches_from(step))
             while step < self.steps and not stopping:
-                run_steps = live.steps_at(step)
+                run_steps, before = live.steps_at(step), step
                 count = int(min(self._steps_to_next_event(step), live.alike_from(step)))
                 try:
                     metrics = window.timed(
                         run_steps, iterator, tf.constant(step), tf.constant(count)
                     )
                 except tf.errors.OpError as error:
-                    raise failures.step_failed(error, step, count, files) from error
-                failures.require_finite(metrics, step, store.steps(), files)
+                    step = live.read_on(error, step, count)
+                    iterator = iter(live.batches_from(step))
+                    bar.advance(step - before)
+                    continue
+                failures.require_finite(metrics, step, live.saving.store.steps(), live.files)
+                growth.look(metrics, step)
                 step += count
                 bar.advance(count)
                 stopping = live.any_worker(bool(stop))
 
-                # 4. What is due at this step; a stop between two saves loses nothing.
-                if self._due(step, self.log_every_steps) or step in task.phases:
+                # What is due at this step; a stop between two saves loses nothing.
+                logs = self._due(step, self.log_every_steps)
+                if logs or step in task.phases:
                     means, seconds_per_step = window.close()
                     bar.report(step, means, seconds_per_step * (self.steps - step))
-                    if writes:
-                        summary.scalars(step, means)
+                    if live.writes:
+                        live.summary.scalars(step, means)
+                # Before all that may fail: it loses no step then.
+                if stopping or self._due(step, self.checkpoint_every_steps) or live.saves(logs):
+                    live.save(step, last=stopping or step == self.steps)
                 if evaluate is not None and self._due(step, self.evaluate_every_steps):
                     live.evaluate(step, evaluate, best)
                 if preview_batch is not None and self._due(step, self.preview_every_steps):
                     live.preview(step, preview_batch)
-                if stopping or self._due(step, self.checkpoint_every_steps):
-                    live.save(step)
-        if writes:
-            summary.close()
+        except Exception as error:
+            live.rescue(step, error)
+            if isinstance(error, tf.errors.OpError):
+                raise ValueError(
+                    f"What is due after step {step} failed. Received: {failures.plain(error)}"
+                ) from error
+            raise
         if step >= self.steps:
             return 0
         return stop.received or signal.SIGTERM

@@ -20,10 +20,15 @@ from training.runs import checkpoint_files
 log = logging.getLogger(__name__)
 
 PREFIX = "step_"
+BYTES_OF_ENTRY = 300  # of a variable, about, in the manifest and in the header of the other file
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be written, read or matched with the networks at hand."""
+
+
+class UnwritableError(CheckpointError):
+    """The disk refuses a checkpoint; the state is as good as before."""
 
 
 class CheckpointStore:
@@ -35,17 +40,21 @@ class CheckpointStore:
     Args:
         folder: where the checkpoints live; made at the first save.
         keep: how many of the newest to keep.
+        fallback: folder that takes a checkpoint which `folder` refuses, or None.
 
     Raises:
         ValueError: `keep` below 1.
         CheckpointError: see the methods.
     """
 
-    def __init__(self, folder: str | Path, keep: int = 3) -> None:
+    def __init__(
+        self, folder: str | Path, keep: int = 3, *, fallback: str | Path | None = None
+    ) -> None:
         if keep < 1:
             raise ValueError(f"keep must be at least 1. Received: keep={keep}")
         self.folder = Path(folder)
         self.keep = keep
+        self.fallback = None if fallback is None else CheckpointStore(fallback, keep)
 
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, oldest first."""
@@ -70,8 +79,13 @@ class CheckpointStore:
             owners: owner name -> object with `.variables`.
             figures: name -> float, kept with the checkpoint; those that are NaN are left out.
 
+        Returns:
+            Its folder, which is in the fallback where this disk refuses it.
+
         Raises:
-            CheckpointError: a value is not finite, or the disk refuses; earlier checkpoints stay.
+            CheckpointError: a value is not finite.
+            UnwritableError: the disk refuses, that of the fallback as well; earlier checkpoints
+                stay.
         """
         entries = {name: checkpoint_files.entries(owner) for name, owner in owners.items()}
         arrays = {
@@ -87,17 +101,34 @@ class CheckpointStore:
             _replace_folder(partial, self.path(step))
         except (OSError, safetensors.SafetensorError) as error:
             shutil.rmtree(partial, ignore_errors=True)
-            kept = self.steps()
-            raise CheckpointError(
-                f"The checkpoint of step {step} could not be written to {self.folder}: "
-                f"{getattr(error, 'strerror', None) or error}. The last whole checkpoint is "
-                f"{f'that of step {kept[-1]}' if kept else 'none'}. Free some space or repair "
-                "the folder, then resume the run."
-            ) from error
+            refused = self._refused(step, arrays, error)
+            if self.fallback is None:
+                raise UnwritableError(
+                    f"{refused} Free some space or repair the folder, then resume the run; or set "
+                    "checkpoints.fallback to a folder on another disk."
+                ) from error
+            try:
+                path = self.fallback.save(step, owners, figures=figures)
+            except UnwritableError as second:
+                raise UnwritableError(f"{refused} {second}") from second
+            log.error("%s It is in the fallback, where resume finds it: %s", refused, path)
+            return path
         for old in self.steps()[: -self.keep]:
             if old != step:
                 self.drop(old)
         return self.path(step)
+
+    def _refused(self, step, arrays, error) -> str:
+        """What the disk refused, and why."""
+        values = [value for owned in arrays.values() for value in owned]
+        needed = sum(value.nbytes + BYTES_OF_ENTRY for value in values)
+        kept = self.steps()
+        return (
+            f"The checkpoint of step {step} could not be written to {self.folder}: "
+            f"{getattr(error, 'strerror', None) or error}. Expected: room for {_size(needed)}. "
+            f"Received: {_size(_free_bytes(self.folder))} free. The last whole checkpoint there "
+            f"is {f'that of step {kept[-1]}' if kept else 'none'}."
+        )
 
     def drop(self, step: int) -> None:
         """Removes a checkpoint."""
@@ -171,6 +202,19 @@ class CheckpointStore:
     def _discard_partials(self) -> None:
         for leftover in self.folder.glob(f".partial_{PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _free_bytes(folder) -> int:
+    """Room below the nearest parent that is there; 0 where that is not told."""
+    there = next((place for place in (folder, *folder.absolute().parents) if place.is_dir()), None)
+    try:
+        return shutil.disk_usage(there).free if there else 0
+    except OSError:
+        return 0
+
+
+def _size(count) -> str:
+    return f"{count / 1e6:,.2f} MB"
 
 
 def _replace_folder(source: Path, target: Path) -> None:

@@ -22,6 +22,7 @@ NETWORKS = ("generator", "discriminator", "image_classifier", "segmenter")
 RESUMABLE = (
     "data.root",
     "data.holes.folder",
+    "data.on_bad_item",
     "devices.device",
     "devices.logical_cpus",
     "devices.strategy",
@@ -29,6 +30,7 @@ RESUMABLE = (
     "output_root",
     "perceptual_weights",
     "feature_weights",
+    "checkpoints.fallback",
     "checkpoints.keep",
     "checkpoints.best_metric",
     "checkpoints.best_is",

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import fcntl
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -54,6 +55,15 @@ def keep_config(run, config: DictConfig) -> None:
     for path, content in texts.items():
         with whole_files.written(path) as partial:
             OmegaConf.save(content, partial)
+
+
+def fallback_of(run: Path, folder: str | None) -> Path | None:
+    """Where in a folder for the checkpoints of all runs those of this one go, or None."""
+    if folder is None:
+        return None
+    path = run.absolute()
+    mark = hashlib.sha256(str(path).encode()).hexdigest()[:8]  # two runs may have one name
+    return Path(folder).expanduser().absolute() / f"{path.parent.name}_{path.name}_{mark}"
 
 
 def choose_run(config: DictConfig) -> None:

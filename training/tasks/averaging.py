@@ -75,7 +75,8 @@ class WeightAveraging:
 
         With moving statistics started at zero, n forwards with momentum m leave
         sum_i (1 - m) m^(n-i) s_i of the batch statistics s_i; dividing by 1 - m^n makes the
-        weights sum to one. The result depends on the weights and the batches alone.
+        weights sum to one. The result depends on the weights and the batches alone. An error of
+        the batches leaves the statistics as they were.
 
         Args:
             average: the copy.
@@ -88,14 +89,20 @@ class WeightAveraging:
         ]
         if not layers:
             return
-        for layer in layers:
-            layer.moving_mean.assign(tf.zeros_like(layer.moving_mean))
-            layer.moving_variance.assign(tf.zeros_like(layer.moving_variance))
+        statistics = [v for layer in layers for v in (layer.moving_mean, layer.moving_variance)]
+        before = [variable.numpy() for variable in statistics]
+        for variable in statistics:
+            variable.assign(tf.zeros_like(variable))
         count = 0
-        for count, batch in enumerate(  # noqa: B007 (the count is used below)
-            itertools.islice(iter(batches), self.calibration_batches), start=1
-        ):
-            self._forward(average, batch, tf.constant(count, tf.int32))
+        try:
+            for count, batch in enumerate(  # noqa: B007 (the count is used below)
+                itertools.islice(iter(batches), self.calibration_batches), start=1
+            ):
+                self._forward(average, batch, tf.constant(count, tf.int32))
+        except BaseException:
+            for variable, value in zip(statistics, before, strict=True):
+                variable.assign(value)
+            raise
         for layer in layers:
             weight = 1.0 - layer.momentum**count
             layer.moving_mean.assign(layer.moving_mean / weight)

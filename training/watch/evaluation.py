@@ -28,15 +28,23 @@ class Evaluation:
         self.num_images = num_images
         self.batch_size = batch_size
 
-    def names(self) -> list[str] | None:
-        """Names of what `measure` gives; None where a metric has names only after items."""
+    def names(self, spec: dict[str, tf.TensorSpec], count: int) -> list[str]:
+        """Names of what `measure` gives, known before it.
+
+        Args:
+            spec: of the batches.
+            count: items of the split.
+
+        Raises:
+            ValueError: a metric cannot be measured on so many of such items.
+        """
         names = []
         for metric in self.metrics.values():
             metric.reset_state()
-            try:
+            if hasattr(metric, "names"):
+                names += metric.names(spec, min(count, self.num_images or count))
+            else:
                 names += metric.result()
-            except ValueError:
-                return None
         return [f"eval/{name}" for name in names]
 
     def measure(self, generate, dataset, preprocess=lambda batch: batch) -> dict[str, float]:

@@ -1,6 +1,9 @@
 """What a run leaves to look at: TensorBoard, metrics.jsonl and sample sheets."""
 
+import contextlib
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,14 @@ from training.kinds import kind as kinds
 from training.runs import run_folder
 from training.watch import contact_sheet
 
+log = logging.getLogger(__name__)
+
 
 class Summaries:
     """Writes scalars, sheets, histograms and the config of one run.
+
+    What cannot be written, on a full disk, never ends the run: it is said once, and the next write
+    tries again. Lines of metrics.jsonl wait until then.
 
     Args:
         run: folder of the run.
@@ -42,25 +50,51 @@ class Summaries:
         self.image_class_names = image_class_names
         self.histograms = histograms
         self._writer: Any = None
+        self._refused: set[str] = set()
+        self._waiting = ""  # lines of metrics.jsonl
 
     def start(self, step: int, config_text: str = "") -> None:
         """Opens the files; what a killed process wrote beyond `step` no longer counts."""
-        run_folder.drop_metrics_after(self.run.metrics, step)
-        _mark_start(self.run.tensorboard, step + 1)
-        self._writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+        with self._or_later("metrics.jsonl"):
+            run_folder.drop_metrics_after(self.run.metrics, step)
+        with self._or_later("TensorBoard's files"):
+            _mark_start(self.run.tensorboard, step + 1)
         if config_text:
-            with self._writer.as_default(step=step):
+            with self._events(step):
                 tf.summary.text("config", f"```yaml\n{config_text}\n```")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One point of each curve, in TensorBoard and as a line of metrics.jsonl."""
-        with self._writer.as_default(step=step):
+        with self._events(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
-        self._writer.flush()
         line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
-        with open(self.run.metrics, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        self._waiting += json.dumps(line) + "\n"
+        with self._or_later("metrics.jsonl"):
+            _append(self.run.metrics, self._waiting)
+            self._waiting = ""
+
+    @contextlib.contextmanager
+    def _events(self, step) -> Iterator[None]:
+        """Where `tf.summary` writes to; after an error the next time has a new file."""
+        with self._or_later("TensorBoard's files"):
+            writer, self._writer = self._writer, None
+            writer = writer or tf.summary.create_file_writer(str(self.run.tensorboard))
+            with writer.as_default(step=step):
+                yield
+            writer.flush()
+            self._writer = writer
+
+    @contextlib.contextmanager
+    def _or_later(self, what) -> Iterator[None]:
+        try:
+            yield
+            self._refused.discard(what)
+        except (OSError, tf.errors.OpError) as error:
+            if what not in self._refused:
+                self._refused.add(what)
+                log.warning("%s of %s cannot be written: %s. Training goes on; each later write "
+                            "tries again.", what, self.run.path, str(error)[-200:])  # fmt: skip
 
     def sheet(self, step: int, batch: dict, previews: dict) -> Path:
         """Conditions, real image and previews of fixed items, one row an item.
@@ -90,11 +124,11 @@ class Summaries:
 
         It is `samples/step_00001200_<name>.png`; of "group/name", the last part is in the path.
         """
-        with self._writer.as_default(step=step):
+        with self._events(step):
             tf.summary.image(name, image[np.newaxis])
-        self._writer.flush()
         path = self._path(step, name)
-        contact_sheet.write_png(path, image)
+        with self._or_later("sheets"):
+            contact_sheet.write_png(path, image)
         return path
 
     def _path(self, step, name) -> Path:
@@ -105,7 +139,7 @@ class Summaries:
         """Histograms of every variable, where asked for."""
         if not self.histograms:
             return
-        with self._writer.as_default(step=step):
+        with self._events(step):
             for owner, holder in owners.items():
                 for variable in holder.variables:
                     name = getattr(variable, "path", variable.name)
@@ -113,8 +147,21 @@ class Summaries:
 
     def close(self) -> None:
         """Ends the files."""
-        if self._writer is not None:
-            self._writer.close()
+        with self._or_later("TensorBoard's files"):
+            if self._writer is not None:
+                self._writer.close()
+
+
+def _append(path: Path, text: str) -> None:
+    """Appends to a file all of a text or nothing."""
+    with open(path, "a+b", buffering=0) as file:
+        size = file.seek(0, 2)
+        try:
+            if file.write(text.encode()) != len(text.encode()):
+                raise OSError(f"{path}: written in part")
+        except OSError:
+            file.truncate(size)
+            raise
 
 
 def _mark_start(folder: Path, first_step: int) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from metrics.distances import (
     feature_distances,
@@ -78,6 +79,29 @@ def test_every_figure_is_that_of_its_own_function():
         assert found[key] == pytest.approx(value), key
     assert metric.result() == found
     assert network.seen == 30  # one pass, whatever is measured
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("logits", [False, True])
+@pytest.mark.parametrize("count", [4, 12])
+def test_names_are_those_of_the_result_to_come(labelled, logits, count):
+    """Also of figures that the network, the data or their number do not allow."""
+    metric = feature_distances.FeatureDistances(
+        Corner(logits=logits), all_metrics(class_names=["cat", "dog"])
+    )
+    spec = {"image": tf.TensorSpec([None, 2, 2, 3])}
+    spec |= {"label": tf.TensorSpec([None], tf.int32)} if labelled else {}
+    names = metric.names(spec, count)
+    batch = {"image": images(count, 0)} | ({"label": np.arange(count) // 2} if labelled else {})
+    metric.update_state(batch, {"image": images(count, 1)})
+    found = [name for name in metric.result() if "/" not in name]  # classes without items lack
+    assert [name for name in names if "/" not in name] == found
+
+
+def test_too_few_images_are_refused_before_any_is_made():
+    metric = feature_distances.FeatureDistances(Corner(), {"fid": frechet.FID()})
+    with pytest.raises(ValueError, match="at least two images of each"):
+        metric.names({"image": tf.TensorSpec([None, 2, 2, 3])}, 1)
 
 
 def test_real_images_of_the_batches_where_none_are_given():

@@ -223,7 +223,8 @@ def test_training_measures_the_same_and_knows_its_best(data, network, tmp_path):
     pipeline = hydra.utils.instantiate(config.data, _convert_="all")
     task = hydra.utils.instantiate(config.task, _convert_="all")
     task.build(pipeline.element_spec)
-    evaluate, best = train.measuring(config, run_folder.RunFolder(tmp_path), task, pipeline)
+    run, spec = run_folder.RunFolder(tmp_path), pipeline.element_spec
+    evaluate, best = train.measuring(config, run, task, pipeline, spec)
     values, confusions = evaluate()
     items = next(iter(pipeline.evaluation_dataset("validation", 4)))
     made = task.generate(items, tf.range(4))["image"]
@@ -231,4 +232,9 @@ def test_training_measures_the_same_and_knows_its_best(data, network, tmp_path):
     expected = frechet.frechet_distance_of_features(*both)
     assert values[f"eval/{DISTANCE}"] == pytest.approx(expected, rel=1e-3)
     assert not confusions
+    names = hydra.utils.instantiate(config.evaluation, _convert_="all").names(spec, 6)
+    assert set(names) == set(values)
+    config.checkpoints.best_metric = "eval/fid"
+    with pytest.raises(ValueError, match=f"Received: best_metric=eval/fid.*eval/{DISTANCE}"):
+        train.measuring(config, run, task, pipeline, spec)
     assert best.offer(1, values, task.state()) and best.step() == 1

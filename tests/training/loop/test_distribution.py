@@ -101,6 +101,24 @@ def test_two_workers_train_one_run_and_stop_together(tmp_path):
     assert "To go on: python train.py resume=" in outputs[0]
 
 
+@pytest.mark.slow
+def test_an_error_of_one_worker_ends_all_of_them(tmp_path):
+    """Which of the two reads a bad file depends on the order; neither waits for the other."""
+    data_root = tiny.write_data(tmp_path / "data")
+    workers = start_workers(
+        tmp_path / "out", data_root, "trainer.steps=100000", "data.cache.kind=none",
+        "trainer.preview_every_steps=0",
+    )  # fmt: skip
+    while not list((tmp_path / "out").glob("*/*/checkpoints/step_*")):
+        assert all(worker.poll() is None for worker in workers), workers[0].communicate()[0]
+        time.sleep(0.1)
+    for path in sorted(data_root.rglob("photos/train/**/*.jpg"))[::3]:
+        path.write_bytes(b"")
+    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [1, 1], outputs
+    assert any("cannot be read: " in output and "photos/train/" in output for output in outputs)
+
+
 def test_a_cluster_must_be_described(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="no TF_CONFIG.*Set it on every machine"):

@@ -70,14 +70,14 @@ def make_dataset(first_batch, context):
     )
 
 
-def fit(folder, task, steps=12, evaluate=None, best=None, **settings):
+def fit(folder, task, steps=12, evaluate=None, best=None, fallback=None, **settings):
     folder.mkdir(exist_ok=True)
     run = run_folder.RunFolder(folder)
     defaults = {
         "steps_per_call": 3, "log_every_steps": 4,
         "preview_every_steps": 6, "checkpoint_every_steps": 5,
     }  # fmt: skip
-    store = checkpoint.CheckpointStore(run.checkpoints, keep=10)
+    store = checkpoint.CheckpointStore(run.checkpoints, keep=10, fallback=fallback)
     stopped = trainer.Trainer(
         steps=steps, batch_size=BATCH_SIZE, seed=3, **(defaults | settings)
     ).fit(

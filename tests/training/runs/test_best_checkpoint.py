@@ -164,6 +164,15 @@ def test_a_stopped_run_ends_with_the_same_newest_and_best(tmp_path, peak, fail_a
     assert [path.name for path in whole.best.iterdir()] == [f"step_{peak:08d}"]
 
 
+def test_a_best_that_cannot_be_written_does_not_end_the_run(tmp_path, caplog):
+    best_folder = run_folder.RunFolder(tmp_path / "run").best
+    best_folder.parent.mkdir(parents=True)
+    best_folder.write_text("a file in its place")
+    store, run, stopped = fitted(tmp_path / "run", peak=12)
+    assert stopped == 0 and store.steps() == [5, 10, 12]
+    assert "The best state is not kept: The checkpoint of step 2 could not" in caplog.text
+
+
 # --- In a run ---------------------------------------------------------------------------------
 
 
@@ -228,6 +237,9 @@ def test_a_step_that_cannot_be(wrong):
         trained_run.open_run("anywhere", step=wrong)
 
 
+FOUR_ITEMS = types.SimpleNamespace(num_examples=lambda split: 4)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -240,7 +252,7 @@ def test_a_step_that_cannot_be(wrong):
 def test_wrong_settings_are_named_before_the_first_step(tmp_path, setting, message):
     config = composed(f"checkpoints.best_metric={METRIC}", setting)
     with pytest.raises(ValueError, match=message):
-        train.measuring(config, run_folder.RunFolder(tmp_path), None, None)
+        train.measuring(config, run_folder.RunFolder(tmp_path), None, FOUR_ITEMS)
 
 
 def test_what_is_not_asked_for_is_not_there(tmp_path):

@@ -50,6 +50,22 @@ def test_calibration_gives_the_weighted_mean_of_batch_statistics():
     np.testing.assert_allclose(first[1], weights @ np.array(variances), atol=1e-5)
 
 
+def test_batches_that_break_leave_the_statistics_as_they_were():
+    task = tiny_gan.make_task(averaging=averaging.WeightAveraging(calibration_batches=3))
+    network = task.state()["averaged_generator"]
+    task.prepare_generation([tiny_gan.make_batch(0)] * 3)
+    before = network.normalize.moving_mean.numpy(), network.normalize.moving_variance.numpy()
+
+    def breaking():
+        yield tiny_gan.make_batch(1)
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        task.prepare_generation(breaking())
+    np.testing.assert_array_equal(network.normalize.moving_mean.numpy(), before[0])
+    np.testing.assert_array_equal(network.normalize.moving_variance.numpy(), before[1])
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [

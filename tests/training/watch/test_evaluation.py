@@ -59,16 +59,20 @@ class Counts(Collector):
 
 
 class NeedsItems(Collector):
+    def names(self, spec, count):
+        return [f"{key}_of_{count}" for key in spec]
+
     def result(self):
-        if not self.seen:
-            raise ValueError("no items")
-        return super().result()
+        raise AssertionError("asked without items")
 
 
-def test_names_are_known_before_a_measurement_unless_a_metric_needs_items():
-    assert evaluation.Evaluation({"items": Collector()}).names() == ["eval/count"]
-    assert evaluation.Evaluation({"a": Collector(), "b": NeedsItems()}).names() is None
-    assert evaluation.Evaluation({}).names() == []
+def test_names_are_known_before_a_measurement():
+    spec = {"x": tf.TensorSpec([None])}
+    assert evaluation.Evaluation({"items": Collector()}).names(spec, 7) == ["eval/count"]
+    both = evaluation.Evaluation({"a": Collector(), "b": NeedsItems()}, num_images=5)
+    assert both.names(spec, 7) == ["eval/count", "eval/x_of_5"]
+    assert both.names(spec, 3) == ["eval/count", "eval/x_of_3"]
+    assert evaluation.Evaluation({}).names(spec, 7) == []
 
 
 def test_confusions_are_named_by_their_metric_where_there_are_several():
