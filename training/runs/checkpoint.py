@@ -57,14 +57,16 @@ class CheckpointStore:
         self.fallback = None if fallback is None else CheckpointStore(fallback, keep)
 
     def steps(self) -> list[int]:
-        """Steps of the whole checkpoints, oldest first."""
+        """Steps of the checkpoints, oldest first.
+
+        A checkpoint gets its name when it is whole: one that lacks a file is damaged.
+        """
         found = []
         for path in self.folder.glob(f"{PREFIX}*"):
             number = path.name.removeprefix(PREFIX)
             # Folders that someone has copied or renamed are not ours.
-            if re.fullmatch(r"[0-9]{8,}", number) and self.path(int(number)) == path:
-                if (path / checkpoint_files.MANIFEST).is_file():
-                    found.append(int(number))
+            if re.fullmatch(r"[0-9]{8,18}", number) and self.path(int(number)) == path:
+                found.append(int(number))
         return sorted(found)
 
     def path(self, step: int) -> Path:
@@ -138,17 +140,17 @@ class CheckpointStore:
         """The figures kept with a checkpoint; none where it cannot be read."""
         try:
             figures = checkpoint_files.read_manifest(self.path(step), step).get("figures", {})
+            return {name: float(value) for name, value in dict(figures).items()}
         except checkpoint_files.DAMAGE:
             return {}
-        return figures if isinstance(figures, dict) else {}
 
     def restore(self, owners: dict[str, Any], step: int | None = None, *, subset=False) -> int:
         """Assigns the values of a checkpoint, all of them or none.
 
         Owners and the names, shapes and dtypes of their variables are compared before; of format 1,
         which has other names, counts and shapes. Owners without variables do not count. Where a
-        checkpoint is not as it was written, the newest older one that is takes its place, and the
-        log says why.
+        checkpoint is not as it was written, or does not fit, the newest older one that is whole
+        takes its place, and the log says why.
 
         Args:
             owners: owner name -> object with built `.variables`.
@@ -177,21 +179,23 @@ class CheckpointStore:
                 manifest = checkpoint_files.read_manifest(folder, candidate)
                 _compare(manifest, owners, folder, subset)
                 arrays = checkpoint_files.read_variables(folder, manifest, owners)
-            except CheckpointError:
-                raise
-            except checkpoint_files.DAMAGE as error:
-                # A damaged file of a crashed disk is no reason to lose the older checkpoints.
-                problems.append(f"step {candidate}: {error}")
-                log.warning("The checkpoint of step %d is damaged: %s", candidate, error)
+                _assign(owners, arrays, folder)
+            except checkpoint_files.DAMAGE as error:  # CheckpointError is one of these
+                problems.append((candidate, error))
+                wrong = "does not fit" if isinstance(error, CheckpointError) else "is damaged"
+                log.warning("The checkpoint of step %d %s: %s", candidate, wrong, error)
                 continue
-            _assign(owners, arrays, folder)
             if problems:
                 log.warning("The checkpoint of step %d is used in its place.", candidate)
             if not subset and step is None:
                 self._put_aside([newer for newer in available if newer > candidate])
             return candidate
+        for _, error in problems:
+            if isinstance(error, CheckpointError):  # none fits: it is the config that is another
+                raise error
+        reasons = "; ".join(f"step {number}: {error}" for number, error in problems)
         raise CheckpointError(
-            f"Expected a readable checkpoint in {self.folder}. Received: {'; '.join(problems)}."
+            f"Expected a readable checkpoint in {self.folder}. Received: {reasons}."
         )
 
     def _put_aside(self, damaged) -> None:

@@ -37,9 +37,10 @@ VARIABLES = "variables.safetensors"
 VARIABLES_1 = "variables.npz"
 # What files that are not as they were written make their readers raise.
 DAMAGE = (
-    OSError, ValueError, LookupError, EOFError, RuntimeError, MemoryError, struct.error, zlib.error,
-    zipfile.BadZipFile, safetensors.SafetensorError,
+    OSError, ValueError, LookupError, EOFError, RuntimeError, MemoryError, TypeError, struct.error,
+    zlib.error, zipfile.BadZipFile, safetensors.SafetensorError,
 )  # fmt: skip
+MAX_MANIFEST_BYTES = 64 << 20  # a variable takes about 100 bytes
 
 
 class Entry(NamedTuple):
@@ -135,7 +136,7 @@ def read_manifest(folder: Path, step: int) -> dict[str, Any]:
     Raises:
         one of DAMAGE: it cannot be read, or is not as it was written.
     """
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads(_bytes_of(folder / MANIFEST, MAX_MANIFEST_BYTES).decode())
     if not isinstance(manifest, dict) or not isinstance(manifest.get("owners"), dict):
         raise ValueError(f"{MANIFEST} is not one of a checkpoint")
     if manifest.setdefault("format", 1) not in (1, FORMAT):
@@ -147,13 +148,22 @@ def read_manifest(folder: Path, step: int) -> dict[str, Any]:
         raise ValueError(f"{MANIFEST} is not as it was written: its SHA-256 is another")
     if manifest.get("step") != step:
         raise ValueError(f"{MANIFEST} is that of step {manifest.get('step')}")
-    try:
-        manifest["owners"] = {
-            name: [Entry(*entry) for entry in saved] for name, saved in manifest["owners"].items()
-        }
-    except TypeError:
-        raise ValueError(f"{MANIFEST} does not list variables") from None
+    manifest["owners"] = {
+        name: [_entry(described) for described in (saved if isinstance(saved, list) else [saved])]
+        for name, saved in manifest["owners"].items()
+    }
     return manifest
+
+
+def _entry(described) -> Entry:
+    """The entry of a line of a manifest, from whomever it may be."""
+    if not isinstance(described, list) or len(described) not in (2, 3):
+        raise ValueError(f"{MANIFEST} does not list variables")
+    entry = Entry(*described)
+    sizes = isinstance(entry.shape, list) and all(type(size) is int for size in entry.shape)
+    if not (isinstance(entry.path, str) and sizes and isinstance(entry.dtype, str | None)):
+        raise ValueError(f"{MANIFEST} does not list variables")
+    return entry
 
 
 def read_variables(folder: Path, manifest: dict[str, Any], owners) -> dict[str, list[np.ndarray]]:
@@ -164,13 +174,16 @@ def read_variables(folder: Path, manifest: dict[str, Any], owners) -> dict[str, 
     """
     listed = {name: manifest["owners"][name] for name in owners}
     if manifest["format"] == 1:
-        with open(folder / VARIABLES_1, "rb") as opened, np.load(opened) as file:
+        with zipfile.ZipFile(_regular(folder / VARIABLES_1)) as file:
             arrays = {
-                name: [file[f"{name}/{index:05d}"] for index in range(len(listed[name]))]
+                name: [
+                    _array_of_format_1(file, f"{name}/{index:05d}", entry)
+                    for index, entry in enumerate(listed[name])
+                ]
                 for name in listed
             }
     else:
-        path, written = folder / VARIABLES, manifest["variables"]
+        path, written = _regular(folder / VARIABLES), manifest["variables"]
         if path.stat().st_size != written["bytes"]:
             raise ValueError(
                 f"{VARIABLES} has {path.stat().st_size} bytes; {written['bytes']} were written"
@@ -184,15 +197,47 @@ def read_variables(folder: Path, manifest: dict[str, Any], owners) -> dict[str, 
             }
     for name, values in arrays.items():
         for entry, value in zip(listed[name], values, strict=True):
-            if list(value.shape) != list(entry.shape) or entry.dtype not in (
-                None,
-                str(value.dtype),
-            ):
-                raise ValueError(
-                    f"{name} {entry.path} is {value.dtype} {list(value.shape)} and not, as "
-                    f"{MANIFEST} says, {entry.dtype or ''} {entry.shape}"
-                )
+            _check_value(f"{name} {entry.path}", entry, value)
     return arrays
+
+
+def _check_value(name, entry, value) -> None:
+    """Raises ValueError for an array that is not what its entry says, or not finite."""
+    expected = "" if entry.dtype is None else f"{entry.dtype} "
+    if list(value.shape) != entry.shape or entry.dtype not in (None, str(value.dtype)):
+        raise ValueError(
+            f"{name} is {value.dtype} {list(value.shape)} and not, as {MANIFEST} says, "
+            f"{expected}{entry.shape}"
+        )
+    if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
+        raise ValueError(f"{name} has values that are not finite, which is never saved")
+
+
+def _array_of_format_1(file, name, entry) -> np.ndarray:
+    """An array of an npz; nothing of the size that its header claims is made before it is known."""
+    with file.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        header = {(1, 0): np.lib.format.read_array_header_1_0,
+                  (2, 0): np.lib.format.read_array_header_2_0}  # fmt: skip
+        shape, _, dtype = header[version](member)
+        if list(shape) != entry.shape or dtype.hasobject:
+            raise ValueError(f"{name} is {dtype} {list(shape)} and not {entry.shape}")
+    with file.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _regular(path) -> Path:
+    """The path of a file; to open a pipe or a device of that name would wait for ever."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path.name} is not a regular file")
+    return path
+
+
+def _bytes_of(path, limit) -> bytes:
+    size = _regular(path).stat().st_size
+    if size > limit:
+        raise ValueError(f"{path.name} has {size} bytes; {limit} are the most there can be")
+    return path.read_bytes()
 
 
 def flush_to_disk(path: Path) -> None:
