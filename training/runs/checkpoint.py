@@ -190,10 +190,10 @@ class CheckpointStore:
             if not subset and step is None:
                 self._put_aside([newer for newer in available if newer > candidate])
             return candidate
-        for _, error in problems:
-            if isinstance(error, CheckpointError):  # none fits: it is the config that is another
-                raise error
-        reasons = "; ".join(f"step {number}: {error}" for number, error in problems)
+        misfits = [reason for _, reason in problems if isinstance(reason, CheckpointError)]
+        if misfits:  # none fits: it is the config that is another
+            raise misfits[0]
+        reasons = "; ".join(f"step {number}: {reason}" for number, reason in problems)
         raise CheckpointError(
             f"Expected a readable checkpoint in {self.folder}. Received: {reasons}."
         )
