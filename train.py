@@ -44,10 +44,12 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
         starting.chosen()
         if config.resume is None and chief:  # another command may have been quicker
             run_folder.refuse_used(run.path, "the folder of a run")
+        files = None
         if config.resume is not None and run.config.is_file():
             saved, choices = starting.load_run(run)
             config = run_config.resumed(saved, choices, starting.task_overrides())
-        run_config.check_targets(config)
+            files = starting.values_given()
+        run_config.check_targets(config, files)
         run_config.check_keys(config, "train")
         keep_config = functools.partial(starting.keep_config, run, config.copy())
         signal_number = train(config, run, stop, keep_config)

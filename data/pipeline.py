@@ -38,6 +38,8 @@ class ImagePipeline:
         ValueError: a size, a seed or a rule that cannot be.
     """
 
+    configurable = True
+
     def __init__(
         self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
         cache=None, holes=None, seed=0, on_bad_item="stop",

@@ -22,6 +22,8 @@ class Resize:
         ValueError: an unknown filter, or a size that is not two positive integers.
     """
 
+    configurable = True
+
     def __init__(self, load_size=None, *, keep_aspect_ratio=False, photo_filter="bicubic") -> None:
         self.load_size = None if load_size is None else checked_size("load_size", load_size)
         self.keep_aspect_ratio = keep_aspect_ratio
@@ -97,6 +99,8 @@ class RandomCrop:
         size: [height, width] of the window, at most the loaded size.
     """
 
+    configurable = True
+
     def __init__(self, size) -> None:
         self.size = checked_size("size", size)
 
@@ -122,6 +126,8 @@ class RandomFlip:
         probability: float in 0..1. Default 0.5. Set 0 where left and right mean something.
     """
 
+    configurable = True
+
     def __init__(self, probability=0.5) -> None:
         if not 0 <= probability <= 1:
             raise ValueError(f"`probability` must lie in 0..1. Received: probability={probability}")
@@ -144,6 +150,8 @@ class RandomBrightnessContrast:
         brightness: float, largest shift as a share of the range 0..255. Default 0.1.
         contrast: float, largest relative change of the distance from mid-grey. Default 0.1.
     """
+
+    configurable = True
 
     def __init__(self, brightness=0.1, contrast=0.1) -> None:
         if not (0 <= brightness <= 1 and 0 <= contrast <= 1):

@@ -108,6 +108,8 @@ class Hinge(ScaleMean):
     Source: Lim, Ye, arXiv 1705.02894; NVlabs/SPADE models/networks/loss.py.
     """
 
+    configurable = True
+
     of_discriminator = staticmethod(hinge_discriminator)
     of_generator = staticmethod(critic_generator)
 
@@ -119,6 +121,8 @@ class Wasserstein(ScaleMean):
 
     Source: Arjovsky, Chintala, Bottou, ICML 2017, arXiv 1701.07875.
     """
+
+    configurable = True
 
     of_discriminator = staticmethod(wasserstein_discriminator)
     of_generator = staticmethod(critic_generator)
@@ -134,6 +138,8 @@ class NonSaturating(ScaleMean):
     2018, arXiv 1801.04406.
     """
 
+    configurable = True
+
     of_discriminator = staticmethod(non_saturating_discriminator)
     of_generator = staticmethod(non_saturating_generator)
 
@@ -146,6 +152,8 @@ class LeastSquares(ScaleMean):
 
     Source: Mao et al., ICCV 2017, arXiv 1611.04076.
     """
+
+    configurable = True
 
     of_discriminator = staticmethod(least_squares_discriminator)
     of_generator = staticmethod(least_squares_generator)

@@ -91,6 +91,8 @@ class CrossEntropy:
     Source: Szegedy et al., arXiv 1512.00567, section 7 (label smoothing).
     """
 
+    configurable = True
+
     def __init__(
         self,
         label_smoothing: float = 0.0,

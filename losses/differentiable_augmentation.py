@@ -88,6 +88,8 @@ class DifferentiableAugmentation(term.Augmentation):
     mit-han-lab/data-efficient-gans, DiffAugment_tf.py.
     """
 
+    configurable = True
+
     def __init__(
         self, color: bool = True, *, translation: float = 0.125, cutout: float = 0.5
     ) -> None:

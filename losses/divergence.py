@@ -33,6 +33,8 @@ class KLDivergence(term.Term):
     Source: Kingma, Welling, arXiv 1312.6114, appendix B; NVlabs/SPADE models/networks/loss.py.
     """
 
+    configurable = True
+
     needs = ("generated",)
 
     def __init__(self, weight: float = 0.2) -> None:

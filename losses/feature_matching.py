@@ -26,6 +26,8 @@ class FeatureMatching(term.Term):
     Source: Wang et al., CVPR 2018, arXiv 1711.11585; NVlabs/SPADE models/pix2pix_model.py.
     """
 
+    configurable = True
+
     needs = ("real.outputs", "fake.outputs")
 
     def __init__(self, weight: float = 10.0) -> None:

@@ -94,6 +94,8 @@ class GradientPenalty(term.Term):
     Source: Gulrajani et al., NeurIPS 2017, arXiv 1704.00028, equation 3.
     """
 
+    configurable = True
+
     needs = ("real.inputs", "fake.inputs", "discriminator")
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
     forbids_batch_statistics = True
@@ -135,6 +137,8 @@ class MaskedGradientPenalty(term.Term):
     Source: Yu et al., CVPR 2018, arXiv 1801.07892, equation 4; JiahuiYu/generative_inpainting
     (branch v1.0.0), inpaint_model.py.
     """
+
+    configurable = True
 
     needs = ("real.inputs.hole", "fake.inputs", "discriminator")
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.
@@ -181,6 +185,8 @@ class R1(term.Term):
     Source: Mescheder, Geiger, Nowozin, ICML 2018, arXiv 1801.04406; lazy: Karras et al., CVPR
     2020, arXiv 1912.04958, section 3.1; NVlabs/stylegan2-ada-pytorch training/loss.py.
     """
+
+    configurable = True
 
     needs = ("real.inputs", "discriminator")
     # A gradient with respect to one image makes no sense where its score depends on batch-mates.

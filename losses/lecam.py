@@ -39,6 +39,8 @@ class LeCam(term.Term):
     relu is of the code, not of the paper.
     """
 
+    configurable = True
+
     needs = ("real.outputs", "fake.outputs")
 
     def __init__(self, weight: float = 0.3, *, decay: float = 0.99, start_step: int = 1000) -> None:

@@ -33,6 +33,8 @@ class Perceptual(term.Term):
     here the network sees the input it was trained on).
     """
 
+    configurable = True
+
     needs = ("batch", "generated")
 
     def __init__(

@@ -81,6 +81,8 @@ class Reconstruction(term.Term):
     (branch v1.0.0), inpaint_model.py and inpaint_ops.py.
     """
 
+    configurable = True
+
     needs = ("batch", "generated")
 
     def __init__(

@@ -22,6 +22,8 @@ class ClassAccuracy(confusion.ConfusionMetric):
         ValueError: as metrics.confusion.Confusion.
     """
 
+    configurable = True
+
     needs = frozenset({"label", "prediction", "class_names"})
 
     def update_state(self, batch, generated) -> None:

@@ -30,6 +30,8 @@ class HoleAreaBins:
     Source: Liu et al., arXiv 1804.07723, section 4 and table 1 (hole-to-image area ratios).
     """
 
+    configurable = True
+
     needs = frozenset({"pairs", "hole"})
 
     def __init__(self) -> None:

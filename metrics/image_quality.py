@@ -52,6 +52,8 @@ class ImageQuality(ImageMeans):
     Source: Wang et al., IEEE TIP 13(4), 2004 (SSIM); Yu et al., arXiv 1801.07892, section 5.
     """
 
+    configurable = True
+
     needs = frozenset({"pairs"})
 
     def update_state(self, batch, generated) -> None:

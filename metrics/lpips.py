@@ -108,6 +108,8 @@ class LPIPS(image_quality.ImageMeans):
         lpips/lpips.py and pretrained_networks.py.
     """
 
+    configurable = True
+
     needs = frozenset({"pairs", "lpips"})
 
     def __init__(self, backbone_path, heads_path, *, network="alex") -> None:

@@ -31,6 +31,8 @@ class SegmentationScores(confusion.ConfusionMetric):
     Source: Everingham et al., IJCV 88 (2010); kazuto1011/deeplab-pytorch, libs/utils/metric.py.
     """
 
+    configurable = True
+
     needs = frozenset({"label_map", "prediction", "class_names"})
 
     def __init__(self, num_classes=None, *, class_names=None, ignore_index=255) -> None:

@@ -35,6 +35,8 @@ class ImageClassifier(settings.FromSettings, keras.Model):
     Source: He et al., arXiv 1603.05027 (pre-activation blocks); blocks as in down_block.py.
     """
 
+    configurable = True
+
     input_keys = ("image",)
 
     def __init__(self, num_classes, channels=(32, 64, 128), *, momentum=0.9, **kwargs) -> None:

@@ -72,6 +72,8 @@ class VGG19Features(_FeatureNetwork):
     Source: Simonyan, Zisserman, arXiv 1409.1556; keras-team/keras applications/vgg19.py.
     """
 
+    configurable = True
+
     def __init__(
         self,
         weights_path,
@@ -102,6 +104,8 @@ class SqueezeNetFeatures(_FeatureNetwork):
 
     Source: Iandola et al., arXiv 1602.07360, version 1.1; DeepCognition/keras-squeezenet.
     """
+
+    configurable = True
 
     def __init__(
         self, weights_path, feature_layers=("conv1", "fire3", "fire5", "fire7", "fire9"), **kwargs

@@ -53,6 +53,8 @@ class Segmenter(settings.FromSettings, keras.Model):
     research/deeplab. Encoder: dilated_block.py.
     """
 
+    configurable = True
+
     input_keys = ("image",)
 
     def __init__(

@@ -35,6 +35,8 @@ class StyleEncoder(settings.FromSettings, keras.Model):
     the sixth convolution for small crops but still resizes to 256; here all six stay.
     """
 
+    configurable = True
+
     input_keys = ("image",)
 
     def __init__(

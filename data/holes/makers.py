@@ -61,6 +61,8 @@ class RandomRectangle(HoleMaker):
         bbox2mask: 128 x 128 in 256 x 256 with max_delta 32.
     """
 
+    configurable = True
+
     def __init__(self, size=0.5, *, shrink=0.0625) -> None:
         self.size = size
         self.shrink = shrink
@@ -96,6 +98,8 @@ class CenterRectangle(HoleMaker):
         ValueError: as RandomRectangle.
     """
 
+    configurable = True
+
     def __init__(self, size=0.5) -> None:
         self.size = size
         _checked_lengths("size", size, lowest=1)
@@ -113,6 +117,8 @@ class Union(HoleMaker):
     Raises:
         ValueError: no makers.
     """
+
+    configurable = True
 
     def __init__(self, makers) -> None:
         self.makers = {name: maker for name, maker in makers.items() if maker is not None}

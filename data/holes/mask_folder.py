@@ -42,6 +42,8 @@ class MaskFolder(makers.HoleMaker):
             without known pixels.
     """
 
+    configurable = True
+
     def __init__(self, folder, invert=False, *, memory_limit_gib=1.0) -> None:
         self.folder = folder
         self.invert = invert

@@ -30,6 +30,8 @@ class BrushStrokes(makers.HoleMaker):
         nothing about a uniform direction, and a stroke may have no segment.
     """
 
+    configurable = True
+
     def __init__(self, strokes=8, max_segments=16, *, max_length=80.0, min_width=10.0,
                  max_width=20.0) -> None:  # fmt: skip
         self.strokes = strokes
@@ -75,6 +77,8 @@ class FreeForm(makers.HoleMaker):
     Source: Yu et al. 2019 (arXiv 1806.03589), JiahuiYu/generative_inpainting brush_stroke_mask,
         whose mirroring has no effect because its result is dropped; here it has.
     """
+
+    configurable = True
 
     mean_angle = 2 * math.pi / 5
     angle_range = 2 * math.pi / 15

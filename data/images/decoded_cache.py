@@ -34,6 +34,8 @@ class CacheSettings:
         ValueError: an unknown kind.
     """
 
+    configurable = True
+
     def __init__(self, kind="auto", folder=None, *, memory_limit_gib=None) -> None:
         if kind not in KINDS:
             raise ValueError(f"`kind` must be one of {KINDS}. Received: data.cache.kind={kind!r}")

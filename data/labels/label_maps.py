@@ -35,6 +35,8 @@ class LabelEncoding:
         ValueError: an argument contradicts another or is out of its range.
     """
 
+    configurable = True
+
     has_maps = True
 
     def __init__(

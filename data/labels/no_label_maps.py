@@ -16,6 +16,8 @@ class NoLabelMaps:
         ValueError: `check` is none of these.
     """
 
+    configurable = True
+
     has_maps = False
     num_classes = 0
     class_names = ()

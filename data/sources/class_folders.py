@@ -32,6 +32,8 @@ class ClassFolders(photo_folder.PhotoFolder):
         KeyError: a split that does not exist.
     """
 
+    configurable = True
+
     def __init__(
         self, root, *, photos="", splits=None, class_order=None,
         photo_suffixes=folder_source.PHOTO_SUFFIXES,

@@ -29,6 +29,8 @@ class PairedFolders(folder_source.FolderSource):
         KeyError: a split that does not exist.
     """
 
+    configurable = True
+
     items = "pairs"
 
     def __init__(

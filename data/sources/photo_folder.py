@@ -23,6 +23,8 @@ class PhotoFolder(folder_source.FolderSource):
         KeyError: a split that does not exist.
     """
 
+    configurable = True
+
     items = "photographs"
 
     def __init__(

@@ -33,6 +33,8 @@ class FolderSplits(SplitRule):
         ValueError: a file outside these folders, a share that cannot be or that gives no item.
     """
 
+    configurable = True
+
     def __init__(
         self, train="train", validation="validation", *, test="test", validation_share=None
     ) -> None:
@@ -91,6 +93,8 @@ class ListSplits(SplitRule):
         ValueError: a list is empty, names an unknown item, or two lists share one.
     """
 
+    configurable = True
+
     def __init__(self, files) -> None:
         self.files = dict(files)
 
@@ -138,6 +142,8 @@ def _lines(path, split) -> list[str]:
 class NoSplits(SplitRule):
     """Every item belongs to the split "train"."""
 
+    configurable = True
+
     def assign(self, stems, root) -> dict[str, list[str]]:
         return {"train": list(stems)}
 
@@ -155,6 +161,8 @@ class HashedSplits(SplitRule):
     Raises:
         ValueError: fractions leave nothing for training, a name does not match, a split is empty.
     """
+
+    configurable = True
 
     def __init__(self, fractions=None, group_pattern=None, *, group_modulo=None, seed=0) -> None:
         self.fractions = dict(fractions or {"validation": 0.1})

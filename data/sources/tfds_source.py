@@ -19,6 +19,8 @@ DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
 class TfdsPipeline(pipeline.ImagePipeline):
     """An ImagePipeline; `download` is there for the config of its source to refer to."""
 
+    configurable = True
+
     def __init__(self, source, image_size, *, download=False, **settings) -> None:
         super().__init__(source, image_size, **settings)
         self.download = download
@@ -47,6 +49,8 @@ class TfdsSource(folder_source.Source):
         KeyError: an unknown split or feature.
         ValueError: a feature of another kind, splits that overlap or are empty, broken files.
     """
+
+    configurable = True
 
     def __init__(
         self, name, *, splits=None, data_dir=None, manual_dir=None, image_key="image",

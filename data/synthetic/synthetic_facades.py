@@ -50,6 +50,8 @@ class SyntheticFacades(paired_folders.PairedFolders):
     Raises: as `ensure_written`, at the first look at the files.
     """
 
+    configurable = True
+
     def __init__(
         self, root=None, *, image_size=128, train_count=800, validation_count=40, seed=0,
         processes=None, class_folders=True,

@@ -122,6 +122,9 @@ def of_network(
     return FeatureDistances(network, chosen, strict=metrics is not None)
 
 
+of_network.configurable = True  # type: ignore[attr-defined]
+
+
 def seen(network, image, batch) -> contract.Arrays:
     """What is kept of images: the outputs of the network, and their labels if there are any."""
     labels = {"label": np.asarray(batch["label"])} if "label" in batch else {}

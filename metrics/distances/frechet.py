@@ -9,6 +9,8 @@ from metrics.distances import feature_pairs
 class FID(feature_pairs.FeatureMetric):
     """`frechet_distance_of_features`. `result()`: "fid"."""
 
+    configurable = True
+
     def result(self) -> dict[str, float]:
         return {"fid": frechet_distance_of_features(*self.features())}
 
@@ -22,6 +24,8 @@ class IntraFID(feature_pairs.FeatureMetric):
     `result()`: "intra_fid", the mean over the classes; "intra_fid/<name>" of each, NaN where it
         has fewer than two images on either side.
     """
+
+    configurable = True
 
     needs = frozenset({"features", "label", "class_names"})
 

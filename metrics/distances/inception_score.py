@@ -12,6 +12,8 @@ class InceptionScore(feature_pairs.FeatureMetric):
     `result()`: "inception_score", and "inception_score_std" over the splits.
     """
 
+    configurable = True
+
     def result(self) -> dict[str, float]:
         _, made = self.sets()
         if "logits" not in made:

@@ -14,6 +14,8 @@ class KID(feature_pairs.FeatureMetric):
     `result()`: "kid" and, where the subsets differ, "kid_std" over them.
     """
 
+    configurable = True
+
     def __init__(self, *, seed=0) -> None:
         super().__init__()
         self.seed = seed

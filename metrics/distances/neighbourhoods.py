@@ -11,12 +11,16 @@ NEIGHBOURS = 5  # the most that a metric here uses
 class PrecisionRecall(feature_pairs.FeatureMetric):
     """`precision_recall` of the features; its results."""
 
+    configurable = True
+
     def result(self) -> dict[str, float]:
         return precision_recall(*_enough(*self.features()))
 
 
 class DensityCoverage(feature_pairs.FeatureMetric):
     """`density_coverage` of the features; its results."""
+
+    configurable = True
 
     def result(self) -> dict[str, float]:
         return density_coverage(*_enough(*self.features()))

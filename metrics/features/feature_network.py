@@ -67,6 +67,8 @@ class FeatureFunction(_Resizing):
             not finite; or the function returns none of the above.
     """
 
+    configurable = True
+
     def __init__(self, function, *, name, weights_hash=None, size=None, antialias=True) -> None:
         super().__init__(name, weights_hash or _hash_of_weights(function), size, antialias)
         self.function = function
@@ -90,6 +92,9 @@ class SavedFeatures(_Resizing):
     Raises:
         FileNotFoundError: nothing at the path. ValueError: no such network there.
     """
+
+    configurable = True
+    code_file = "path"  # a SavedModel or .keras file can hold code
 
     def __init__(self, path, *, name, size=None, antialias=True, pixel_range=(-1.0, 1.0)) -> None:
         super().__init__(name, weights_hash(path), size, antialias)
@@ -116,6 +121,8 @@ class KerasApplication(_Resizing):
     Raises:
         FileNotFoundError: no such file. ValueError: an unknown application, or weights of another.
     """
+
+    configurable = True
 
     def __init__(self, application, weights_path, *, size=(299, 299), antialias=True) -> None:
         super().__init__(f"Keras {application}", weights_hash(weights_path), size, antialias)

@@ -70,6 +70,8 @@ class Inception2015:
         bioinf-jku/TTUR fid.py; openai/guided-diffusion evaluations/evaluator.py.
     """
 
+    configurable = True
+
     def __init__(self, graph_path=None, *, download=False, folder=None) -> None:
         if graph_path is None and not download:
             raise ValueError(

@@ -44,6 +44,8 @@ class GlobalLocalCritics(settings.FromSettings, keras.Model):
     inpaint-attnorm/net/network.py (without its undefined self-attention).
     """
 
+    configurable = True
+
     input_keys = ("image", "hole")
 
     def __init__(
@@ -104,6 +106,8 @@ class GlobalPatchCritics(settings.FromSettings, keras.Model):
 
     Source: shepnerd/AttenNorm, inpaint-attnorm/net/network.py.
     """
+
+    configurable = True
 
     input_keys = ("image", "hole")
 

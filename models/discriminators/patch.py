@@ -95,6 +95,8 @@ class MultiScalePatchDiscriminator(settings.FromSettings, keras.Model):
     Source: arXiv 1903.07291, appendix A; NVlabs/SPADE, models/networks/discriminator.py.
     """
 
+    configurable = True
+
     input_keys = ("mask", "image")
 
     def __init__(self, width=64, *, depth=4, scales=2, max_width=512, **kwargs) -> None:

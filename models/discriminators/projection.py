@@ -51,6 +51,8 @@ class ProjectionDiscriminator(settings.FromSettings, keras.Model):
     Source: Miyato, Koyama, arXiv 1802.05637; pfnet-research/sngan_projection, dis_models/.
     """
 
+    configurable = True
+
     def __init__(
         self,
         num_classes,

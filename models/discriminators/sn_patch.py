@@ -34,6 +34,8 @@ class SNPatchDiscriminator(settings.FromSettings, keras.Model):
     inpaint_model.py.
     """
 
+    configurable = True
+
     input_keys = ("image", "hole")
 
     def __init__(

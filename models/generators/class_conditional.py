@@ -59,6 +59,8 @@ class ClassConditionalGenerator(settings.FromSettings, keras.Model):
     1809.11096 (where the dense layer reads noise only).
     """
 
+    configurable = True
+
     def __init__(
         self,
         num_classes,

@@ -83,6 +83,8 @@ class InpaintingGenerator(settings.FromSettings, keras.Model):
     shepnerd/AttenNorm, inpaint-attnorm/net/network.py.
     """
 
+    configurable = True
+
     noise_dim = None
 
     def __init__(

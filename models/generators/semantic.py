@@ -51,6 +51,8 @@ class SpadeGenerator(settings.FromSettings, keras.Model):
     Source: arXiv 1903.07291, appendix A; NVlabs/SPADE, models/networks/generator.py.
     """
 
+    configurable = True
+
     def __init__(
         self,
         width=64,

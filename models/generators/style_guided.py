@@ -34,6 +34,8 @@ class StyleGuidedGenerator(settings.FromSettings, keras.Model):
     models/pix2pix_model.py (`encode_z`).
     """
 
+    configurable = True
+
     optional_keys = ("style_image",)
 
     def __init__(self, generator, encoder, **kwargs) -> None:

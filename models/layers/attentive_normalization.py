@@ -11,6 +11,8 @@ from models.layers import regions
 class Orthogonality(keras.regularizers.Regularizer):
     """weight * ||W W^T - I||_F^2: drives the rows of W to length 1 and right angles."""
 
+    configurable = True
+
     def __init__(self, weight) -> None:
         self.weight = weight
 
@@ -62,6 +64,8 @@ class AttentiveNormalization(keras.layers.Layer):
     N(0, 1), which makes masks as sharp as the defaults do at first (rows of length sqrt(C)); the
     orthogonality term then shrinks them until masks are uniform, where these defaults stay.
     """
+
+    configurable = True
 
     def __init__(
         self,

@@ -57,6 +57,8 @@ class ConditionalBatchNormalization(keras.layers.Layer):
     Simonyan, arXiv 1809.11096, appendix B.
     """
 
+    configurable = True
+
     conditional = True
 
     def __init__(self, num_classes, *, momentum=0.9, epsilon=1e-5, **kwargs) -> None:
@@ -120,6 +122,8 @@ class PlainBatchNormalization(keras.layers.Layer):
 
     Source: Ioffe, Szegedy, arXiv 1502.03167.
     """
+
+    configurable = True
 
     conditional = False
 

@@ -28,6 +28,8 @@ class ClassEmbedding(keras.layers.Layer):
     initialisation).
     """
 
+    configurable = True
+
     def __init__(self, num_classes, units=128, *, split_noise=True, **kwargs) -> None:
         super().__init__(**kwargs)
         if num_classes < 1 or units < 2:

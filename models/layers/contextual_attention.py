@@ -51,6 +51,8 @@ class ContextualAttention(keras.layers.Layer):
     into the next; borders, where fewer patches overlap, are not darkened.
     """
 
+    configurable = True
+
     def __init__(
         self,
         patch_size=3,

@@ -74,6 +74,8 @@ class SPADE(keras.layers.Layer):
     in NVlabs/SPADE, models/networks/normalization.py.
     """
 
+    configurable = True
+
     def __init__(self, hidden=128, kernel_size=3, *, statistics="batch", **kwargs) -> None:
         super().__init__(**kwargs)
         if kernel_size % 2 == 0:

@@ -26,6 +26,8 @@ class PixelNormalization(keras.layers.Layer):
     Source: Karras, Aila, Laine, Lehtinen, arXiv 1710.10196, section 4.2.
     """
 
+    configurable = True
+
     conditional = False
 
     def __init__(self, epsilon=1e-8, **kwargs) -> None:

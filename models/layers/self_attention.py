@@ -33,6 +33,8 @@ class SelfAttention(keras.layers.Layer):
     brain-research/self-attention-gan, non_local.py.
     """
 
+    configurable = True
+
     def __init__(self, spectral_norm=True, **kwargs) -> None:
         super().__init__(**kwargs)
         self.spectral_norm = spectral_norm

@@ -28,6 +28,8 @@ class BatchStatistics(keras.layers.BatchNormalization):
     Source: NVlabs/SPADE, models/networks/normalization.py (`param_free_norm`).
     """
 
+    configurable = True
+
     def __init__(self, momentum=0.9, epsilon=1e-5, **kwargs) -> None:
         super().__init__(
             momentum=momentum,
@@ -109,6 +111,8 @@ class InstanceStatistics(keras.layers.Layer):
 
     Source: Ulyanov, Vedaldi, Lempitsky, arXiv 1607.08022; PyTorch `InstanceNorm2d(affine=False)`.
     """
+
+    configurable = True
 
     def __init__(self, epsilon=1e-5, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -15,6 +15,8 @@ class ClassConditional(kind.Kind):
     the place of that of the seeds, "noise" float32 [B, noise_dim].
     """
 
+    configurable = True
+
     name = "class-conditional"
     condition = "label"
     provides = frozenset({"features", "label"})

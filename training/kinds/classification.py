@@ -6,6 +6,8 @@ from training.kinds import kind
 class Classification(kind.Kind):
     """Classification: a photograph in, its class out."""
 
+    configurable = True
+
     name = "classification"
     condition = "image"
     makes_images = False

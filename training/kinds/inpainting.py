@@ -19,6 +19,8 @@ class Inpainting(kind.Kind):
     missing; each pair has a size of its own, and one `working_size` is that of all.
     """
 
+    configurable = True
+
     name = "inpainting"
     condition = "masked_image"
     provides = frozenset({"features", "pairs", "hole"})

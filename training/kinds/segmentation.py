@@ -15,6 +15,8 @@ class Segmentation(kind.Kind):
     `working_size` is that of all.
     """
 
+    configurable = True
+
     name = "segmentation"
     condition = "image"
     makes_images = False

@@ -18,6 +18,8 @@ class Semantic(kind.Kind):
     style encoder also "style_image", float32 [B, H, W, 3] in [-1, 1].
     """
 
+    configurable = True
+
     name = "semantic"
     condition = "mask"
     provides = frozenset({"features", "label_map"})

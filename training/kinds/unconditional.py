@@ -15,6 +15,8 @@ class Unconditional(kind.Kind):
     `sample` takes an empty dict and seeds, or "noise" float32 [B, noise_dim] in their place.
     """
 
+    configurable = True
+
     name = "unconditional"
     provides = frozenset({"features"})
     settings = ("count", "seed", "truncation", "interpolate", "steps")

@@ -21,6 +21,8 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
     the first half of the epochs, then linear to zero.
     """
 
+    configurable = True
+
     def __init__(
         self, initial_learning_rate: float, *, end_step: int, constant_share: float = 0.5
     ) -> None:

@@ -44,6 +44,8 @@ class Trainer:
         CheckpointError: in `fit`, a checkpoint cannot be written or does not fit.
     """
 
+    configurable = True
+
     def __init__(
         self,
         *,

@@ -2,22 +2,16 @@
 
 import difflib
 import inspect
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from training.runs import moved
+from training.runs import moved, plain_config, targets
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-# Code that a config may name. A run folder can come from someone else, and instantiating a
-# config calls whatever its `_target_`s name.
-OURS = ("data.", "losses.", "metrics.", "models.", "training.")
-KERAS = ("keras.initializers.", "keras.layers.", "keras.optimizers.", "keras.regularizers.")
 NETWORKS = ("generator", "discriminator", "image_classifier", "segmenter")
 RESUMABLE = (
     "data.root",
@@ -50,41 +44,17 @@ def close_match(name: str, known) -> str:
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
-def check_targets(config) -> None:
-    """Refuses code from outside this project and Keras' building blocks.
+def check_targets(config, files: tuple[str, ...] | None = None) -> None:
+    """Refuses a config that could do more than build public classes from plain values.
+
+    Args:
+        config: DictConfig, interpolations unresolved.
+        files: see `targets.check`.
 
     Raises:
-        ValueError: a `_target_` is something else, or does not exist; it is named.
+        ValueError: see `plain_config.resolved` and `targets.check`.
     """
-    for path, node in _nodes(config):
-        target = node.get("_target_")
-        if target is not None:
-            _trusted(f"{path}._target_", str(target))
-
-
-def _trusted(path: str, target: str) -> Any:
-    """The class or function a target names, if it is one that a config may call."""
-    refusal = ValueError(
-        f"Every _target_ of a config must be a class or function of {', '.join(OURS)} or a class "
-        f"of {', '.join(KERAS)}. Received: {path}={target}. Do not use a run folder you do not "
-        "trust."
-    )
-    if not target.startswith(OURS + KERAS):
-        raise refusal
-    try:
-        found = hydra.utils.get_object(target)
-    except ImportError:
-        raise ValueError(
-            f"Every _target_ must name a class or function that exists. Received: {path}={target}"
-        ) from None  # a command shows the innermost reason, which does not name the config key
-    # What a module of ours has imported is an attribute of it too, and is not ours.
-    home = f"{getattr(found, '__module__', '')}."
-    if target.startswith(KERAS):
-        if not (inspect.isclass(found) and home.startswith("keras.")):
-            raise refusal
-    elif not home.startswith(OURS):
-        raise refusal
-    return found
+    targets.check(plain_config.resolved(OmegaConf.to_container(config)), files)
 
 
 def check_keys(config, config_name: str) -> None:
@@ -119,7 +89,7 @@ def check_keys(config, config_name: str) -> None:
     for path, node in _nodes(config):
         if "_target_" not in node:
             continue
-        known = _parameters(_trusted(f"{path}._target_", node["_target_"]))
+        known = _parameters(targets.trusted(f"{path}._target_", node["_target_"]))
         own = {key: node._get_node(key) for key in node if not str(key).startswith("_")}
         _check_known(f"{path}.", own, known)
         for key, value in own.items():
@@ -162,24 +132,21 @@ def root_keys(config_name: str) -> set[str]:
 
 
 def load(path: Path) -> DictConfig:
-    """The config a run was started with, as it would be written today, its targets checked.
+    """The config a run was started with, as it would be written today, checked as data.
 
     Raises:
-        ValueError: it is no YAML mapping, names foreign code, or computes values.
+        ValueError: it is no YAML mapping, names foreign code, or computes values; the file is
+            named.
     """
-    config = OmegaConf.load(path)
-    if not isinstance(config, DictConfig):
-        raise ValueError(f"Expected a config in {path}. Received: {type(config).__name__}")
-    # A resolver could make a node that the check of targets does not see.
-    resolver = re.search(r"\$\{[^}]*?[\w.]+\s*:", path.read_text())
-    if resolver:
-        raise ValueError(
-            f"Expected a run's config with plain interpolations. Received: {resolver.group()!r} "
-            f"in {path}. Do not use a run folder you do not trust."
-        )
-    config = OmegaConf.create(moved.up_to_date(OmegaConf.to_container(config)))
-    check_targets(config)
-    return config
+    config = moved.up_to_date(plain_config.read(path))
+    try:
+        values = plain_config.resolved(config)
+        targets.check(values)
+        # These are built when a run is opened, and nothing of theirs is read from such a file.
+        targets.check({key: values.get(key) for key in ("data", "task")}, files=())
+    except ValueError as error:
+        raise ValueError(f"{error} (in {path})") from None
+    return OmegaConf.create(config)
 
 
 def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfig:

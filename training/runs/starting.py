@@ -7,12 +7,14 @@ import hashlib
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from training.loop import tensorflow_import
-from training.runs import run_config, whole_files
+from training.runs import plain_config, run_config, whole_files
 
 OUTPUTS = run_config.CONFIGS.parent / "outputs"
 """Where runs, evaluations and comparisons lie by default, whatever the working directory."""
@@ -27,11 +29,25 @@ def task_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
+def values_given() -> tuple[str, ...]:
+    """The values of this command line's overrides, as text: what the user has named himself."""
+    parsed = OverridesParser.create().parse_overrides(task_overrides())
+    return tuple(str(override.value()) for override in parsed if not override.is_delete())
+
+
 def load_run(run_folder) -> tuple[DictConfig, dict]:
     """A run's config, with what resuming has changed, and the group choices it started with."""
     config = run_config.load(run_folder.effective_config)
-    hydra_config = OmegaConf.load(run_folder.config.parent / "hydra.yaml")
-    return config, dict(OmegaConf.select(hydra_config, "hydra.runtime.choices") or {})
+    path = run_folder.config.parent / "hydra.yaml"
+    choices: Any = plain_config.read(path)  # data: its own interpolations compute values
+    for key in ("hydra", "runtime", "choices"):
+        choices = choices.get(key) if isinstance(choices, dict) else None
+    if not isinstance(choices, dict):
+        raise ValueError(
+            f"Expected the choices of groups below hydra.runtime.choices. Received: {path} without "
+            "them. Restore the file, such as from a copy of the run."
+        )
+    return config, choices
 
 
 def keep_config(run, config: DictConfig) -> None:

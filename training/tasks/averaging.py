@@ -31,6 +31,8 @@ class WeightAveraging:
     NVlabs/imaginaire, imaginaire/trainers/base.py (there with running momentum).
     """
 
+    configurable = True
+
     def __init__(
         self, decay: float = 0.999, *, start_step: int = 0, calibration_batches: int = 16
     ) -> None:

@@ -53,6 +53,8 @@ class GANTask:
         KeyError: in `build`, a network reads a batch entry that the data do not have.
     """
 
+    configurable = True
+
     training_only = ("discriminator", "objective", "optimizers")
 
     def __init__(

@@ -89,6 +89,8 @@ class Objective:
             that the generator could train on before.
     """
 
+    configurable = True
+
     def __init__(
         self,
         adversarial: terms.AdversarialLoss,

@@ -46,6 +46,8 @@ class SupervisedTask:
             image and not those of the target.
     """
 
+    configurable = True
+
     intervals = ()
     training_only = ("loss", "optimizer", "augment")
 

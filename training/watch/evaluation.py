@@ -16,6 +16,8 @@ class Evaluation:
         ValueError: a number below 1.
     """
 
+    configurable = True
+
     def __init__(
         self, metrics: dict, *, num_images: int | None = None, batch_size: int = 8
     ) -> None:
