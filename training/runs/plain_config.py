@@ -14,6 +14,7 @@ MAX_NUMBER_LENGTH = 100
 MAX_EXPANDED = 2_000_000  # values and characters of a config with its interpolations replaced
 TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in "null bool int float str seq map".split())
 INTERPOLATION = re.compile(r"\$\{(\w+(?:\.\w+)*)\}", re.ASCII)
+RELATIVE = re.compile(r"\$\{(\.+)(\w+(?:\.\w+)*)\}", re.ASCII)  # "." = beside the value itself
 # Terminals obey some of them, and none is part of a name.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 ADVICE = "Do not use a run folder you do not trust."
@@ -74,6 +75,22 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{reason[:300]}. Restore the file, such as from a copy of the run."
         ) from None
     return config
+
+
+def absolute(node: Any, path: tuple = ()) -> Any:
+    """The config with the interpolations that are relative to their place written in full."""
+    if isinstance(node, dict):
+        return {key: absolute(value, (*path, key)) for key, value in node.items()}
+    if isinstance(node, list):
+        return [absolute(value, (*path, index)) for index, value in enumerate(node)]
+    if not isinstance(node, str):
+        return node
+
+    def in_full(match) -> str:
+        above = path[: max(0, len(path) - len(match[1]))]
+        return f"${{{'.'.join([*map(str, above), match[2]])}}}"
+
+    return RELATIVE.sub(in_full, node)
 
 
 def resolved(config: dict) -> dict:

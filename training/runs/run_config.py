@@ -54,7 +54,8 @@ def check_targets(config, files: tuple[str, ...] | None = None) -> None:
     Raises:
         ValueError: see `plain_config.resolved` and `targets.check`.
     """
-    targets.check(plain_config.resolved(OmegaConf.to_container(config)), files)
+    values = plain_config.absolute(OmegaConf.to_container(config))
+    targets.check(plain_config.resolved(values), files)
 
 
 def check_keys(config, config_name: str) -> None:
@@ -138,7 +139,7 @@ def load(path: Path) -> DictConfig:
         ValueError: it is no YAML mapping, names foreign code, or computes values; the file is
             named.
     """
-    config = moved.up_to_date(plain_config.read(path))
+    config = plain_config.absolute(moved.up_to_date(plain_config.read(path)))
     try:
         values = plain_config.resolved(config)
         targets.check(values)

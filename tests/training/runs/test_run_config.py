@@ -100,10 +100,12 @@ def test_a_saved_config_is_checked_when_it_is_read(tmp_path):
         path.write_text(f'x: "{text}"\n')
         with pytest.raises(ValueError, match="plain interpolations"):
             run_config.load(path)
-    path.write_text("a: 1\nb: ${a}\nc: '${x.y}:1'\n")
-    assert run_config.load(path).b == 1
+    path.write_text("a: 1\nb: ${a}\nc: '${x.y}:1'\nx: {y: 2, z: [{w: '${...y}${a}'}]}\n")
+    assert run_config.load(path).b == 1 and run_config.load(path).c == "2:1"
+    path.write_text("a: {b: {c: '${..d}', e: '${.c}'}, d: 3}\n")
+    assert run_config.load(path).a.b == {"c": 3, "e": 3}
     path.write_text("- 1\n")
-    with pytest.raises(ValueError, match="Expected a config in .*ListConfig"):
+    with pytest.raises(ValueError, match="config.yaml, with a list in the place of a mapping"):
         run_config.load(path)
 
 
