@@ -155,7 +155,7 @@ class _Interpolated:
         return text
 
     def _node(self, key, path) -> Any:
-        """The node of a dotted key; keys may lead through other interpolations."""
+        """The node of a dotted key, through other interpolations where need be; None = no node."""
         node = self.root
         for name in key.split("."):
             if isinstance(node, str) and (whole := INTERPOLATION.fullmatch(node)):
@@ -171,7 +171,7 @@ class _Interpolated:
             elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
                 node = node[int(name)]
             else:
-                raise _refused(path, f"${{{key}}}")
+                return None  # what reads the value says what is missing
         return node
 
 

@@ -25,7 +25,8 @@ KINDS = {
     "inpaint_synthetic": tiny.INPAINTING_OVERRIDES,
     "segment_synthetic": tiny.SEGMENTER_OVERRIDES[1:],
     "classify_synthetic": tiny.CLASSIFIER_OVERRIDES,
-}PRECISIONS = ("float32", "mixed_bfloat16")
+}
+PRECISIONS = ("float32", "mixed_bfloat16")
 TRAININGS = [("spade_synthetic", "mixed_bfloat16"), ("class_synthetic", "float32")]
 if "TESSERA_KILLS" in os.environ:
     TRAININGS = [(kind, precision) for kind in KINDS for precision in PRECISIONS]
