@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not a
 
 from scripts.command import errors, overrides
 from training.loop import console, signals, tensorflow_import
-from training.runs import class_weights, classes, provenance, run_config, starting
+from training.runs import class_weights, classes, data_files, provenance, run_config, starting
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,8 @@ def train(
     classes.check(run, data.image_class_names)
     classes.fill_counts(config, data.image_class_names)
     class_weights.fill(config, data, report)
+    if writes:
+        data_files.warn_of_changes(run, data)
     spec = steps.spec_after(data.preprocess, data.element_spec)
     batch.check_batch(spec)
     _, preview_batch = data.examples("validation", config.summaries.rows)
@@ -123,6 +125,7 @@ def train(
 
         def keep() -> None:
             classes.keep(run, data.image_class_names)
+            data_files.keep(run, data)
             keep_config()
 
         # 4. The loop.

@@ -108,6 +108,11 @@ class RunFolder:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @property
+    def data_files(self) -> Path:
+        """Names and sizes of the files it was trained on, see data_files.py."""
+        return self.path / "data_files.json.gz"
+
     def check_writable(self) -> None:
         """Raises ValueError where a command cannot write into the folder."""
         effective = os.access in os.supports_effective_ids
