@@ -25,6 +25,12 @@ def fill_counts(config, image_class_names) -> None:
         ValueError: the config has another number, or the data have no classes; a network takes the
             classes of label maps, and the data have no label maps.
     """
+    computing = [name for name in image_class_names if "${" in str(name)]
+    if computing:  # as a value of the config it would be resolved
+        raise ValueError(
+            f"Expected names of classes without '${{'. Received: {computing[0]!r}. Rename its "
+            "folder."
+        )
     check_label_maps(config)
     for network in networks_with_classes(config):
         count = config[network].num_classes

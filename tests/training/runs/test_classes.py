@@ -147,3 +147,8 @@ def test_a_run_is_not_resumed_with_other_classes(tmp_path):
     with pytest.raises(ValueError, match="generator.num_classes=7. Set it to null"):
         folder.image_class_names.unlink()
         start("trainer.steps=2", "generator.num_classes=7")
+
+
+def test_a_name_of_a_class_computes_nothing():
+    with pytest.raises(ValueError, match="Expected names of classes without.*oc.env:HOME"):
+        classes.fill_counts(None, ["a", "${oc.env:HOME}"])
