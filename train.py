@@ -104,8 +104,9 @@ def train(
     classes.check(run, data.image_class_names)
     classes.fill_counts(config, data.image_class_names)
     class_weights.fill(config, data, report)
+    listed = data_files.of(data) if writes else {}
     if writes:
-        data_files.warn_of_changes(run, data)
+        data_files.warn_of_changes(run, listed)
     spec = steps.spec_after(data.preprocess, data.element_spec)
     batch.check_batch(spec)
     _, preview_batch = data.examples("validation", config.summaries.rows)
@@ -125,7 +126,7 @@ def train(
 
         def keep() -> None:
             classes.keep(run, data.image_class_names)
-            data_files.keep(run, data)
+            data_files.keep(run, listed)
             keep_config()
 
         # 4. The loop.

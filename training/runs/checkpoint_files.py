@@ -18,9 +18,7 @@ import json
 import math
 import os
 import re
-import struct
-import zipfile
-import zlib
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +27,7 @@ import numpy as np
 import safetensors
 from safetensors import numpy as safetensors_numpy
 
-from training.runs import provenance
+from training.runs import npz_files, provenance
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -37,8 +35,8 @@ VARIABLES = "variables.safetensors"
 VARIABLES_1 = "variables.npz"
 # What files that are not as they were written make their readers raise.
 DAMAGE = (
-    OSError, ValueError, LookupError, EOFError, RuntimeError, MemoryError, TypeError, struct.error,
-    zlib.error, zipfile.BadZipFile, safetensors.SafetensorError,
+    OSError, ValueError, LookupError, RuntimeError, MemoryError, TypeError,
+    safetensors.SafetensorError,
 )  # fmt: skip
 MAX_MANIFEST_BYTES = 64 << 20  # a variable takes about 100 bytes
 
@@ -174,14 +172,9 @@ def read_variables(folder: Path, manifest: dict[str, Any], owners) -> dict[str, 
     """
     listed = {name: manifest["owners"][name] for name in owners}
     if manifest["format"] == 1:
-        with zipfile.ZipFile(_regular(folder / VARIABLES_1)) as file:
-            arrays = {
-                name: [
-                    _array_of_format_1(file, f"{name}/{index:05d}", entry)
-                    for index, entry in enumerate(listed[name])
-                ]
-                for name in listed
-            }
+        keys = {name: [f"{name}/{i:05d}" for i in range(len(listed[name]))] for name in listed}
+        found = npz_files.read_arrays(_regular(folder / VARIABLES_1), sum(keys.values(), []))
+        arrays = {name: [found[key] for key in keys[name]] for name in keys}
     else:
         path, written = _regular(folder / VARIABLES), manifest["variables"]
         if path.stat().st_size != written["bytes"]:
@@ -213,22 +206,9 @@ def _check_value(name, entry, value) -> None:
         raise ValueError(f"{name} has values that are not finite, which is never saved")
 
 
-def _array_of_format_1(file, name, entry) -> np.ndarray:
-    """An array of an npz; nothing of the size that its header claims is made before it is known."""
-    with file.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        header = {(1, 0): np.lib.format.read_array_header_1_0,
-                  (2, 0): np.lib.format.read_array_header_2_0}  # fmt: skip
-        shape, _, dtype = header[version](member)
-        if list(shape) != entry.shape or dtype.hasobject:
-            raise ValueError(f"{name} is {dtype} {list(shape)} and not {entry.shape}")
-    with file.open(f"{name}.npy") as member:
-        return np.lib.format.read_array(member, allow_pickle=False)
-
-
 def _regular(path) -> Path:
     """The path of a file; to open a pipe or a device of that name would wait for ever."""
-    if path.exists() and not path.is_file():
+    if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError(f"{path.name} is not a regular file")
     return path
 

@@ -27,18 +27,18 @@ def of(data) -> dict[str, Any]:
     return json.loads(json.dumps({"encoding": data.encoding.settings(), "items": items}))
 
 
-def keep(run, data) -> None:
-    """Writes them into the folder of a run."""
+def keep(run, listed: dict[str, Any]) -> None:
+    """Writes what `of` gives into the folder of a run."""
     with whole_files.written(run.data_files) as partial:
-        partial.write_bytes(gzip.compress(json.dumps(of(data)).encode(), mtime=0))
+        partial.write_bytes(gzip.compress(json.dumps(listed).encode(), mtime=0))
 
 
-def warn_of_changes(run, data) -> None:
+def warn_of_changes(run, listed: dict[str, Any]) -> None:
     """Says in the log what differs from the data the run was trained on so far.
 
     It goes on all the same: the images of a step are then other ones than without the change.
     """
-    changes = differences(saved(run), of(data)) if run.data_files.is_file() else []
+    changes = differences(saved(run), listed) if run.data_files.is_file() else []
     if changes:
         log.warning("The data are not those this run was trained on so far: %s", "; ".join(changes))
 

@@ -122,9 +122,9 @@ class _Interpolated:
             )
         found = node
         if isinstance(node, dict):
-            found = {k: self.value(v, _below(path, self.text(k, path))) for k, v in node.items()}
+            found = {k: self.value(v, below(path, self.text(k, path))) for k, v in node.items()}
         elif isinstance(node, list):
-            found = [self.value(item, _below(path, i)) for i, item in enumerate(node)]
+            found = [self.value(item, below(path, i)) for i, item in enumerate(node)]
         elif isinstance(node, str):
             found = self.text(node, path)
         self.depth -= 1
@@ -175,7 +175,8 @@ class _Interpolated:
         return node
 
 
-def _below(path, key) -> str:
+def below(path, key) -> str:
+    """The dotted name of a key below another."""
     return f"{path}.{key}" if path else str(key)
 
 

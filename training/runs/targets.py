@@ -47,11 +47,11 @@ def check(config: dict, files: tuple[str, ...] | None = None) -> None:
 def _check(node, path, files) -> None:
     if isinstance(node, list):
         for index, item in enumerate(node):
-            _check(item, plain_config._below(path, index), files)
+            _check(item, plain_config.below(path, index), files)
     if not isinstance(node, dict):
         return
     for key, value in node.items():
-        here = plain_config._below(path, key)
+        here = plain_config.below(path, key)
         hydra_key = re.fullmatch(r"_\w*_", str(key)) and key != "_target_"
         if hydra_key or key in FOREIGN_KEYS:
             raise ValueError(

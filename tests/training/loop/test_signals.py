@@ -132,14 +132,20 @@ def until(process, text):
     raise AssertionError("".join(lines))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", signals.WATCHED, ids=lambda number: number.name)
-def test_a_signal_right_after_training_begins_saves(data_root, tmp_path, number):
+def signalled(data_root, tmp_path, number, text):
+    """Signals a training once it has printed a text; what else it prints before it ends."""
     process = start(data_root, tmp_path)
-    until(process, "Training from step 0")
+    until(process, text)
     process.send_signal(number)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + number, output
+    return output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", signals.WATCHED, ids=lambda number: number.name)
+def test_a_signal_right_after_training_begins_saves(data_root, tmp_path, number):
+    output = signalled(data_root, tmp_path, number, "Training from step 0")
     assert "To go on: python train.py resume=" in output
     assert list(tmp_path.glob("*/*/checkpoints/step_*"))
 
@@ -147,11 +153,7 @@ def test_a_signal_right_after_training_begins_saves(data_root, tmp_path, number)
 @pytest.mark.slow
 @pytest.mark.parametrize("number", signals.WATCHED, ids=lambda number: number.name)
 def test_a_signal_while_it_is_built_ends_the_run_in_words(data_root, tmp_path, number):
-    process = start(data_root, tmp_path)
-    until(process, "TensorFlow")
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, output
+    output = signalled(data_root, tmp_path, number, "TensorFlow")
     assert "Stopped before the first step; there is nothing to save." in output
     assert "Traceback" not in output
     assert not list(tmp_path.glob("*/*/checkpoints/step_*"))

@@ -15,13 +15,13 @@ from training.runs import data_files, run_folder
 def run(tmp_path):
     pairs.write(tmp_path / "data")
     run = run_folder.RunFolder(tmp_path / "run")
-    data_files.keep(run, pairs.make(tmp_path / "data"))
+    data_files.keep(run, data_files.of(pairs.make(tmp_path / "data")))
     return run
 
 
 def said(run, caplog, root, **changes):
     caplog.clear()
-    data_files.warn_of_changes(run, pairs.make(root, **changes))
+    data_files.warn_of_changes(run, data_files.of(pairs.make(root, **changes)))
     return caplog.text
 
 
@@ -42,7 +42,7 @@ def test_it_names_what_was_added_is_gone_or_has_another_size(run, caplog, tmp_pa
     text = said(run, caplog, root)
     assert "train: 1 added: " in text and "other" in text
     assert f"train: 1 gone: {record.name}" in text
-    data_files.keep(run, pairs.make(root))
+    data_files.keep(run, data_files.of(pairs.make(root)))
     assert said(run, caplog, root) == ""
 
 

@@ -21,7 +21,7 @@ watching = {"on": False, "seen": [], "inside": ""}
 
 
 def watch(event, arguments):
-    if not watching["on"]:
+    if not watching or not watching["on"]:  # none is left at exit
         return
     if event in WATCHED or event.startswith("socket."):
         watching["seen"].append((event, arguments))
