@@ -189,11 +189,17 @@ class ImagePipeline:
                 return read()
             except tf.errors.OpError as error:
                 hopeless = isinstance(error, tf.errors.ResourceExhaustedError)
-                if hopeless or not (
-                    self._store(split).mend(range(self.num_examples(split))) or again
-                ):
+                if hopeless or not (self.mend(split) or again):
                     raise
                 again = False
+
+    def mend(self, split) -> bool:
+        """Finds what cannot be read in a split; whether another try may go well.
+
+        Raises:
+            ValueError: an item is bad; names the file and what is wrong with it.
+        """
+        return self._store(split).mend(range(self.num_examples(split)))
 
     def mend_batch(self, batch_index, global_batch_size) -> bool:
         """Finds what cannot be read in a global training batch; whether another try may go well.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from data.sources import folder_source, tfds_records
 
 READERS = {"tfrecord": tfds_records.TfRecordReader, "array_record": tfds_records.ArrayRecordReader}
 FEATURES = "tensorflow_datasets.core.features."
+# Without a namespace, "huggingface:x": tfds would fetch code of that name and run it.
+NAME = re.compile(r"\w+(/[\w.+-]+)*(:\d[\d.*]*)?")
 DEFAULT_SPLITS = {"train": "train[:90%]", "validation": "train[90%:]"}
 
 
@@ -44,7 +47,7 @@ class TfdsSource(folder_source.Source):
         label_map_key: feature with the label map (an image of one channel), or None. Default None.
         download: bool. True downloads and prepares what is missing. Default False.
 
-    Raises (at the first look at the data, not in the constructor):
+    Raises ValueError for another name, and (at the first look at the data, not in the constructor):
         FileNotFoundError: the data set is not prepared; the message says how to get it.
         KeyError: an unknown split or feature.
         ValueError: a feature of another kind, splits that overlap or are empty, broken files.
@@ -56,6 +59,12 @@ class TfdsSource(folder_source.Source):
         self, name, *, splits=None, data_dir=None, manual_dir=None, image_key="image",
         label_key="label", label_map_key=None, download=False,
     ) -> None:  # fmt: skip
+        if not NAME.fullmatch(str(name)):
+            raise ValueError(
+                'Expected a data set of tfds itself, "name", "name/config" or "name:1.2.0". '
+                f"Received: data.source.name={name!r}. Prepare others by their own code, and give "
+                "data.root and the name without a namespace."
+            )
         self.name = name
         self.splits_by = dict(DEFAULT_SPLITS if splits is None else splits)
         self.data_dir = data_dir

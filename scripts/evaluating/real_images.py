@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from data import files
@@ -76,7 +77,20 @@ class RealImages:
         return self._features.result()
 
     def _batches(self) -> Iterator[dict]:
-        for batch in self.data.evaluation_dataset(self.split, self.batch_size):
+        dataset = self.data.evaluation_dataset(self.split, self.batch_size)
+        batches, done = iter(dataset), 0
+        while True:
+            try:
+                batch = next(batches, None)
+            except tf.errors.OpError:
+                if not self.data.mend(self.split):  # which names the file, where that is an error
+                    raise
+                dataset = self.data.evaluation_dataset(self.split, self.batch_size)
+                batches = iter(dataset.skip(done))
+                continue
+            if batch is None:
+                return
+            done += 1
             valid = batch.pop("valid")
             yield self.data.preprocess(batch) | {"valid": valid}
 

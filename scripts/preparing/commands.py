@@ -11,6 +11,7 @@ from data import transforms
 from data.labels import conversion, label_check, label_maps
 from data.sources import paired_folders
 from scripts.preparing import data_config, preview
+from training.runs import plain_config
 
 
 def run(config: DictConfig) -> None:
@@ -69,7 +70,8 @@ def check(config: dict) -> None:
     source = open_source(root, config)
     saved = Path(root) / data_config.FILE
     if saved.is_file() and encoding.num_classes == label_maps.MAX_CLASSES:
-        labels = dict(OmegaConf.to_container(OmegaConf.load(saved)).get("encoding") or {})
+        labels = plain_config.resolved(plain_config.read(saved)).get("encoding")
+        labels = dict(labels) if isinstance(labels, dict) else {}
         labels.pop("_target_", None)
         encoding = label_maps.LabelEncoding(**labels)
         names = labels.get("class_names")

@@ -69,6 +69,13 @@ class CheckpointStore:
                 found.append(int(number))
         return sorted(found)
 
+    def holding(self, step: int | None = None) -> "CheckpointStore":
+        """This store or its fallback: what has the step, None = what has the newest one."""
+        stores = [store for store in (self, self.fallback) if store is not None]
+        if step is not None:
+            return next((store for store in stores if step in store.steps()), self)
+        return max(stores, key=lambda store: store.steps()[-1:])
+
     def path(self, step: int) -> Path:
         """The folder of a step's checkpoint."""
         return self.folder / f"{PREFIX}{step:08d}"

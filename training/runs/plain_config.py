@@ -8,13 +8,14 @@ import yaml
 from omegaconf import _utils
 
 MAX_BYTES = 1_000_000
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 MAX_DEPTH = 40
 MAX_NUMBER_LENGTH = 100
 MAX_EXPANDED = 2_000_000  # values and characters of a config with its interpolations replaced
+PER_INTERPOLATION = 1_000  # what one counts for: OmegaConf takes as much longer over it
+MAX_INTERPOLATED_LENGTH = 1_000  # of a text
 TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in "null bool int float str seq map".split())
-INTERPOLATION = re.compile(r"\$\{(\w+(?:\.\w+)*)\}", re.ASCII)
-RELATIVE = re.compile(r"\$\{(\.+)(\w+(?:\.\w+)*)\}", re.ASCII)  # "." = beside the value itself
+INTERPOLATION = re.compile(r"\$\{(\.*\w+(?:\.\w+)*)\}", re.ASCII)
 # Terminals obey some of them, and none is part of a name.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 ADVICE = "Do not use a run folder you do not trust."
@@ -77,22 +78,6 @@ def read(path: str | Path) -> dict[str, Any]:
     return config
 
 
-def absolute(node: Any, path: tuple = ()) -> Any:
-    """The config with the interpolations that are relative to their place written in full."""
-    if isinstance(node, dict):
-        return {key: absolute(value, (*path, key)) for key, value in node.items()}
-    if isinstance(node, list):
-        return [absolute(value, (*path, index)) for index, value in enumerate(node)]
-    if not isinstance(node, str):
-        return node
-
-    def in_full(match) -> str:
-        above = path[: max(0, len(path) - len(match[1]))]
-        return f"${{{'.'.join([*map(str, above), match[2]])}}}"
-
-    return RELATIVE.sub(in_full, node)
-
-
 def resolved(config: dict) -> dict:
     """The config with the values that its interpolations stand for.
 
@@ -104,7 +89,7 @@ def resolved(config: dict) -> dict:
             value or in a key; one that leads to itself; more values than `MAX_EXPANDED`; a control
             character in a text. The key is named.
     """
-    return _Interpolated(config).value(config, "")
+    return _Interpolated(config).value(config, ())
 
 
 class _Interpolated:
@@ -112,67 +97,75 @@ class _Interpolated:
         self.root, self.left, self.depth = root, MAX_EXPANDED, 0
 
     def value(self, node, path) -> Any:
-        """A node of the config with all that it refers to."""
-        self.depth += 1
-        self.left -= 1 + (len(node) if isinstance(node, str) else 0)
-        if self.left < 0 or self.depth > 2 * MAX_DEPTH:
-            raise ValueError(
-                f"Expected interpolations that lead to values. Received: {path}, which leads to "
-                f"itself or to more than {MAX_EXPANDED} values. {ADVICE}"
-            )
+        """The node at a path of the config, a tuple of keys, with all that it refers to."""
+        self._descend(path, len(node) if isinstance(node, str) else 0)
         found = node
         if isinstance(node, dict):
-            found = {k: self.value(v, below(path, self.text(k, path))) for k, v in node.items()}
+            for key in node:
+                self._check_text(key, path)
+            found = {key: self.value(item, (*path, key)) for key, item in node.items()}
         elif isinstance(node, list):
-            found = [self.value(item, below(path, i)) for i, item in enumerate(node)]
+            found = [self.value(item, (*path, index)) for index, item in enumerate(node)]
         elif isinstance(node, str):
-            found = self.text(node, path)
+            found = self._text(node, path)
         self.depth -= 1
         return found
 
-    def text(self, text, path) -> Any:
+    def _text(self, text, path) -> Any:
         """A text with what its interpolations stand for; such a value itself, where it is all."""
-        if not isinstance(text, str) or not (text := self._plain(text, path)):
-            return text
-        whole = INTERPOLATION.fullmatch(text)
-        if whole:
-            return self.value(self._node(whole[1], path), path)
-        if "${" not in text:
-            return text
-        parts = [str(self.value(self._node(found, path), path)) if i % 2 else found
-                 for i, found in enumerate(INTERPOLATION.split(text))]  # fmt: skip
-        joined = "".join(parts)
-        # "${a}{oc.env:HOME}" with a "$" in a: the result would be resolved once more.
-        if "${" in joined:
+        self._check_text(text, path)
+        if whole := INTERPOLATION.fullmatch(text):
+            return self.value(*self._node(whole[1], path))
+        parts = INTERPOLATION.split(text)
+        if len(parts) > 1 and len(text) > MAX_INTERPOLATED_LENGTH:
             raise _refused(path, text)
+        parts[1::2] = [str(self.value(*self._node(key, path))) for key in parts[1::2]]
+        joined = "".join(parts)
         self.left -= len(joined)
+        # "${a}{oc.env:HOME}" with a "$" in a: the result would be resolved once more.
+        if len(parts) > 1 and "${" in joined:
+            raise _refused(path, text)
         return joined
 
-    def _plain(self, text, path) -> str:
-        rest = INTERPOLATION.sub("", text)
-        if "${" in rest or ("${" in text and "\\" in text) or CONTROL.search(text):
+    def _check_text(self, text, path) -> None:
+        if isinstance(text, str) and (
+            "${" in INTERPOLATION.sub("", text)
+            or ("${" in text and "\\" in text)
+            or CONTROL.search(text)
+        ):
             raise _refused(path, text)
-        return text
 
-    def _node(self, key, path) -> Any:
-        """The node of a dotted key, through other interpolations where need be; None = no node."""
-        node = self.root
-        for name in key.split("."):
+    def _node(self, key, path) -> tuple[Any, tuple]:
+        """(node or None, its path) of the dotted key in a text at a path, also through others."""
+        self.left -= PER_INTERPOLATION
+        names: list = key.lstrip(".").split(".")
+        up = len(key) - len(key.lstrip("."))  # one dot: beside the text, two: one level above
+        if up:
+            names = [*path[: max(len(path) - up, 0)], *names]
+        node, found = self.root, ()  # type: tuple[Any, tuple]
+        for name in names:
             if isinstance(node, str) and (whole := INTERPOLATION.fullmatch(node)):
-                self.depth += 1
-                if self.depth > 2 * MAX_DEPTH:
-                    raise _refused(path, f"${{{key}}}")
-                node = self._node(whole[1], path)
+                self._descend(path, 0)
+                node, found = self._node(whole[1], found)
                 self.depth -= 1
-            if isinstance(node, dict) and name in node:
-                node = node[name]
-            elif isinstance(node, dict) and name.isdigit() and int(name) in node:
-                node = node[int(name)]
-            elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
-                node = node[int(name)]
-            else:
-                return None  # what reads the value says what is missing
-        return node
+            known = range(len(node)) if isinstance(node, list) else node
+            if not isinstance(known, range | dict):
+                known = ()
+            if name not in known and str(name).isdigit():
+                name = int(name)  # of a list, or a number among the keys of a mapping
+            if name not in known:
+                return None, found  # what reads the value says what is missing
+            node, found = node[name], (*found, name)
+        return node, found
+
+    def _descend(self, path, length) -> None:
+        self.depth += 1
+        self.left -= 1 + length
+        if self.left < 0 or self.depth > 2 * MAX_DEPTH:
+            raise ValueError(
+                f"Expected interpolations that lead to values. Received: {_shown(path)}, which "
+                f"leads to itself or to more than {MAX_EXPANDED} values. {ADVICE}"
+            )
 
 
 def below(path, key) -> str:
@@ -180,10 +173,13 @@ def below(path, key) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
+def _shown(path) -> str:
+    return CONTROL.sub("?", ".".join(map(str, path))[:200]) or "a key"
+
+
 def _refused(path, text) -> ValueError:
-    shown = CONTROL.sub("?", text)
     return ValueError(
         "Expected plain interpolations, ${a.b} of keys of the same config, and texts without "
-        f"control characters. Received: {path or 'a key'}={shown[:200]!r}. Write the value itself "
-        f"in your own config. {ADVICE}"
+        f"control characters. Received: {_shown(path)}={CONTROL.sub('?', text[:200])}. Write the "
+        f"value itself in your own config. {ADVICE}"
     )

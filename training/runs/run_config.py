@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from training.runs import moved, plain_config, targets
 
@@ -54,8 +55,7 @@ def check_targets(config, files: tuple[str, ...] | None = None) -> None:
     Raises:
         ValueError: see `plain_config.resolved` and `targets.check`.
     """
-    values = plain_config.absolute(OmegaConf.to_container(config))
-    targets.check(plain_config.resolved(values), files)
+    targets.check(plain_config.resolved(OmegaConf.to_container(config)), files)
 
 
 def check_keys(config, config_name: str) -> None:
@@ -139,15 +139,24 @@ def load(path: Path) -> DictConfig:
         ValueError: it is no YAML mapping, names foreign code, or computes values; the file is
             named.
     """
-    config = plain_config.absolute(moved.up_to_date(plain_config.read(path)))
+    config = moved.up_to_date(plain_config.read(path))
     try:
         values = plain_config.resolved(config)
         targets.check(values)
         # These are built when a run is opened, and nothing of theirs is read from such a file.
         targets.check({key: values.get(key) for key in ("data", "task")}, files=())
+        created = OmegaConf.create(config)
+        same = OmegaConf.to_container(created, resolve=True) == values
+    except OmegaConfBaseException:
+        same = False
     except ValueError as error:
         raise ValueError(f"{error} (in {path})") from None
-    return OmegaConf.create(config)
+    if not same:  # what was checked must be what OmegaConf gives to those who build
+        raise ValueError(
+            "Expected plain interpolations of keys that have values. Received: others in "
+            f"{path}. {plain_config.ADVICE}"
+        )
+    return created
 
 
 def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfig:

@@ -11,6 +11,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from training.runs import classes, starting
 
@@ -74,15 +75,17 @@ def open_run(
     config, _ = starting.load_run(folder)
     if data_root is not None:
         OmegaConf.update(config, "data.root", data_root)
-    data = hydra.utils.instantiate(config.data, _convert_="all")
-    names = classes.saved(folder)
-    names = list(data.image_class_names) if names is None else names
-    classes.fill_counts(config, names)
-    averaged = averaged and config.task.averaging is not None
-    with _random_state_kept(), devices.precision_of(config.devices.precision), devices.on(device):
-        task = hydra.utils.instantiate(_for_inference(config, averaged).task, _convert_="all")
-        spec = data.spec(labelled=bool(names))
-        task.build_for_inference(steps.spec_after(data.preprocess, spec))
+    with _naming_config(folder):
+        data = hydra.utils.instantiate(config.data, _convert_="all")
+        names = classes.saved(folder)
+        names = list(data.image_class_names) if names is None else names
+        classes.fill_counts(config, names)
+        averaged = averaged and config.task.averaging is not None
+        precision = devices.precision_of(config.devices.precision)
+        with _random_state_kept(), precision, devices.on(device):
+            task = hydra.utils.instantiate(_for_inference(config, averaged).task, _convert_="all")
+            spec = data.spec(labelled=bool(names))
+            task.build_for_inference(steps.spec_after(data.preprocess, spec))
     if data_root is not None and classes.networks_with_classes(config):
         classes.check(folder, data.image_class_names)
     store, step = _checkpoint(folder, config, step)
@@ -108,6 +111,22 @@ def _for_inference(config, averaged) -> DictConfig:
 
 
 @contextlib.contextmanager
+def _naming_config(folder) -> Iterator[None]:
+    """Turns what a changed or damaged config may raise into one error that names its file."""
+    import tensorflow as tf
+
+    kinds = (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, MemoryError)
+    try:
+        yield
+    except (*kinds, OmegaConfBaseException, tf.errors.OpError) as error:
+        raise ValueError(
+            "Expected the config of a run, whose data and task can be built. Received: "
+            f"{folder.config} ({type(error).__name__}: {str(error).splitlines()[:1]}). Restore the "
+            "file, such as from a copy of the run."
+        ) from error
+
+
+@contextlib.contextmanager
 def _random_state_kept() -> Iterator[None]:
     """Undoes the draws of initializers, which take their seeds from Python's own generator."""
     state = random.getstate()
@@ -119,20 +138,31 @@ def _random_state_kept() -> Iterator[None]:
 
 def steps(run: TrainedRun) -> list[int]:
     """Steps of the checkpoints of a run, oldest first."""
-    return checkpoint_store(run.folder).steps()
+    return checkpoint_store(run.folder, run.config).steps()
 
 
 def at_step(run: TrainedRun, step: int) -> TrainedRun:
     """The run with the weights of another of its checkpoints, in the same variables."""
-    checkpoint_store(run.folder).restore(run.task.generation_state(), step, subset=True)
+    store = checkpoint_store(run.folder, run.config)
+    store.restore(run.task.generation_state(), step, subset=True)
     return dataclasses.replace(run, step=step)
 
 
-def checkpoint_store(folder) -> Any:
-    """The checkpoints of a run's folder."""
+def checkpoint_store(folder, config, step: int | None = None) -> Any:
+    """The checkpoints of a run, or those of its fallback where the step, or the newest, is there.
+
+    Args:
+        folder: RunFolder.
+        config: of the run.
+        step: None = the newest.
+    """
     from training.runs import checkpoint
 
-    return checkpoint.CheckpointStore(folder.checkpoints)
+    fallback = starting.fallback_of(folder.path, config.checkpoints.get("fallback"))
+    store = checkpoint.CheckpointStore(folder.checkpoints, fallback=fallback).holding(step)
+    if store.folder != folder.checkpoints:
+        log.warning("The state comes from the fallback %s.", store.folder)
+    return store
 
 
 def check_step(step) -> None:
@@ -148,7 +178,7 @@ def _checkpoint(folder, config, step) -> tuple:
     from training.runs import best, checkpoint
 
     if step != BEST:
-        return checkpoint_store(folder), step
+        return checkpoint_store(folder, config, step), step
     kept = best.BestCheckpoint(
         folder.best,
         config.checkpoints.get("best_metric"),

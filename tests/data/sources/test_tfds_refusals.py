@@ -91,6 +91,11 @@ class TestRefusals:
         with pytest.raises(error, match=message):
             tfds_data.tiny(folder, **changes).records("train")
 
+    @pytest.mark.parametrize("name", ["huggingface:mnist", "kubric:x/y", "", "a b", "../x", "x:y"])
+    def test_names_that_tfds_would_fetch_code_for(self, name):
+        with pytest.raises(ValueError, match="a data set of tfds itself.*data.source.name="):
+            tfds_source.TfdsSource(name)
+
     def test_splits_without_train(self):
         with pytest.raises(ValueError, match="says which examples are the split 'train'"):
             tfds_source.TfdsSource("x", splits={"validation": "test"})

@@ -154,7 +154,7 @@ def test_every_image_has_noise_of_its_own_and_of_the_seed(runs):
 
 def test_the_report_lies_beside_the_run_with_its_curves(gan, classifier):
     run = trained_run.open_run(gan)
-    trained_run.checkpoint_store(run.folder).save(4, run.task.state())
+    trained_run.checkpoint_store(run.folder, run.config).save(4, run.task.state())
     text = evaluation.evaluate(
         saved_run.compose("evaluate", f"run={gan}", f"judge={classifier}", "step=all",
                           "num_images=5")

@@ -155,3 +155,21 @@ def test_one_size_or_a_size_that_is_said(folder):
         subjects.common_size(folder)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         subjects.common_size(folder / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["memory", "none"])
+def test_a_file_that_breaks_before_it_is_read_is_named(folder, kind):
+    real = read(folder)
+    real.data.cache = decoded_cache.CacheSettings(kind)
+    (folder / "4.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(ValueError, match=r"4\.png"):
+        list(real.batches())
+
+
+def test_a_file_that_breaks_before_it_is_read_is_skipped_where_that_is_asked_for(folder, caplog):
+    real = read(folder)
+    real.data.cache, real.data.on_bad_item = decoded_cache.CacheSettings("none"), "skip"
+    (folder / "3.png").write_bytes(b"\x89PNG broken")
+    images = np.concatenate([batch["image"] for batch in real.batches()])
+    assert "3.png" in caplog.text and real.protocol()["n_real"] == 5
+    np.testing.assert_array_equal(images[3], images[4])

@@ -1,9 +1,11 @@
 """Configs: unknown keys, wrong types, foreign code, what a resumed run may change."""
 
+import inspect
+
 import pytest
 from omegaconf import OmegaConf
 
-from training.runs import run_config
+from training.runs import run_config, targets
 
 TRAINER = {"_target_": "training.loop.trainer.Trainer", "steps": 5, "batch_size": 2}
 
@@ -76,11 +78,58 @@ def test_nested_nodes_and_lists_are_checked():
         "training.runs.run_folder.os.remove",
         "data.labels.conversion.shutil.rmtree",
         "training.loop.trainer",
+        "training.runs.checkpoint._replace_folder",
+        "training.runs.run_folder.new_run_folder",
+        "data.images.decoded_cache.FileStore",
+        "metrics.distances.feature_distances.FeatureDistances",
+        "metrics.features.feature_network._Resizing",
+        "losses.term.Term",
+        "losses.adversarial.Hinge.__init__",
+        "losses..adversarial.Hinge",
+        "models.layers.residual.settings.FromSettings",
+        "keras.layers.Lambda",
+        "keras.layers.TFSMLayer",
+        "keras.layers.JaxLayer",
+        "keras.layers.TorchModuleWrapper",
+        "keras.layers.Wrapper",
+        "keras.optimizers.LossScaleOptimizer",
+        "keras.initializers.get",
+        "keras.src.optimizers.adam.Adam",
+        "tests.helpers.throwaway_metric.Brightness",
     ],
 )
 def test_code_from_elsewhere_is_refused(target):
     config = OmegaConf.create({"task": {"inner": [{"_target_": target}]}})
     with pytest.raises(ValueError, match=rf"task.inner.0._target_={target}"):
+        run_config.check_targets(config)
+
+
+@pytest.mark.parametrize("target", targets.KERAS)
+def test_what_keras_gives_is_built_from_numbers_and_texts(target):
+    """None of them takes a function, a layer or an object in its saved form."""
+    found = targets.trusted("part", target)
+    assert inspect.isclass(found)
+    takes = run_config._parameters(found)
+    serialized = {"layer", "function", "inner_optimizer", "call_fn", "module", "filepath"}
+    assert not serialized & set(takes)
+
+
+def test_a_marker_is_not_inherited(monkeypatch):
+    from losses import adversarial
+
+    child = type("Child", (adversarial.Hinge,), {"__module__": "losses.adversarial"})
+    monkeypatch.setattr(adversarial, "Child", child, raising=False)
+    config = OmegaConf.create({"loss": {"_target_": "losses.adversarial.Child"}})
+    with pytest.raises(ValueError, match="`configurable = True` in its body.*loss._target_=losses"):
+        run_config.check_targets(config)
+    child.configurable = True
+    run_config.check_targets(config)
+
+
+def test_a_run_that_no_command_could_open_is_not_started():
+    """Hydra saves the resolver, not what it gave."""
+    config = OmegaConf.create({"data": {"root": "${oc.env:HOME}/data"}})
+    with pytest.raises(ValueError, match="plain interp.*data.root=.*Write the value itself"):
         run_config.check_targets(config)
 
 
