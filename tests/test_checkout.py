@@ -56,7 +56,10 @@ def test_the_other_checkout_would_be_imported(foreign):
     assert "code of another checkout" in done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [c if c == "train.py" else pytest.param(c, marks=pytest.mark.slow) for c in COMMANDS],
+)
 def test_a_command_runs_its_own_checkout(command, foreign):
     asked = ("--cfg", "job") if command == "train.py" else ("--help",)
     done = run(tiny.ROOT, foreign, command, *asked)
@@ -65,6 +68,7 @@ def test_a_command_runs_its_own_checkout(command, foreign):
     assert not (foreign[0] / "outputs").exists()
 
 
+@pytest.mark.slow
 def test_also_without_the_folder_of_the_script_on_the_path(foreign):
     for command in ("train.py", "scripts/sample.py"):
         assert run(tiny.ROOT, foreign, command, "--help", PYTHONSAFEPATH="1").returncode == 0

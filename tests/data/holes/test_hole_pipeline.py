@@ -77,6 +77,7 @@ def test_starting_late_equals_skipping(root, start):
     )
 
 
+@pytest.mark.slow
 def test_workers_and_caches_change_nothing(root, tmp_path):
     whole = batches.take(make(root).training_dataset(global_batch_size=4), 4)
     for kind in ("file", "none"):

@@ -15,7 +15,7 @@ def root(tmp_path_factory):
     return pairs.write(tmp_path_factory.mktemp("set"))
 
 
-@pytest.mark.parametrize("load", [None, (10, 8), (13, 9)])
+@pytest.mark.parametrize("load", [None, pytest.param((10, 8), marks=pytest.mark.slow), (13, 9)])
 def test_caches_equal_each_other(root, tmp_path, load):
     found = {
         kind: batches.take(

@@ -205,6 +205,7 @@ def test_segmenters_show_their_predictions_in_colours(runs, tmp_path):
             np.testing.assert_array_equal(shown, colours[np.asarray(ids)[row]])
 
 
+@pytest.mark.slow
 def test_classes_are_taken_in_turn(data, tmp_path):
     tiny_run = ["experiment=class_synthetic", *data, *tiny.CLASS_OVERRIDES, "attention=none"]
     run = saved_run.saved(tmp_path / "a", *tiny_run)
@@ -228,6 +229,7 @@ def test_classes_are_taken_in_turn(data, tmp_path):
         np.testing.assert_allclose(tile(sheet, row, 0)[::4, ::4].astype(int), image, atol=1)
 
 
+@pytest.mark.slow
 def test_generators_of_noise_alone_are_given_the_same_noise(data, tmp_path):
     tiny_run = ["experiment=unconditional_synthetic", *data, *tiny.CLASS_OVERRIDES]
     run = saved_run.saved(tmp_path / "a", *tiny_run, "name=a")

@@ -77,6 +77,7 @@ def mean_iou(counts):
     )
 
 
+@pytest.mark.slow
 def test_what_is_painted_and_what_is_real_are_segmented_alike(painter, segmenter, tmp_path):
     report, text = evaluated.evaluated(
         tmp_path, f"run={painter}", f"judge={segmenter}", "num_images=5", "batch_size=4"

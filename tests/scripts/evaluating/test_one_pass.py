@@ -63,7 +63,7 @@ def counts(monkeypatch):
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-@pytest.mark.parametrize("num_images", [6, 5])
+@pytest.mark.parametrize("num_images", [6, pytest.param(5, marks=pytest.mark.slow)])
 def test_each_item_is_decoded_once_and_each_batch_made_once(
     runs, features, counts, tmp_path, name, num_images
 ):

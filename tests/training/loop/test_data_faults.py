@@ -127,7 +127,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "fault"),
     cases(
-        [("paired", removed), ("photographs", emptied)],
+        [("paired", removed)],
         removed, emptied, truncated, replaced,
     ),
 )  # fmt: skip
@@ -191,7 +191,7 @@ def test_packed_records_are_named_by_their_file(tmp_path):
 
 @pytest.mark.parametrize(
     "fault",
-    [replaced, *(pytest.param(f, marks=pytest.mark.slow) for f in (removed, emptied, truncated))],
+    [emptied, *(pytest.param(f, marks=pytest.mark.slow) for f in (removed, replaced, truncated))],
 )
 def test_a_damaged_cache_is_made_anew_and_changes_nothing(tmp_path, undisturbed, caplog, fault):
     data, _ = paired(tmp_path / "set", tmp_path=tmp_path / "cache", kind="file")
@@ -227,8 +227,10 @@ def test_a_damaged_cache_is_named_to_commands(tmp_path):
     assert len(rows) == 3
 
 
-@pytest.mark.parametrize("rule", ["stop", "skip"])
-@pytest.mark.parametrize("name", ["labelled", "photographs"])  # of TensorFlow's decoder, of Pillow
+@pytest.mark.parametrize("rule", ["stop", pytest.param("skip", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(  # of TensorFlow's decoder, of Pillow
+    "name", ["labelled", pytest.param("photographs", marks=pytest.mark.slow)]
+)
 def test_a_bad_validation_item_is_named_or_passed_over(tmp_path, caplog, name, rule):
     settings = {} if name == "photographs" else {"check": "none"}
     data, _ = SOURCES[name](tmp_path / "set", kind="none", on_bad_item=rule, **settings)

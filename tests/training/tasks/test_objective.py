@@ -13,7 +13,7 @@ from training.tasks import objective
     ("penalty", "ratio", "order"),
     [
         (None, 1, "g_then_d"),
-        (None, 5, "d_then_g"),
+        pytest.param(None, 5, "d_then_g", marks=pytest.mark.slow),
         (gradient_penalty.GradientPenalty(), 1, "d_then_g"),
         pytest.param(gradient_penalty.GradientPenalty(), 5, "g_then_d", marks=pytest.mark.slow),
     ],

@@ -65,7 +65,10 @@ def data_root(tmp_path_factory):
     return tiny.write_data(tmp_path_factory.mktemp("data") / "facades")
 
 
-@pytest.mark.parametrize("experiment", OVERRIDES)
+@pytest.mark.parametrize(
+    "experiment",
+    [e if "class" in e else pytest.param(e, marks=pytest.mark.slow) for e in OVERRIDES],
+)
 def test_the_third_step_has_the_recorded_losses(experiment, data_root):
     keras.utils.set_random_seed(0)
     with hydra.initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
