@@ -8,14 +8,14 @@ from omegaconf import DictConfig
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, not another one
 
-from scripts.benchmarking import commands, step
+from scripts.benchmarking import commands, variants
 from scripts.command import errors, overrides
 from training.runs import starting
 
 
 def with_command(arguments: list[str]) -> list[str]:
     """The arguments as Hydra understands them: command as an override, variants quoted."""
-    arguments = [step.quoted_compare(text) for text in arguments]
+    arguments = [variants.quoted_compare(text) for text in arguments]
     example = "python scripts/benchmark.py step devices.precision=mixed_bfloat16"
     return overrides.with_command(arguments, tuple(commands.NUMBERS), example)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from scripts.benchmarking import attention, step
+from scripts.benchmarking import attention, quality, step
 from scripts.command import checks, overrides
 from training.loop import tensorflow_import
 from training.runs import run_config
@@ -16,12 +16,15 @@ NUMBERS = {
     "step": ("rounds", "steps"),
     "data": ("rounds", "image_size", "pairs", "batch_size"),
     "attention": ("rounds", "steps", "channels", "entities", "batch_size"),
+    "quality": ("cpu_seconds", "threads", "jobs"),
 }
 OTHERS = {
     "step": ("command", "compare", "synthetic_batches", "ceiling"),
     "data": ("command", "seconds", "root"),
     "attention": ("command", "sizes", "precision"),
+    "quality": ("command", "compare", "seeds", "evaluate", "out"),
 }
+OF_TRAIN = ("step", "quality")  # they take the settings of train.py
 BATCH_SIZES = {"data": 16, "attention": 4}
 
 
@@ -48,6 +51,8 @@ def run(config: DictConfig, given: list[str]) -> None:
         step.run(config, of_train)
     elif config.command == "attention":
         attention.run(config)
+    elif config.command == "quality":
+        quality.run(config, of_train)
     else:
         tensorflow_import.load_tensorflow()
         from scripts.benchmarking import input_pipelines
@@ -65,12 +70,12 @@ def check_settings(config: DictConfig, given: list[str]) -> list[str]:
     ours, of_train = run_config.root_keys("benchmark"), []
     for text in given:
         key = overrides.key_of(text)
-        if key not in ours and config.command == "step":
+        if key not in ours and config.command in OF_TRAIN:
             of_train.append(text)
         elif key not in known:
             raise ValueError(
                 f"The command {config.command!r} takes {sorted(known)}"
-                + (" and the settings of train.py" if config.command == "step" else "")
+                + (" and the settings of train.py" if config.command in OF_TRAIN else "")
                 + f". Received: {text}"
             )
     least: Any = dict.fromkeys(NUMBERS[config.command], 1)

@@ -1,16 +1,12 @@
 """The train step of a config and of its variants, timed in turns."""
 
-import re
 import statistics
-from collections.abc import Sequence
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from scripts.benchmarking import workers
-from scripts.command import errors, overrides, tables
+from scripts.benchmarking import variants, workers
+from scripts.command import tables
 
-GIVEN = "as given"
 TIMER = "scripts.benchmarking.timers.StepTimer"
 CEILING_SHAPES = ((4, 128, 128, 64), (4, 64, 64, 128), (4, 32, 32, 256))
 LEGEND = """\
@@ -21,27 +17,6 @@ and noise can make it negative. peak MiB: memory of the process, without that of
 CEILING_LEGEND = """\
 of ceiling: GFLOP/s of the step on a constant batch (convolutions and matrix products only), \
 against the best\n3x3 convolution, forward and backward, in the same turn and precision: """
-# An override within a list: it starts with no bracket, and brackets in its value come in pairs.
-OVERRIDE = re.compile(
-    r"[^\s,\[\]](?:[^,\[\]{}()]|\[(?:[^\[\]]|\[[^\[\]]*\])*\]|\{[^}]*\}|\([^)]*\))*"
-)
-
-
-def quoted_compare(argument: str) -> str:
-    """`compare=[a=1, [b=2, c=3]]` with the quotes that Hydra needs around each override.
-
-    Raises:
-        ValueError: brackets that do not match.
-    """
-    key, _, text = argument.partition("=")
-    if key != "compare" or "'" in text or '"' in text:
-        return argument
-    if any(text.count(left) != text.count(right) for left, right in ("[]", "{}", "()")):
-        raise ValueError(
-            f"Expected compare=[a.b=c, [d.e=f, g.h=i]], brackets in pairs. Received: {text}"
-        )
-    text = text if text.startswith("[") else f"[{text}]"
-    return "compare=" + OVERRIDE.sub(lambda found: repr(found[0].strip()), text)
 
 
 def run(config: DictConfig, given: list[str]) -> None:
@@ -54,49 +29,29 @@ def run(config: DictConfig, given: list[str]) -> None:
     Raises:
         ValueError: a variant that cannot be composed, built or measured; it is named.
     """
-    variants = [workers.Variant(GIVEN, composed(given))]
-    for entry in OmegaConf.to_container(config.compare):
-        changes = entry if isinstance(entry, list) else [entry]
-        variants.append(workers.Variant(" ".join(changes), composed(given, changes)))
+    measured_variants = [
+        workers.Variant(name, variants.composed(given, changes))
+        for name, changes in variants.named(config.compare)
+    ]
     ceiling = CEILING_SHAPES if config.ceiling else ()
     measured = workers.measure(
-        variants, TIMER, config.rounds, "Rounds",
+        measured_variants, TIMER, config.rounds, "Rounds",
         steps=config.steps, pipeline=not config.synthetic_batches, ceiling=ceiling,
     )  # fmt: skip
-    print(f"{GIVEN}: {' '.join(given) or 'the defaults of train.py'}")
+    print(f"{variants.GIVEN}: {' '.join(given) or 'the defaults of train.py'}")
     print(f"{config.rounds} turns of {config.steps} steps: median (min - max)\n")
-    print(tables.table(rows(variants, measured)) + "\n\n" + LEGEND)
+    print(tables.table(rows(measured_variants, measured)) + "\n\n" + LEGEND)
     if ceiling:
         print(CEILING_LEGEND + ", ".join("x".join(map(str, shape)) for shape in ceiling))
 
 
-def composed(given: list[str], changes: Sequence[str] = ()) -> DictConfig:
-    """The training config of the overrides, of which later ones replace earlier ones.
-
-    Raises:
-        ValueError: a change that does not fit; the variant is named.
-    """
-    replaced = {overrides.key_of(text) for text in changes}
-    kept = [text for text in given if overrides.key_of(text) not in replaced]
-    try:
-        return hydra.compose("train", kept + overrides.with_nulls(list(changes)))
-    except hydra.errors.HydraException as error:
-        if not changes:
-            raise
-        reason = errors.reason(error).partition("\n")[0]
-        raise ValueError(
-            "Every entry of compare must be an override that train.py takes, or a list of them. "
-            f"Received: {' '.join(changes)} ({reason})"
-        ) from None
-
-
-def rows(variants: list[workers.Variant], measured: list) -> list[list[str]]:
+def rows(timed: list[workers.Variant], measured: list) -> list[list[str]]:
     """Header and one row a variant of what StepTimer measures."""
     header = ["variant", "precision", "generator passes", "s/step", "images/s", "speed"]
     header += ["waiting", "peak MiB", "compile s"]
     header += ["GFLOP/step", "of ceiling"] if measured[0][1]["gflops"] else []
     shown, reference = [header], None
-    for (name, config), (turns, facts) in zip(variants, measured, strict=True):
+    for (name, config), (turns, facts) in zip(timed, measured, strict=True):
         seconds = [turn.get("pipeline", turn["constant"]) for turn in turns]
         waiting = [1 - t["constant"] / t["pipeline"] for t in turns if "pipeline" in t]
         speeds = [config.trainer.batch_size / each for each in seconds]

@@ -1,4 +1,4 @@
-"""Stopping a run in good order: the first SIGINT, SIGTERM or SIGHUP stops, another one kills."""
+"""Stopping a run in good order: the first of WATCHED stops, a second SIGINT or SIGTERM kills."""
 
 import signal
 import threading
@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from training.loop import console
 
-WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# SIGXCPU: the CPU time that `ulimit -S -t`, or a queue, allows is used up.
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
 
 
 class StoppedEarly(KeyboardInterrupt):
@@ -26,7 +27,8 @@ class StopRequest:
     of several workers is taken by TensorFlow while they are built.) After the first
     signal the default handlers of SIGINT and SIGTERM are back, so a second one ends the process at
     once, even inside a long TensorFlow call. A terminal that closes sends SIGHUP more than once,
-    so that one never does. Ignored from the start, as by nohup, SIGHUP stays ignored.
+    a limit on CPU time SIGXCPU every second, so that they never do. Ignored from the start, as by
+    nohup, SIGHUP stays ignored.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from scripts import benchmark
-from scripts.benchmarking import input_pipelines, operations, step, timers, workers
+from scripts.benchmarking import input_pipelines, operations, step, timers, variants, workers
 from tests.helpers import measured, tiny
 from training.runs import run_config
 
@@ -95,14 +95,14 @@ def test_step_shows_what_was_measured(monkeypatch, capsys):
 
 def test_a_variant_replaces_overrides_of_the_given_config():
     with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
-        config = step.composed(
+        config = variants.composed(
             ["loss=hinge", "task.update_order=g_then_d", "generator.width=4"],
             ["loss=wgan_gp", "task.update_order=d_then_g"],
         )
         assert config.task.update_order == "d_then_g" and config.generator.width == 4
         assert "Wasserstein" in config.loss.adversarial._target_
         with pytest.raises(ValueError, match=r"entry of compare.*Received: generator.widht=3 \("):
-            step.composed([], ["generator.widht=3"])
+            variants.composed([], ["generator.widht=3"])
 
 
 def test_compare_needs_no_quotes():
@@ -120,12 +120,12 @@ def test_compare_needs_no_quotes():
     }
     with initialize_config_dir(str(run_config.CONFIGS), version_base="1.3"):
         for text, expected in cases.items():
-            quoted = step.quoted_compare(f"compare={text}")
+            quoted = variants.quoted_compare(f"compare={text}")
             config = compose("benchmark", ["command=step", quoted])
             assert OmegaConf.to_container(config.compare) == expected
-    assert step.quoted_compare("seed=[1") == "seed=[1"
+    assert variants.quoted_compare("seed=[1") == "seed=[1"
     with pytest.raises(ValueError, match=r"brackets in pairs. Received: \[a=1, \[b=2\]"):
-        step.quoted_compare("compare=[a=1, [b=2]")
+        variants.quoted_compare("compare=[a=1, [b=2]")
 
 
 def test_operations_are_counted_exactly():
