@@ -1,6 +1,6 @@
 """The task of every GAN: kinds differ by batch keys and loss terms alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from training.kinds import kind as kinds
 from training.tasks import averaging as weight_averaging
-from training.tasks import gan_checks, gan_updates, network_inputs, protocol, steps, updates
+from training.tasks import (
+    gan_checks, gan_updates, initial_weights, network_inputs, protocol, steps, updates,
+)  # fmt: skip
 from training.watch import monitoring
 
 
@@ -42,6 +44,8 @@ class GANTask:
         sample_labels: whether fakes are made and judged under classes drawn uniformly, instead of
             the labels of the batch.
         accumulate_steps: micro-batches in each update. Default 1.
+        initializer: Keras initialiser of all convolutions and dense layers of both networks without
+            spectral norm, in the place of their own; null (default) = their own, Glorot's.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
@@ -70,6 +74,7 @@ class GANTask:
         averaging: weight_averaging.WeightAveraging | None = None,
         sample_labels: bool = False,
         accumulate_steps: int = 1,
+        initializer: Callable | None = None,
     ) -> None:
         gan_checks.check_settings(update_order, discriminator_steps, accumulate_steps, optimizers)
         self.generator = generator
@@ -89,6 +94,7 @@ class GANTask:
         self.averaging = averaging
         self.sample_labels = sample_labels
         self.accumulate_steps = accumulate_steps
+        self.initializer = initializer
         self.batches_per_step = discriminator_steps * accumulate_steps
         self._updates: Any = None
         self._averaged = None
@@ -104,6 +110,7 @@ class GANTask:
         gan_checks.check_before_build(*networks, spec, self.objective, self.sample_labels)
         for network, input_shapes in zip(networks, shapes, strict=True):
             network.build(input_shapes)
+        initial_weights.draw(networks, self.initializer)
         gan_checks.check_terms(self.discriminator, self.objective.discriminator_terms)
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
