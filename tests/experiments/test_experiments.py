@@ -266,10 +266,9 @@ def test_folders_in_the_place_of_tfds(data_root, tmp_path):
 
 @pytest.mark.slow
 def test_the_augmentation_goes_with_the_gradient_penalty(data_root, tmp_path):
-    augment = "{_target_: losses.differentiable_augmentation.DifferentiableAugmentation}"
     folder = run(
         tmp_path, "experiment=class_synthetic", *tiny.CLASS_OVERRIDES, *STEPS,
-        *tiny.data_overrides(data_root), f"task.objective.augment={augment}", "loss=wgan_gp",
+        *tiny.data_overrides(data_root), "augment=diffaugment", "loss=wgan_gp",
     )  # fmt: skip
     assert_trained(folder)
     last = json.loads(folder.metrics.read_text().splitlines()[-1])
@@ -301,7 +300,9 @@ LOSSES = sorted(
         ["devices.precision=mixed_float16"],
         ["trainer.jit_compile=true"],
         ["data.encoding.mask_in_step=true", "data.cache.kind=none"],
-        ["+loss.discriminator_terms.r1={_target_: losses.gradient_penalty.R1, weight: 10.0}"],
+        ["augment=affine", "regularizer=[lecam,r1]", "loss.discriminator_terms.r1.every=1",
+         "loss.discriminator_terms.lecam.start_step=1", "schedule=cosine",
+         "initializer=scaled_glorot"],
     ],
     ids=lambda overrides: overrides[0].split("=")[0].split(".")[-1] + "_" +
     overrides[0].split("=")[1][:16],

@@ -1,6 +1,6 @@
 """The task of every GAN: kinds differ by batch keys and loss terms alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,7 +9,13 @@ import tensorflow as tf
 from training.kinds import kind as kinds
 from training.tasks import averaging as weight_averaging
 from training.tasks import (
-    gan_checks, gan_updates, initial_weights, network_inputs, protocol, steps, updates,
+    gan_checks,
+    gan_updates,
+    initial_weights,
+    network_inputs,
+    protocol,
+    steps,
+    updates,
 )  # fmt: skip
 from training.watch import monitoring
 
@@ -46,6 +52,8 @@ class GANTask:
         accumulate_steps: micro-batches in each update. Default 1.
         initializer: Keras initialiser of all convolutions and dense layers of both networks without
             spectral norm, in the place of their own; null (default) = their own, Glorot's.
+        schedule: Keras learning-rate schedule of the training step, 1 = the rates of `optimizers`,
+            which it multiplies; null (default) = they are constant or have schedules of their own.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
@@ -74,7 +82,8 @@ class GANTask:
         averaging: weight_averaging.WeightAveraging | None = None,
         sample_labels: bool = False,
         accumulate_steps: int = 1,
-        initializer: Callable | None = None,
+        initializer: Any = None,
+        schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
     ) -> None:
         gan_checks.check_settings(update_order, discriminator_steps, accumulate_steps, optimizers)
         self.generator = generator
@@ -82,11 +91,7 @@ class GANTask:
         self.objective = objective  # an Objective; like the discriminator None without training
         self.kind = kind or kinds.Kind()
         self.optimizers = {
-            owner: updates.with_loss_scale(
-                updates.with_lazy_updates(
-                    optimizer, self.objective.intervals(owner) if self.objective else ()
-                )
-            )
+            owner: self._corrected(owner, optimizer, schedule, discriminator_steps)
             for owner, optimizer in (optimizers or {}).items()
         }
         self.update_order = update_order
@@ -99,6 +104,13 @@ class GANTask:
         self._updates: Any = None
         self._averaged = None
         self._step: Any = None
+
+    def _corrected(self, owner, optimizer, schedule, discriminator_steps) -> Any:
+        """An optimizer with the schedule, corrected for lazy updates, with loss scaling."""
+        updates_per_step = discriminator_steps if owner == "discriminator" else 1
+        intervals = self.objective.intervals(owner) if self.objective else ()
+        optimizer = updates.with_schedule(optimizer, schedule, updates_per_step)
+        return updates.with_loss_scale(updates.with_lazy_updates(optimizer, intervals))
 
     # --- Life cycle --------------------------------------------------------------------------
 

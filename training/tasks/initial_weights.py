@@ -1,11 +1,12 @@
 """Initial weights of built networks, drawn anew by one initialiser for all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 
-def draw(networks: Sequence[keras.Model], initializer: Callable | None) -> None:
+def draw(networks: Sequence[keras.Model], initializer: Any) -> None:
     """Draws the kernels of all convolutions and dense layers that have no spectral norm.
 
     Those with it stay as they are: their size is divided out, and NVlabs/SPADE, which initialises
