@@ -1,9 +1,11 @@
 """Gradient penalties: closed forms of linear critics, flat critics, half precision."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from losses import gradient_penalty
+from losses import gradient_penalty, term
+from models.discriminators import patch
 from tests.helpers import term_step
 
 RNG = np.random.default_rng(3)
@@ -105,3 +107,34 @@ def test_penalty_in_a_compiled_function():
         assert value.keys() == eager.keys() == {"loss", "gradient_norm"}
         for name in value:
             np.testing.assert_allclose(value[name], eager[name], rtol=1e-5)
+
+
+def test_r1_of_patch_critics_of_several_sizes_moves_every_kernel_down_its_slope():
+    keras.utils.set_random_seed(0)
+    critics = patch.MultiScalePatchDiscriminator(4, depth=3, scales=2)
+    inputs = {
+        "image": tf.constant(RNG.uniform(-1, 1, (3, 16, 16, 3)), tf.float32),
+        "mask": tf.one_hot(RNG.integers(0, 2, (3, 16, 16)), 2),
+    }
+    critics.build({key: value.shape for key, value in inputs.items()})
+
+    def penalty(chosen):
+        real = {key: value[chosen] for key, value in inputs.items()}
+        return gradient_penalty.R1()(term.Step(real=term.Side(real), discriminator=critics))
+
+    with tf.GradientTape() as tape:
+        value = penalty(slice(None))
+    alone = [penalty(slice(index, index + 1)) for index in range(3)]
+    np.testing.assert_allclose(value, np.mean(alone), rtol=1e-4)  # no image touches another
+    variables = [v for v in critics.trainable_variables if not v.path.endswith("bias")]
+    gradients = tape.gradient(value, variables)
+    assert all(np.abs(gradient).max() > 0 for gradient in gradients)
+    size = np.sqrt(sum(float(tf.reduce_sum(g**2)) for g in gradients))
+    values = []  # so near that no leaky ReLU changes its side
+    for step in (4e-5, -4e-5):
+        for variable, gradient in zip(variables, gradients, strict=True):
+            variable.assign_add(step * gradient / size)
+        values.append(float(penalty(slice(None))))
+        for variable, gradient in zip(variables, gradients, strict=True):
+            variable.assign_sub(step * gradient / size)
+    np.testing.assert_allclose((values[0] - values[1]) / 8e-5, size, rtol=0.03)

@@ -50,31 +50,34 @@ class ConstantThenLinear(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class Slower(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule for an optimizer that takes more steps: factor * schedule(factor * step).
+class Rescaled(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule at another height and pace: factor * schedule(pace * step).
 
     Args:
-        schedule: the schedule of an optimizer that would take `factor` times as many steps.
-        factor: in (0, 1].
+        schedule: Keras schedule.
+        factor: of its rates.
+        pace: steps of the schedule in one of the optimizer.
     """
 
     def __init__(
-        self, schedule: keras.optimizers.schedules.LearningRateSchedule, factor: float
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule,
+        factor: float,
+        pace: float,
     ) -> None:
         super().__init__()
         self.schedule = schedule
         self.factor = factor
+        self.pace = pace
 
     def __call__(self, step) -> keras.KerasTensor:
-        return self.factor * self.schedule(self.factor * ops.cast(step, "float32"))
+        return self.factor * self.schedule(self.pace * ops.cast(step, "float32"))
 
     def get_config(self) -> dict:
-        return {
-            "schedule": keras.optimizers.schedules.serialize(self.schedule),
-            "factor": self.factor,
-        }
+        schedule = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": schedule, "factor": self.factor, "pace": self.pace}
 
     @classmethod
-    def from_config(cls, config) -> "Slower":
+    def from_config(cls, config) -> "Rescaled":
         schedule = keras.optimizers.schedules.deserialize(config["schedule"])
-        return cls(schedule, config["factor"])
+        return cls(schedule, config["factor"], config["pace"])

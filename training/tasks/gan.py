@@ -8,7 +8,15 @@ import tensorflow as tf
 
 from training.kinds import kind as kinds
 from training.tasks import averaging as weight_averaging
-from training.tasks import gan_checks, gan_updates, network_inputs, protocol, steps, updates
+from training.tasks import (
+    gan_checks,
+    gan_updates,
+    initial_weights,
+    network_inputs,
+    protocol,
+    steps,
+    updates,
+)  # fmt: skip
 from training.watch import monitoring
 
 
@@ -42,6 +50,10 @@ class GANTask:
         sample_labels: whether fakes are made and judged under classes drawn uniformly, instead of
             the labels of the batch.
         accumulate_steps: micro-batches in each update. Default 1.
+        initializer: Keras initialiser of all convolutions and dense layers of both networks without
+            spectral norm, in the place of their own; null (default) = their own, Glorot's.
+        schedule: Keras learning-rate schedule of the training step, 1 = the rates of `optimizers`,
+            which it multiplies; null (default) = they are constant or have schedules of their own.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
@@ -70,6 +82,8 @@ class GANTask:
         averaging: weight_averaging.WeightAveraging | None = None,
         sample_labels: bool = False,
         accumulate_steps: int = 1,
+        initializer: Any = None,
+        schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
     ) -> None:
         gan_checks.check_settings(update_order, discriminator_steps, accumulate_steps, optimizers)
         self.generator = generator
@@ -77,11 +91,7 @@ class GANTask:
         self.objective = objective  # an Objective; like the discriminator None without training
         self.kind = kind or kinds.Kind()
         self.optimizers = {
-            owner: updates.with_loss_scale(
-                updates.with_lazy_updates(
-                    optimizer, self.objective.intervals(owner) if self.objective else ()
-                )
-            )
+            owner: self._corrected(owner, optimizer, schedule, discriminator_steps)
             for owner, optimizer in (optimizers or {}).items()
         }
         self.update_order = update_order
@@ -89,10 +99,18 @@ class GANTask:
         self.averaging = averaging
         self.sample_labels = sample_labels
         self.accumulate_steps = accumulate_steps
+        self.initializer = initializer
         self.batches_per_step = discriminator_steps * accumulate_steps
         self._updates: Any = None
         self._averaged = None
         self._step: Any = None
+
+    def _corrected(self, owner, optimizer, schedule, discriminator_steps) -> Any:
+        """An optimizer with the schedule, corrected for lazy updates, with loss scaling."""
+        updates_per_step = discriminator_steps if owner == "discriminator" else 1
+        intervals = self.objective.intervals(owner) if self.objective else ()
+        optimizer = updates.with_schedule(optimizer, schedule, updates_per_step)
+        return updates.with_loss_scale(updates.with_lazy_updates(optimizer, intervals))
 
     # --- Life cycle --------------------------------------------------------------------------
 
@@ -104,6 +122,7 @@ class GANTask:
         gan_checks.check_before_build(*networks, spec, self.objective, self.sample_labels)
         for network, input_shapes in zip(networks, shapes, strict=True):
             network.build(input_shapes)
+        initial_weights.draw(networks, self.initializer)
         gan_checks.check_terms(self.discriminator, self.objective.discriminator_terms)
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)

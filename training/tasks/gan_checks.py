@@ -91,8 +91,8 @@ def check_inputs(discriminator, spec, objective) -> None:
         raise ValueError(
             "Expected an augmentation that keeps pixels in place, or moves every map along, where "
             f"the image is compared with {sorted(maps - moved)}. Received: "
-            f"{type(objective.augment).__name__} that moves pixels of {sorted(moved)}. Set its "
-            "translation and cutout to 0, or choose another one."
+            f"{type(objective.augment).__name__} that moves pixels of {sorted(moved)}. Choose "
+            "another one, such as losses.differentiable_augmentation.DifferentiableAugmentation."
         )
 
 

@@ -95,8 +95,8 @@ class SupervisedTask:
             raise ValueError(
                 "Expected an augmentation that keeps pixels in place, since each has a target, or "
                 f"moves the target along. Received: {type(self.augment).__name__} that moves "
-                f"pixels of {tuple(moves)}, target={self.target!r}. Set its translation and cutout "
-                "to 0, or augment in the data."
+                f"pixels of {tuple(moves)}, target={self.target!r}. Choose another one, or "
+                "augment in the data."
             )
         shapes = network_inputs.shapes(self.network, spec)
         self.network.build(shapes)

@@ -116,6 +116,30 @@ def with_loss_scale(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.O
     return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
+def with_schedule(
+    optimizer: keras.optimizers.Optimizer,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | None,
+    updates_per_step: int,
+) -> keras.optimizers.Optimizer:
+    """The optimizer with its learning rate times a schedule of training steps; None = as it is.
+
+    Raises:
+        ValueError: the learning rate is a schedule already.
+    """
+    if schedule is None:
+        return optimizer
+    config = optimizer.get_config()
+    rate = config["learning_rate"]
+    if isinstance(rate, dict):
+        raise ValueError(
+            "Expected a number as the learning rate that a schedule multiplies. Received: "
+            f"learning_rate={rate['class_name']}, schedule={type(schedule).__name__}. Set one of "
+            "the two: schedule=null, or the number."
+        )
+    rescaled = schedules.Rescaled(schedule, rate, 1.0 / updates_per_step)
+    return type(optimizer).from_config(config | {"learning_rate": rescaled})
+
+
 def with_lazy_updates(
     optimizer: keras.optimizers.Optimizer, intervals: Sequence[int]
 ) -> keras.optimizers.Optimizer:
@@ -135,7 +159,7 @@ def with_lazy_updates(
     factor = 1.0 / (1.0 + sum(1.0 / every for every in intervals))
     rate = config["learning_rate"]
     if isinstance(rate, dict):
-        rate = schedules.Slower(keras.optimizers.schedules.deserialize(rate), factor)
+        rate = schedules.Rescaled(keras.optimizers.schedules.deserialize(rate), factor, factor)
     else:
         rate *= factor
     changed = {"learning_rate": rate} | {name: config[name] ** factor for name in betas}

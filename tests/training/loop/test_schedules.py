@@ -20,3 +20,11 @@ def test_constant_then_a_straight_line_to_zero():
 def test_values_are_checked(wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
         schedules.ConstantThenLinear(0.2, **({"end_step": 10} | wrong))
+
+
+def test_a_schedule_at_another_height_and_pace():
+    line = schedules.ConstantThenLinear(1.0, end_step=10, constant_share=0.0)
+    rescaled = schedules.Rescaled(line, 0.5, 0.25)
+    copy = schedules.Rescaled.from_config(rescaled.get_config())
+    for schedule in (rescaled, copy):
+        np.testing.assert_allclose([float(schedule(s)) for s in (0, 20, 40)], [0.5, 0.25, 0.0])

@@ -168,3 +168,25 @@ def test_averages_move_once_a_step_and_are_part_of_the_state():
         mean = score if number == 0 else 0.5 * mean + 0.5 * score
     np.testing.assert_allclose(averages[0, 0], mean, rtol=1e-6)
     assert float(history[0]["d/lecam"]) == 0.0 < float(history[2]["d/lecam"])
+
+
+def test_a_schedule_of_the_task_counts_training_steps_for_both_networks():
+    line = schedules.ConstantThenLinear(1.0, end_step=8, constant_share=0.0)
+    task = penalised(1, learning_rate=0.1, discriminator_steps=2, schedule=line)
+    history = train(task, 8)
+    for owner in ("generator", "discriminator"):
+        rates = [float(metrics[f"learning_rate/{owner}"]) for metrics in history]
+        np.testing.assert_allclose(rates, 0.1 * (1 - np.arange(1, 9) / 8), atol=1e-7)
+
+
+def test_a_schedule_and_lazy_updates_of_adam_end_together():
+    line = schedules.ConstantThenLinear(1.0, end_step=20, constant_share=0.0)
+    adam = updates.with_schedule(keras.optimizers.Adam(0.1, beta_1=0.0), line, 2)
+    assert adam.beta_1 == 0.0
+    lazy = updates.with_lazy_updates(adam, (4,))
+    for done, share in ((0, 1.0), (25, 0.5), (50, 0.0)):  # updates: 2 and a half in each step
+        lazy.iterations.assign(done)
+        np.testing.assert_allclose(float(lazy.learning_rate), 0.1 * 0.8 * share, atol=1e-8)
+    assert updates.with_schedule(adam, None, 2) is adam
+    with pytest.raises(ValueError, match="number as the learning rate.*Received: .*Rescaled"):
+        updates.with_schedule(adam, line, 1)

@@ -221,11 +221,12 @@ def test_data_without_the_target_are_refused():
         image_task(spec={"label": IMAGE_SPEC["label"]})
 
 
-def test_pixels_with_targets_stay_in_their_places():
+def test_targets_of_pixels_move_along_or_nothing_does():
     augment = differentiable_augmentation.DifferentiableAugmentation()
     image_task(augment=augment)
-    still = differentiable_augmentation.DifferentiableAugmentation(translation=0.0, cutout=0.0)
-    pixel_task(augment=still)
+    pixel_task(augment=augment)
+    augment.moves = ("image",)
+    image_task(augment=augment)
     with pytest.raises(ValueError, match="DifferentiableAugmentation that moves.*label_map"):
         pixel_task(augment=augment)
 
