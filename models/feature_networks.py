@@ -42,7 +42,7 @@ class _FeatureNetwork(settings.FromSettings, keras.Model):
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         self.weights_path = str(weights_path)
         self.feature_layers = tuple(feature_layers)
-        self.backbone = _part(*network, self.feature_layers)
+        self.backbone = _part(network, self.feature_layers)
         fill(self.backbone)
         self.backbone.trainable = False
         self.built = True
@@ -225,8 +225,9 @@ def _efficientnet_lite0() -> tuple[keras.KerasTensor, dict[str, keras.KerasTenso
     return inputs, outputs
 
 
-def _part(inputs, outputs, chosen) -> keras.Model:
+def _part(network, chosen) -> keras.Model:
     """The part of a network up to the chosen layers."""
+    inputs, outputs = network
     unknown = [name for name in chosen if name not in outputs]
     if unknown or not chosen:
         raise ValueError(
