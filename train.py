@@ -16,7 +16,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not a
 
 from scripts.command import errors, overrides
 from training.loop import console, signals, tensorflow_import
-from training.runs import class_weights, classes, data_files, provenance, run_config, starting
+from training.runs import (
+    class_weights,
+    classes,
+    data_files,
+    layer_weights,
+    provenance,
+    run_config,
+    starting,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +70,7 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
 
 
 def train(
-    config: DictConfig, run, stop=None, keep_config: Callable[[], None] = lambda: None
+    config: DictConfig, run, stop=None, keep_config: Callable[[dict], None] = lambda measured: None
 ) -> int:
     """Builds everything the config names and trains it in the folder of the run.
 
@@ -70,7 +78,8 @@ def train(
         config: of the run, changed in place.
         run: RunFolder.
         stop: the request that listens to signals, or None.
-        keep_config: writes the config into the folder, called when all of it has proved right.
+        keep_config: writes the config into the folder, called when all of it has proved right,
+            with what was measured for it, by key.
 
     Returns:
         The signal that stopped it, 0 when it reached the last step.
@@ -104,6 +113,7 @@ def train(
     classes.check(run, data.image_class_names)
     classes.fill_counts(config, data.image_class_names)
     class_weights.fill(config, data, report)
+    measured = layer_weights.fill(config, data)
     listed = data_files.of(data) if writes else {}
     if writes:
         data_files.warn_of_changes(run, listed)
@@ -127,7 +137,7 @@ def train(
         def keep() -> None:
             classes.keep(run, data.image_class_names)
             data_files.keep(run, listed)
-            keep_config()
+            keep_config(measured)
 
         # 4. The loop.
         return trainer.fit(

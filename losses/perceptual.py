@@ -15,7 +15,7 @@ class Perceptual(term.Term):
             instance models.feature_networks.VGG19Features. It does its own preprocessing and has
             no trainable variables.
         layer_weights: w_l, one number per feature map. Default 1/32, 1/16, 1/8, 1/4, 1, made for
-            the five maps of VGG19.
+            the five maps of VGG19. Configs also take a word, see training.runs.layer_weights.
         weight: factor in the generator's loss, applied by the task. Default 10, made for maps of
             magnitude 1. Weights in Keras "caffe" scale give larger ones (SqueezeNet v1.1: the term
             is about 12 between unrelated photographs); 0.1 to 1 keeps the balance there.
@@ -44,9 +44,9 @@ class Perceptual(term.Term):
         *,
         weight: float = 10.0,
     ) -> None:
-        if len(layer_weights) == 0:
+        if len(layer_weights) == 0 or isinstance(layer_weights, str):
             raise ValueError(
-                f"Expected one weight per feature map. Received: layer_weights={layer_weights}"
+                f"Expected one number per feature map. Received: layer_weights={layer_weights}"
             )
         self.feature_network = feature_network
         self.layer_weights = layer_weights

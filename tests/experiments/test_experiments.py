@@ -342,7 +342,7 @@ def test_a_setting_trains(overrides, data_root, tmp_path):
 def test_a_perceptual_loss_without_its_weights_says_which_file(data_root, tmp_path):
     with pytest.raises(hydra.errors.InstantiationException) as caught:
         run(
-            tmp_path, *tiny.OVERRIDES, *tiny.data_overrides(data_root), *SEMANTIC_STEPS,
+            tmp_path, *tiny.PERCEPTUAL_OVERRIDES, *tiny.data_overrides(data_root), *SEMANTIC_STEPS,
             "perceptual=squeezenet", "perceptual_weights=nowhere.h5",
         )  # fmt: skip
     text = str(caught.value.__cause__)

@@ -13,12 +13,13 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
 GENERATOR = ["width=4", "multipliers=[2,1]", "upsample=[true,true]", "normalizer.hidden=8"]
 DISCRIMINATOR = ["discriminator.width=4", "discriminator.depth=2"]
-OVERRIDES = [
+PERCEPTUAL_OVERRIDES = [
     f"data.image_size=[{SIZE},{SIZE}]",
     *(f"generator.{setting}" for setting in GENERATOR),
     *DISCRIMINATOR,
     "trainer.batch_size=2",
 ]
+OVERRIDES = [*PERCEPTUAL_OVERRIDES, "~perceptual"]  # whose network takes longer than all the rest
 CLASS_OVERRIDES = [  # as many blocks as attentive normalisation after block 3 needs
     f"data.image_size=[{SIZE},{SIZE}]",
     "generator.channels=[8,8,8,8]",
@@ -31,6 +32,7 @@ INPAINTING_OVERRIDES = [
     "generator.width=2",
     "discriminator.channels=[4,4]",
     "trainer.batch_size=2",
+    "~perceptual",
 ]
 CLASSIFIER_OVERRIDES = [f"data.image_size=[{SIZE},{SIZE}]", "image_classifier.channels=[4,8]"]
 

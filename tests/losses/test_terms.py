@@ -64,7 +64,7 @@ def test_perceptual():
 
 
 def test_perceptual_errors():
-    with pytest.raises(ValueError, match="one weight per feature map"):
+    with pytest.raises(ValueError, match="one number per feature map"):
         perceptual.Perceptual(None, ())
     images = {"image": tf.constant(IMAGES[0])}
     with pytest.raises(ValueError, match="each of the 1 feature maps"):

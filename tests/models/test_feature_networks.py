@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from losses import perceptual, term
-from models import feature_networks
+from models import feature_networks, feature_weights
 from tests.helpers import feature_files, mutations
 
 SQUEEZENET_SHA256 = "17154246284f555591549ac2c83e127abfbf4307dc4b0060fdaa2931d0fa38da"
@@ -185,7 +185,8 @@ def test_damaged_files_are_refused_or_read(tmp_path):
         damaged = mutations.mutated(whole[0], np.random.default_rng(number), whole)
         Path(path).write_bytes(damaged)
         try:
-            network = feature_networks._frozen(inputs, outputs, ("conv",), path, "weights")
+            network = keras.Model(inputs, outputs)
+            feature_weights.of_hdf5(path, "weights")(network)
             outcomes.append(network.layers[-1].kernel.shape == (3, 3, 3, 4))
         except ValueError as error:
             assert f"Received: weights_path='{path}'" in str(error), number

@@ -50,7 +50,7 @@ def load_run(run_folder) -> tuple[DictConfig, dict]:
     return config, choices
 
 
-def keep_config(run, config: DictConfig) -> None:
+def keep_config(run, config: DictConfig, measured: dict[str, Any]) -> None:
     """Writes the config into the folder of a run that starts or goes on.
 
     What resuming has changed stays changed the next time. Nothing of a command that is refused
@@ -59,7 +59,10 @@ def keep_config(run, config: DictConfig) -> None:
     Args:
         run: RunFolder.
         config: as it was composed, or as it was saved with what resuming changes.
+        measured: values by key that stay what they are when the run goes on, put into it.
     """
+    for key, value in measured.items():
+        OmegaConf.update(config, key, value)
     texts: dict[Path, DictConfig | ListConfig] = {}
     if run.config.is_file():
         texts[run.config.with_name("effective.yaml")] = config

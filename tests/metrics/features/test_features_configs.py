@@ -11,12 +11,12 @@ import tensorflow as tf
 from omegaconf import OmegaConf, errors
 
 from metrics.features import inception
-from models import feature_networks
+from models import feature_networks, feature_weights
 from tests.helpers import feature_files, inception_graph, tiny
 from training.runs import run_config
 
 FOLDER = tiny.ROOT / "configs" / "features"
-NAMES = ["inception_2015", "keras_application", "saved", "squeezenet"]
+NAMES = ["efficientnet_lite0", "inception_2015", "keras_application", "saved", "squeezenet"]
 PIXELS = np.random.default_rng(0).integers(0, 256, [2, 40, 36, 3]).astype(np.uint8)
 
 
@@ -46,7 +46,9 @@ def test_each_file_is_known_and_writes_out_every_argument():
     assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == NAMES
     for name in NAMES:
         text = (FOLDER / f"{name}.yaml").read_text()
-        assert f"# features={name} feature_weights=" in text and "${feature_weights}" in text
+        installed = name == "efficientnet_lite0"
+        assert f"# features={name}{'' if installed else ' feature_weights='}" in text
+        assert ("${feature_weights}" in text) != installed
         config = composed(name, "weights")
         target = hydra.utils.get_class(config._target_)
         assert set(config) - {"_target_"} == set(inspect.signature(target).parameters), name
@@ -59,6 +61,16 @@ def test_inception_2015(tmp_path):
     expected = [inception_graph.expected_features(image) for image in PIXELS]
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-4)
     assert inception.metric_name("fid", network) == "fid"
+
+
+def test_efficientnet_lite0():
+    path = feature_weights.lite0_file()
+    network, features = called("efficientnet_lite0", path)
+    resized = tf.image.resize(PIXELS, [224, 224], antialias=True)
+    (maps,) = feature_networks.EfficientNetLite0(["head"])(resized / 127.5 - 1.0)
+    np.testing.assert_allclose(features, np.mean(maps, axis=(1, 2)), rtol=1e-3, atol=1e-3)
+    assert inception.metric_name("kid", network) == "kernel_distance_efficientnet_lite0"
+    assert "/" not in str(composed("efficientnet_lite0", None))
 
 
 def test_squeezenet(tmp_path):
