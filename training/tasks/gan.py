@@ -93,6 +93,7 @@ class GANTask:
         self._updates: Any = None
         self._averaged = None
         self._step: Any = None
+        self._images = 0  # of a step, over all replicas; known when one is traced
 
     # --- Life cycle --------------------------------------------------------------------------
 
@@ -187,6 +188,7 @@ class GANTask:
     def _micro_batches(self, batches, seed) -> list:
         """The (batch, seed) of each micro-batch of each update."""
         count = self.accumulate_steps
+        self._images = updates.images_of(batches[-count:])
         pairs = [
             (b, tf.random.experimental.stateless_fold_in(seed, i)) for i, b in enumerate(batches)
         ]
@@ -201,7 +203,7 @@ class GANTask:
     def after_step(self, metrics: protocol.Metrics) -> None:
         """Moves the averaged generator and the state of the objective."""
         if self.averaging is not None:
-            self.averaging.update(self._averaged, self.generator, self._step)
+            self.averaging.update(self._averaged, self.generator, self._step, self._images)
         self.objective.after_step(metrics)
 
     # --- Generation --------------------------------------------------------------------------
