@@ -57,6 +57,8 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
             saved, choices = starting.load_run(run)
             config = run_config.resumed(saved, choices, starting.task_overrides())
             files = starting.values_given()
+        else:
+            run_config.write_defaults(config)
         run_config.check_targets(config, files)
         run_config.check_keys(config, "train")
         keep_config = functools.partial(starting.keep_config, run, config.copy())

@@ -1,11 +1,13 @@
 """The order of training: which example is at which position, a function of (seed, epoch) alone.
 
-The run is one endless line of positions. Position p belongs to epoch p // count, and inside an
-epoch a keyed permutation, computed per index, says which example it is; so any batch can be named
-or read without going through those before it.
+The run is one endless line of positions. Position p belongs to epoch p // count, and a permutation
+drawn for the epoch says which example it is; so any batch can be named or read without going
+through those of the epochs before it.
 """
 
 import tensorflow as tf
+
+PERMUTATION, INDEX_SHUFFLE = SHUFFLES = ("permutation", "index_shuffle")
 
 SHUFFLE_KEY = 0x5EED
 AUGMENT_KEY = 0xA06
@@ -21,31 +23,64 @@ def checked_seed(seed) -> int:
     return seed
 
 
-def example_at(position, count, seed) -> tuple[tf.Tensor, tf.Tensor]:
-    """The example at a position of the run.
+def checked_shuffle(shuffle) -> str:
+    """Returns the rule, or raises a ValueError if it is none of SHUFFLES."""
+    if shuffle not in SHUFFLES:
+        raise ValueError(f"`shuffle` must be one of {SHUFFLES}. Received: data.shuffle={shuffle!r}")
+    return shuffle
+
+
+def of_epoch(epoch, count, seed, shuffle=PERMUTATION) -> tf.Tensor:
+    """The examples of an epoch in their order.
 
     Args:
-        position: int64 scalar tensor, 0, 1, ... over the whole run.
-        count: int, examples of the split; every epoch shows each exactly once.
+        epoch: int64 scalar tensor.
+        count: int, examples of the split.
         seed: int, seed of the data order.
+        shuffle: "permutation" (default): every order is as likely as any other. "index_shuffle":
+            the order of earlier runs; some places are likelier than others for small sets.
+
+    Returns:
+        int64 [count], a permutation of 0..count-1.
+    """
+    key = tf.stack([tf.constant(seed + (SHUFFLE_KEY << 32), tf.int64), epoch])
+    if shuffle == INDEX_SHUFFLE:
+        last = tf.constant(count - 1, tf.int64)
+        return tf.random.experimental.index_shuffle(tf.range(count, dtype=tf.int64), key, last)
+    drawn = tf.random.stateless_uniform([count], key, None, None, tf.int32, alg="philox")
+    return tf.cast(tf.argsort(drawn, stable=True), tf.int64)
+
+
+def example_at(position, count, seed, shuffle=PERMUTATION) -> tuple[tf.Tensor, tf.Tensor]:
+    """The example at a position of the run, 0, 1, ... (int64 scalar tensor); see `of_epoch`.
 
     Returns:
         (epoch, index): int64 scalars, index in 0..count-1.
     """
     epoch, place = position // count, position % count
-    key = tf.stack([tf.constant(seed + (SHUFFLE_KEY << 32), tf.int64), epoch])
-    last = tf.constant(count - 1, tf.int64)
-    return epoch, tf.random.experimental.index_shuffle(place, key, last)
+    return epoch, of_epoch(epoch, count, seed, shuffle)[place]
 
 
-def batch_positions(element, start_batch, *, global_batch_size, part, worker) -> tf.Tensor:
-    """Position of the `element`-th example that a worker reads when it starts at `start_batch`.
+def line_from(position, count, seed, shuffle=PERMUTATION) -> tf.data.Dataset:
+    """(epoch, index) at a position (int) of the run and at all after it: an order per epoch."""
 
-    A global batch is `global_batch_size` neighbouring positions, cut into one contiguous part per
-    worker.
-    """
-    batch = start_batch + element // part
-    return batch * global_batch_size + worker * part + element % part
+    def epoch_of(epoch) -> tf.data.Dataset:
+        indices = of_epoch(epoch, count, seed, shuffle)
+        return tf.data.Dataset.from_tensor_slices((tf.fill([count], epoch), indices))
+
+    epochs = tf.data.Dataset.counter(position // count, dtype=tf.int64)
+    orders = epochs.flat_map(tf.autograph.experimental.do_not_convert(epoch_of))
+    return orders.skip(position % count)
+
+
+def part_of(line, *, global_batch_size, part, worker) -> tf.data.Dataset:
+    """What a worker reads of a line: of each global batch one contiguous part of that length."""
+    if part == global_batch_size:
+        return line
+    batches = line.batch(global_batch_size, drop_remainder=True)
+    first = worker * part
+    cut = batches.map(lambda *keys: tuple(key[first : first + part] for key in keys))
+    return cut.unbatch()
 
 
 def augmentation_seed(seed, epoch, index, place) -> tf.Tensor:

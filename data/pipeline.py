@@ -27,9 +27,11 @@ class ImagePipeline:
         resize: transforms.Resize. Default: stretch to image_size, photographs bicubic.
         augmentations: {name: augmentation; None = left out}, applied to training examples in this
             order, after which a centre crop brings what is larger to image_size. Default none.
+            Evaluation sees the whole picture at image_size instead, see `Resize`.
         cache: CacheSettings. Default: automatic.
         holes: hole maker such as holes.RandomRectangle: batches get "hole" (1 = missing) and
             "masked_image". Evaluation holes depend on the index alone. Default None: no holes.
+        shuffle: "permutation" (default), or "index_shuffle", see `order.of_epoch`.
         seed: int in 0..2^31-1, of order, augmentations and holes. Default 0.
         on_bad_item: what becomes of items that cannot be read, found by no check before: "stop"
             (default), or "skip": others take their place, see bad_items.BadItems.
@@ -42,7 +44,7 @@ class ImagePipeline:
 
     def __init__(
         self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
-        cache=None, holes=None, seed=0, on_bad_item="stop",
+        cache=None, holes=None, shuffle=order.PERMUTATION, seed=0, on_bad_item="stop",
     ) -> None:  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
@@ -55,6 +57,7 @@ class ImagePipeline:
         self.augmentations = {k: a for k, a in (augmentations or {}).items() if a is not None}
         self.cache = cache or decoded_cache.CacheSettings()
         self.holes = holes
+        self.shuffle = order.checked_shuffle(shuffle)
         self.seed = order.checked_seed(seed)
         self.on_bad_item = bad_items.checked_rule(on_bad_item)
         self.load_size = self.resize.load_size or self.image_size
@@ -64,7 +67,8 @@ class ImagePipeline:
                 f"data.resize.load_size={list(self.load_size)}, "
                 f"data.image_size={list(self.image_size)}"
             )
-        self._stores = {}
+        self._stores: dict = {}
+        self._bad: dict = {}
 
     @property
     def image_class_names(self) -> tuple[str, ...]:
@@ -129,17 +133,16 @@ class ImagePipeline:
         )
         store = self._store("train")
 
-        def example(element) -> dict[str, tf.Tensor]:
-            position = order.batch_positions(
-                element, start_batch, global_batch_size=global_batch_size, part=part, worker=worker
-            )
-            epoch, index = order.example_at(position, count, self.seed)
+        def example(epoch, index) -> dict[str, tf.Tensor]:
             return self._augment(store.read(index), epoch, index)
 
-        return self._batches(tf.data.Dataset.counter(dtype=tf.int64), example, replica_batch_size)
+        first = int(start_batch) * global_batch_size
+        line = order.line_from(first, count, self.seed, self.shuffle)
+        line = order.part_of(line, global_batch_size=global_batch_size, part=part, worker=worker)
+        return self._batches(line, example, replica_batch_size)
 
     def evaluation_dataset(self, split, batch_size) -> tf.data.Dataset:
-        """Every item of a split once, in fixed order, centre-cropped, with the key `valid`.
+        """Every item of a split once, in fixed order, not augmented, with the key `valid`.
 
         The last batch is filled with repetitions of the last item whose `valid` is False.
         """
@@ -199,7 +202,7 @@ class ImagePipeline:
         Raises:
             ValueError: an item is bad; names the file and what is wrong with it.
         """
-        return self._store(split).mend(range(self.num_examples(split)))
+        return self._evaluation_store(split).mend(range(self.num_examples(split)))
 
     def mend_batch(self, batch_index, global_batch_size) -> bool:
         """Finds what cannot be read in a global training batch; whether another try may go well.
@@ -209,14 +212,14 @@ class ImagePipeline:
         Raises:
             ValueError: an item is bad; names the file and what is wrong with it.
         """
-        return self._store("train").mend(self._indices(batch_index, global_batch_size))
+        indices = self._indices(batch_index, global_batch_size)
+        return self._store("train").mend(indices)
 
     def _indices(self, batch_index, global_batch_size) -> list[int]:
         """Items of a global training batch, in order."""
-        count = self.num_examples("train")
-        first = batch_index * global_batch_size
-        positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
-        return [int(order.example_at(p, count, self.seed)[1]) for p in positions]
+        first, count = batch_index * global_batch_size, self.num_examples("train")
+        line = order.line_from(first, count, self.seed, self.shuffle)
+        return [int(index) for _, index in line.take(global_batch_size)]
 
     def preprocess(self, examples) -> dict[str, tf.Tensor]:
         """As `preprocessing.preprocess`; with `mask_in_step` the train step applies this."""
@@ -237,7 +240,8 @@ class ImagePipeline:
         Raises:
             FileNotFoundError, ValueError: as `LabelEncoding.read`.
         """
-        ids = self.resize.label_map(tf.constant(self.encoding.read(path)), self.load_size)
+        size = self.resize.evaluation_size(self.image_size)
+        ids = self.resize.label_map(tf.constant(self.encoding.read(path)), size)
         return transforms.center_crop({"label_map": ids}, self.image_size)["label_map"].numpy()
 
     def read_image(self, path) -> np.ndarray:
@@ -246,13 +250,14 @@ class ImagePipeline:
         Raises:
             FileNotFoundError, ValueError: as `photos.read_photo`.
         """
-        image = self.resize.photo(tf.constant(photos.read_photo(path)), self.load_size)
+        size = self.resize.evaluation_size(self.image_size)
+        image = self.resize.photo(tf.constant(photos.read_photo(path)), size)
         cut = transforms.center_crop({"image": image}, self.image_size)
         return transforms.to_unit_range(cut["image"]).numpy()
 
     def _evaluation_item(self, split) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-        """A function of an index: one item, centre-cropped, with its hole."""
-        store = self._store(split)
+        """A function of an index: one item as evaluation sees it, with its hole."""
+        store = self._evaluation_store(split)
 
         def item(index) -> dict[str, tf.Tensor]:
             example = transforms.center_crop(store.read(index), self.image_size)
@@ -280,17 +285,21 @@ class ImagePipeline:
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
-    def _store(self, split) -> Any:
-        """The decoded examples of a split, filled at first use."""
-        if split not in self._stores:
+    def _evaluation_store(self, split) -> Any:
+        return self._store(split, self.resize.evaluation_size(self.image_size))
+
+    def _store(self, split, size=None) -> Any:
+        """The decoded examples of a split at a size, the loaded one by default; filled once."""
+        size = size or self.load_size
+        if (split, size) not in self._stores:
             source = self.source
             items, contents = source.records(split), source.contents(split)
             bad = bad_items.BadItems(split, len(items), self.on_bad_item)
-            decoder = decoding.Decoder(
-                items, bad, self.encoding, self.resize, self.load_size, contents
-            )
-            self._stores[split] = decoding.open_split(source, split, decoder, self.cache, self.root)
-        return self._stores[split]
+            bad = self._bad.setdefault(split, bad)  # whatever the size, what is bad stays so
+            decoder = decoding.Decoder(items, bad, self.encoding, self.resize, size, contents)
+            store = decoding.open_split(source, split, decoder, self.cache, self.root)
+            self._stores[split, size] = store
+        return self._stores[split, size]
 
 
 def _mapped(dataset, function) -> tf.data.Dataset:

@@ -7,6 +7,7 @@ function of (seed, epoch, index); what it draws it draws once for all keys of th
 import tensorflow as tf
 
 PHOTO_FILTERS = ("bilinear", "bicubic", "area", "lanczos3")
+WHOLE, CROP = EVALUATE = ("whole", "crop")
 
 
 class Resize:
@@ -17,14 +18,19 @@ class Resize:
         keep_aspect_ratio: bool. True cuts the overhanging ends off before resizing, False
             stretches, as SPADE does. Default False.
         photo_filter: "bicubic" (default), "bilinear", "area" or "lanczos3".
+        evaluate: what evaluation, previews and sampling see: "whole" (default), the picture
+            resized to the image size; "crop", the middle of the picture of the loaded size, which
+            leaves its frame out.
 
     Raises:
-        ValueError: an unknown filter, or a size that is not two positive integers.
+        ValueError: an unknown filter or rule, or a size that is not two positive integers.
     """
 
     configurable = True
 
-    def __init__(self, load_size=None, *, keep_aspect_ratio=False, photo_filter="bicubic") -> None:
+    def __init__(
+        self, load_size=None, *, keep_aspect_ratio=False, photo_filter="bicubic", evaluate=WHOLE
+    ) -> None:
         self.load_size = None if load_size is None else checked_size("load_size", load_size)
         self.keep_aspect_ratio = keep_aspect_ratio
         self.photo_filter = photo_filter
@@ -33,6 +39,15 @@ class Resize:
                 f"`photo_filter` must be one of {PHOTO_FILTERS}. "
                 f"Received: photo_filter={photo_filter!r}"
             )
+        self.evaluate = evaluate
+        if evaluate not in EVALUATE:
+            raise ValueError(
+                f"`evaluate` must be one of {EVALUATE}. Received: data.resize.evaluate={evaluate!r}"
+            )
+
+    def evaluation_size(self, image_size) -> tuple[int, int]:
+        """The size that pictures are brought to before evaluation cuts out the image size."""
+        return (self.evaluate == CROP and self.load_size) or tuple(image_size)
 
     def settings(self) -> dict:
         """What cached files depend on."""

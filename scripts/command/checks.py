@@ -21,3 +21,9 @@ def check_whole_numbers(
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise ValueError(f"{name} must be an integer >= {low}. Received: {name}={value}")
+
+
+def check_averaged(config) -> None:
+    """Raises ValueError where `averaged` is neither true nor false."""
+    if not isinstance(config.averaged, bool):
+        raise ValueError(f"averaged must be true or false. Received: averaged={config.averaged}")

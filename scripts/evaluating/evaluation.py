@@ -98,6 +98,7 @@ def measure(subject, measured_by, real, config) -> str:
         "notes": measured_by.notes(data["n_real"], shown.count, real.features),
         "passport": {
             "subject": subject.passport(),
+            "real_images": real.seen(),
             "protocol": protocol,
             "versions": provenance.provenance(),
         },

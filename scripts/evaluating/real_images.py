@@ -58,18 +58,28 @@ class RealImages:
 
         Returns:
             {"split", "n_real", "image_size": [height, width], "resize": how files become images of
-            that size, "content_sha256": hash of pixels, classes, label maps and holes as the
-            metrics meet them, "seen_sha256": the same of images and classes alone}.
+            that size ("load_size" is larger where its middle alone is seen), "content_sha256": hash
+            of pixels, classes, label maps and holes as the metrics meet them, "seen_sha256": the
+            same of images and classes alone}.
         """
         self._finish()
         return {
             "split": self.split,
             "n_real": self._count,
             "image_size": list(self.data.image_size),
-            "resize": self.data.resize.settings() | {"load_size": list(self.data.load_size)},
+            "resize": self.data.resize.settings() | {"load_size": list(self._seen_size)},
             "content_sha256": self._digest(CONTENT),
             "seen_sha256": self._digest(SEEN),
         }
+
+    @property
+    def _seen_size(self) -> tuple[int, int]:
+        return self.data.resize.evaluation_size(self.data.image_size)
+
+    def seen(self) -> str:
+        """How much of each picture is seen, in words."""
+        wanted, found = ("x".join(map(str, s)) for s in (self.data.image_size, self._seen_size))
+        return f"whole at {wanted}" if found == wanted else f"the middle {wanted} of {found}"
 
     def features(self) -> dict[str, np.ndarray]:
         """{"features": float32 [N, D], "logits" and "label" if there are any} of all items."""
@@ -173,7 +183,8 @@ def cache_path(data, split, network) -> Path | None:
     """
     if data.cache.kind == "none":
         return None
-    size = [data.image_size, data.load_size, data.resize.settings()]
+    seen_size = data.resize.evaluation_size(data.image_size)
+    size = [data.image_size, seen_size, data.resize.settings()]
     parts = [CACHE_VERSION, os.path.abspath(data.root), split, size]
     parts += [network.name, network.weights_hash, network.resize]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]

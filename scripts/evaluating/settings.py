@@ -20,8 +20,7 @@ def check(config: DictConfig) -> None:
     checks.check_whole_numbers(
         config, optional=["num_images"], num_images=1, batch_size=1, seed=0, repeats=1
     )
-    if not isinstance(config.averaged, bool):
-        raise ValueError(f"averaged must be true or false. Received: averaged={config.averaged}")
+    checks.check_averaged(config)
     if config.image_size is not None:
         size = config.image_size
         transforms.checked_size("image_size", list(size) if OmegaConf.is_list(size) else size)

@@ -10,7 +10,7 @@ from scripts.sampling import grids, photographs
 from training.runs import run_config, run_folder, starting, trained_run
 
 # Settings of configs/sample.yaml that runs of all kinds have.
-COMMON = ("run", "step", "seeds", "layouts", "device", "data_root", "out", "batch_size")
+COMMON = ("run", "step", "averaged", "seeds", "layouts", "device", "data_root", "out", "batch_size")
 
 
 def sample(config: DictConfig) -> str:
@@ -22,8 +22,9 @@ def sample(config: DictConfig) -> str:
     """
     check_numbers(config)
     run = trained_run.open_run(
-        config.run, step=config.step, data_root=config.data_root, device=config.device
-    )
+        config.run, step=config.step, data_root=config.data_root, device=config.device,
+        averaged=config.averaged,
+    )  # fmt: skip
     kind = run.task.kind
     refuse_settings_of_others(config, run)
     if not config.out:
@@ -42,6 +43,7 @@ def check_numbers(config: DictConfig) -> None:
     """Raises ValueError for a count, batch size or seed list that cannot be."""
     numbers: Any = dict.fromkeys(("count", "batch_size", "grid_styles"), 1)
     checks.check_whole_numbers(config, optional=list(numbers), **numbers)
+    checks.check_averaged(config)
     seeds = config.seeds
     if seeds is not None and (
         isinstance(seeds, int) or not seeds or not all(isinstance(seed, int) for seed in seeds)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data import batch, pipeline
+from data import batch, pipeline, transforms
 from data.images import decoded_cache, decoding
 from data.labels import label_maps
 from data.sources import paired_folders
@@ -132,9 +132,11 @@ def test_batch_sizes_that_cannot_be(root, sizes, message):
         pairs.make(root).training_dataset(**sizes)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
-def test_evaluation_shows_every_item_once_and_pads(root, batch_size):
-    pipe = pairs.make(root)
+@pytest.mark.parametrize(
+    ("batch_size", "rule"), [(1, "crop"), (2, "whole"), (3, "crop"), (5, "whole")]
+)
+def test_evaluation_shows_every_item_once_and_pads(root, batch_size, rule):
+    pipe = pairs.make(root, resize=transforms.Resize([10, 8], evaluate=rule))
     dataset = pipe.evaluation_dataset("validation", batch_size)
     padded = batches.take(dataset, 99)
     assert len(padded) == int(dataset.cardinality()) == -(-3 // batch_size)
@@ -145,7 +147,8 @@ def test_evaluation_shows_every_item_once_and_pads(root, batch_size):
     names = pipe.evaluation_names("validation")
     for row, name in enumerate(names):
         ids = np.asarray(Image.open(root / "labels" / f"{name}.bmp"))
-        np.testing.assert_array_equal(whole["label_map"][row], ids[1:9, 1:7])  # 10x8 -> 8x6
+        ids = ids[1:9, 1:7] if rule == "crop" else pipe.resize.label_map(ids, (8, 6))  # of 10x8
+        np.testing.assert_array_equal(whole["label_map"][row], ids)
         np.testing.assert_array_equal(pipe.read_label_map(root / "labels" / f"{name}.bmp"),
                                       whole["label_map"][row])  # fmt: skip
         np.testing.assert_array_equal(pipe.read_image(root / "photos" / f"{name}.png"),
@@ -154,6 +157,31 @@ def test_evaluation_shows_every_item_once_and_pads(root, batch_size):
         pipe.evaluation_dataset("validation", 0)
     with pytest.raises(KeyError, match="no split 'test'"):
         pipe.evaluation_dataset("test", 1)
+
+
+@pytest.mark.parametrize(("rule", "share"), [("whole", 0.179), ("crop", 0.0)])
+def test_evaluation_sees_the_frame_of_a_map_and_of_its_photograph(tmp_path, rule, share):
+    """Twelve pixels of 256 on each side; the crop is training's alone."""
+    frame = np.pad(np.zeros([232, 232], np.uint8), 12, constant_values=1)
+    photo = np.repeat(frame[..., None] * 255, 3, axis=-1)
+    for split in ("train", "validation"):
+        image_files.write_pair(tmp_path, f"{split}/1", frame, photo=photo)
+    pipe = pairs.make(
+        tmp_path, source=paired_folders.PairedFolders(tmp_path), image_size=[256, 256],
+        resize=transforms.Resize([286, 286], evaluate=rule),
+        augmentations={"crop": transforms.RandomCrop([256, 256])},
+    )  # fmt: skip
+    seen = [pipe.examples(split)[1] for split in ("train", "validation")]
+    seen += batches.take(pipe.evaluation_dataset("validation", 1), 1)
+    for found in seen:
+        assert np.mean(found["label_map"] == 1) == pytest.approx(share, abs=1e-3)
+        assert np.mean(found["image"] > 0) == pytest.approx(share, abs=1e-2)
+    (path,) = (tmp_path / "labels/validation").iterdir()
+    assert np.mean(pipe.read_label_map(path) == 1) == pytest.approx(share, abs=1e-3)
+    (path,) = (tmp_path / "photos/validation").iterdir()
+    assert np.mean(pipe.read_image(path) > 0) == pytest.approx(share, abs=1e-2)
+    (cut,) = batches.take(pipe.training_dataset(global_batch_size=1), 1)
+    assert cut["image"].shape == (1, 256, 256, 3) and np.mean(cut["label_map"] == 1) < 0.17
 
 
 def test_mask_in_step_leaves_the_last_ops_to_finish(root):
@@ -210,6 +238,7 @@ def test_check_runs_on_all_splits(tmp_path):
         ({"image_size": [12, 8]}, r"data.resize.load_size=\[10, 8\], data.image_size=\[12, 8\]"),
         ({"seed": -1}, "`seed` must be an integer"),
         ({"seed": 2**31}, "`seed` must be an integer"),
+        ({"shuffle": "none"}, "data.shuffle='none'"),
     ],
 )
 def test_settings_that_cannot_be(root, changes, message):

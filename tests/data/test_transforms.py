@@ -160,6 +160,8 @@ def test_sizes_are_two_positive_integers(size):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="`photo_filter` must be one of"):
         transforms.Resize(photo_filter="nearest")
+    with pytest.raises(ValueError, match="data.resize.evaluate='middle'"):
+        transforms.Resize(evaluate="middle")
     with pytest.raises(ValueError, match="`probability` must lie in 0..1"):
         transforms.RandomFlip(1.5)
     with pytest.raises(ValueError, match="`brightness` and `contrast` must lie in 0..1"):

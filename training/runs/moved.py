@@ -36,7 +36,13 @@ RENAMED_ARGUMENTS = {
     "data.sources.tfds_source.TfdsPipeline": {"labels": "encoding"},
     "training.tasks.gan.GANTask": {"losses": "objective"},
 }
-# The same, for interpolations.
+# Target of today -> {argument: (its value in runs from before there was one, its default)}.
+ADDED_ARGUMENTS = {
+    "data.pipeline.ImagePipeline": {"shuffle": ("index_shuffle", "permutation")},
+    "data.sources.tfds_source.TfdsPipeline": {"shuffle": ("index_shuffle", "permutation")},
+    "data.transforms.Resize": {"evaluate": ("crop", "whole")},
+}
+# As RENAMED_ARGUMENTS, for interpolations.
 RENAMED_KEYS = {
     "data.labels": "data.encoding",
     "data.source.class_names": "data.source.class_order",
@@ -63,7 +69,8 @@ def up_to_date(config: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
         The same for a config of today; else a copy with targets, arguments and interpolations
-        renamed, and with the kind of the task, which format 1 did not name.
+        renamed, with arguments that are new, as old runs have them, and with the kind of the task,
+        which format 1 did not name.
     """
     config = _renamed(config)
     task = config.get("task")
@@ -94,7 +101,8 @@ def _renamed(node) -> Any:
         return node
     node["_target_"] = target(node["_target_"])
     names = RENAMED_ARGUMENTS.get(node["_target_"], {})
-    return {names.get(key, key): value for key, value in node.items()}
+    added = {key: old for key, (old, _) in ADDED_ARGUMENTS.get(node["_target_"], {}).items()}
+    return added | {names.get(key, key): value for key, value in node.items()}
 
 
 def _interpolation(match) -> str:

@@ -159,6 +159,17 @@ def load(path: Path) -> DictConfig:
     return created
 
 
+def write_defaults(config) -> None:
+    """Writes the defaults of `moved.ADDED_ARGUMENTS` into the config of a new run that lacks them.
+
+    Without them it would be read as that of an old run.
+    """
+    for _, node in _nodes(config):
+        for key, (_, default) in moved.ADDED_ARGUMENTS.get(node.get("_target_"), {}).items():
+            if key not in node:
+                OmegaConf.update(node, key, default, force_add=True)
+
+
 def resumed(saved: DictConfig, choices: dict, overrides: list[str]) -> DictConfig:
     """The saved config with those overrides that a resumed run may have.
 

@@ -1,6 +1,7 @@
 """An exponential moving average of a network's weights, with statistics of its own."""
 
 import itertools
+import math
 from typing import Any
 
 import keras
@@ -8,13 +9,20 @@ import tensorflow as tf
 
 from training.tasks import network_inputs
 
+RAMP = 0.05  # of the images seen is the longest half-life
+
 
 class WeightAveraging:
     """Keeps a copy of a network whose weights are an exponential moving average.
 
     After step t (counted from `start_step`) averaged = d * averaged + (1 - d) * raw with
     d = min(decay, (1 + t) / (10 + t)), so that short runs are not dominated by the initial
-    weights; before `start_step` the copy follows the raw weights.
+    weights; before `start_step` the copy follows the raw weights. With `half_life_images` d is that
+    of a half-life in images n, which grows with the images seen since the start, b in each step:
+
+        d = 0.5 ** (b / n),  n = min(half_life_images, 0.05 * b * t)
+
+    Runs of any batch size and length then average over the same share of what they have seen.
 
     Moving statistics of the raw network do not fit averaged weights. They are estimated anew
     from training-mode forwards on a fixed set of batches before the copy is used.
@@ -23,19 +31,23 @@ class WeightAveraging:
         decay: weight of the past at each step, in [0, 1).
         start_step: step from which to average.
         calibration_batches: training batches from which batch statistics are estimated.
+        half_life_images: images of training after which a weight counts half; then `decay` is not
+            read. Default None: `decay` counts steps.
 
     Raises:
         ValueError: a value out of its range.
 
-    Source: Karras et al. 2018 (arXiv 1710.10196) for averaging; the re-estimation as in
+    Source: Karras et al. 2018 (arXiv 1710.10196) for averaging; the half-life and its growth as in
+    NVlabs/stylegan2-ada-pytorch, training/training_loop.py; the re-estimation as in
     NVlabs/imaginaire, imaginaire/trainers/base.py (there with running momentum).
     """
 
     configurable = True
 
     def __init__(
-        self, decay: float = 0.999, *, start_step: int = 0, calibration_batches: int = 16
-    ) -> None:
+        self, decay: float = 0.999, *, start_step: int = 0, calibration_batches: int = 16,
+        half_life_images: float | None = None,
+    ) -> None:  # fmt: skip
         if not 0.0 <= decay < 1.0:
             raise ValueError(f"decay must be in [0, 1). Received: decay={decay}")
         if start_step < 0 or calibration_batches < 1:
@@ -43,9 +55,15 @@ class WeightAveraging:
                 "start_step must be >= 0 and calibration_batches >= 1. Received: "
                 f"start_step={start_step}, calibration_batches={calibration_batches}"
             )
+        if half_life_images is not None and not 0 < half_life_images < math.inf:
+            raise ValueError(
+                "half_life_images must be a positive number of images, such as 10000, or null. "
+                f"Received: half_life_images={half_life_images}"
+            )
         self.decay = decay
         self.start_step = start_step
         self.calibration_batches = calibration_batches
+        self.half_life_images = half_life_images
 
     def copy_of(self, network: keras.Model, input_shapes: dict) -> keras.Model:
         """A built clone of the network, holding the same values."""
@@ -55,22 +73,30 @@ class WeightAveraging:
             target.assign(source)
         return copy
 
-    def update(self, average: keras.Model, network: keras.Model, step: tf.Tensor) -> None:
+    def update(
+        self, average: keras.Model, network: keras.Model, step: tf.Tensor, images: int
+    ) -> None:
         """Moves the average towards the network; to be called across replicas.
 
         Args:
             average: the copy.
             network: the network in training.
             step: int scalar, steps done, this one included.
+            images: how many the network learns from in a step, over all replicas.
         """
         strategy = tf.distribute.get_strategy()
         since_start = tf.cast(step - self.start_step, tf.float32)
-        decay = tf.minimum(self.decay, (1.0 + since_start) / (10.0 + since_start))
-        decay = tf.where(since_start > 0, decay, 0.0)
+        decay = tf.where(since_start > 0, self._decay(since_start, images), 0.0)
         trained = {id(variable) for variable in network.trainable_variables}
         for target, source in zip(average.weights, network.weights, strict=True):
             keep = decay if id(source) in trained else tf.zeros_like(decay)
             strategy.extended.update(target.value, _blend, args=(source.value, keep))
+
+    def _decay(self, since_start, images) -> tf.Tensor:
+        if self.half_life_images is None:
+            return tf.minimum(self.decay, (1.0 + since_start) / (10.0 + since_start))
+        seen = tf.maximum(since_start, 1.0) * images
+        return 0.5 ** (images / tf.minimum(self.half_life_images, RAMP * seen))
 
     def calibrate(self, average: keras.Model, batches) -> None:
         """Estimates the batch statistics of the averaged weights.

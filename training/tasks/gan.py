@@ -104,6 +104,7 @@ class GANTask:
         self._updates: Any = None
         self._averaged = None
         self._step: Any = None
+        self._images = 0  # of a step, over all replicas; known when one is traced
 
     def _corrected(self, owner, optimizer, schedule, discriminator_steps) -> Any:
         """An optimizer with the schedule, corrected for lazy updates, with loss scaling."""
@@ -206,6 +207,7 @@ class GANTask:
     def _micro_batches(self, batches, seed) -> list:
         """The (batch, seed) of each micro-batch of each update."""
         count = self.accumulate_steps
+        self._images = updates.images_of(batches[-count:])
         pairs = [
             (b, tf.random.experimental.stateless_fold_in(seed, i)) for i, b in enumerate(batches)
         ]
@@ -220,7 +222,7 @@ class GANTask:
     def after_step(self, metrics: protocol.Metrics) -> None:
         """Moves the averaged generator and the state of the objective."""
         if self.averaging is not None:
-            self.averaging.update(self._averaged, self.generator, self._step)
+            self.averaging.update(self._averaged, self.generator, self._step, self._images)
         self.objective.after_step(metrics)
 
     # --- Generation --------------------------------------------------------------------------

@@ -78,6 +78,7 @@ class SupervisedTask:
         self.accumulate_steps = self.batches_per_step = accumulate_steps
         self._averaged = None
         self._step: Any = None
+        self._images = 0  # of a step, over all replicas; known when one is traced
 
     # --- Life cycle --------------------------------------------------------------------------
 
@@ -140,6 +141,7 @@ class SupervisedTask:
         self, batches: list[protocol.Batch], seed: tf.Tensor, due: Sequence[int] = ()
     ) -> protocol.Metrics:
         """One update on one replica."""
+        self._images = updates.images_of(batches)
         fold_in = tf.random.experimental.stateless_fold_in
         seeds = [seed, *(fold_in(seed, index) for index in range(1, len(batches)))]
         micro_batches = [
@@ -185,7 +187,7 @@ class SupervisedTask:
     def after_step(self, metrics: protocol.Metrics) -> None:
         """Moves the averaged network."""
         if self.averaging is not None:
-            self.averaging.update(self._averaged, self.network, self._step)
+            self.averaging.update(self._averaged, self.network, self._step, self._images)
 
     # --- Prediction --------------------------------------------------------------------------
 

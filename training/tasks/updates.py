@@ -10,6 +10,12 @@ from training.loop import schedules
 from training.tasks.protocol import Metrics
 
 
+def images_of(batches) -> int:
+    """Items of the batches of an update, over all replicas."""
+    sizes = [next(iter(batch.values())).shape[0] for batch in batches]
+    return sum(sizes) * tf.distribute.get_replica_context().num_replicas_in_sync
+
+
 def scaled(loss: tf.Tensor, optimizer, micro_batches: int = 1) -> tf.Tensor:
     """The loss whose gradients, summed over replicas and micro-batches, are those of the mean.
 

@@ -34,6 +34,17 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
+def test_a_passport_says_how_much_of_a_picture_was_seen(folder):
+    """Whole pictures compare with those of runs that cut no crops; the crop keeps its protocol."""
+    found = {}
+    for rule, load_size in (("whole", None), ("whole", [12, 16]), ("crop", [12, 16])):
+        real = read(folder)
+        real.data.resize = transforms.Resize(load_size, evaluate=rule)
+        found[rule, load_size is None] = real.seen(), real.protocol()["resize"]["load_size"]
+    assert found["whole", True] == found["whole", False] == ("whole at 6x8", [6, 8])
+    assert found["crop", False] == ("the middle 6x8 of 12x16", [12, 16])
+
+
 def read(folder, network=None, size=(6, 8), **settings):
     data = subjects.folder_data(folder, size)
     return real_images.RealImages(data, "train", 2, network=network, **settings)

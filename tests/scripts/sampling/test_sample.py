@@ -58,12 +58,15 @@ def data_root(run):
 def test_the_pixels_are_those_of_the_training_time_sheet(run, tmp_path):
     images = sampled(run, tmp_path, count=4)
     sheet = np.asarray(Image.open(run / "samples" / "step_00000002.png"))
-    names = [name for name in sorted(images) if name != "sheet.png"]
+    raw = sampled(run, tmp_path / "raw", count=4, averaged="false")
+    names = [name for name in sorted(raw) if name != "sheet.png"]
     assert len(names) == 4
     for row, name in enumerate(names):  # both are spread over the split in its order
-        left, top = contact_sheet.tile_corner(row, 3, tiny.SIZE, tiny.SIZE)  # "averaged"
-        tile = sheet[top : top + tiny.SIZE, left : left + tiny.SIZE]
-        np.testing.assert_array_equal(images[name], tile)
+        for column, made in ((2, raw), (3, images)):  # "generated", "averaged"
+            left, top = contact_sheet.tile_corner(row, column, tiny.SIZE, tiny.SIZE)
+            tile = sheet[top : top + tiny.SIZE, left : left + tiny.SIZE]
+            np.testing.assert_array_equal(made[name], tile)
+        assert not np.array_equal(raw[name], images[name])
 
 
 def test_label_maps_of_a_folder_or_a_file_give_the_same_pixels(run, tmp_path):
@@ -93,6 +96,7 @@ def test_an_earlier_checkpoint_can_be_asked_for(run, tmp_path):
         ({"labels": "nothing"}, "labels=FILE or FOLDER of label maps.*nothing, not there"),
         ({"seeds": "[0,1]"}, "takes no noise.*seeds=\\[0, 1\\].*spade_style"),
         ({"seeds": 3}, "seeds must be a list of integers.*seeds=3"),
+        ({"averaged": 1}, "averaged must be true or false.*averaged=1"),
         ({"count": 0}, "count must be an integer >= 1.*count=0"),
         ({"style": "grid"}, "style encoder.*style=grid for SpadeGenerator"),
         ({"classes": "[brick]"}, "sampled by 'mask'.*Received: classes=\\['brick'\\]"),

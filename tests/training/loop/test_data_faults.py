@@ -219,7 +219,7 @@ def test_a_cache_that_breaks_again_ends_the_run(tmp_path):
 
 def test_a_damaged_cache_is_named_to_commands(tmp_path):
     data, _ = paired(tmp_path / "set", tmp_path=tmp_path / "cache", kind="file")
-    path = data._store("validation")._store._files[1]
+    path = data._evaluation_store("validation")._store._files[1]
     replaced(path)
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"{path.name}.*Remove the file"):
         list(data.evaluation_dataset("validation", 1))

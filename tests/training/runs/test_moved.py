@@ -1,5 +1,7 @@
 """Configs of version 0.1.0 in the classes and keys of today."""
 
+import inspect
+
 import hydra
 import pytest
 from omegaconf import OmegaConf
@@ -86,6 +88,7 @@ OLD = {
 NEW = {
     "data": {
         "_target_": "data.pipeline.ImagePipeline",
+        "shuffle": "index_shuffle",
         "source": {
             "_target_": "data.sources.class_folders.ClassFolders",
             "class_order": ["b", "a"],
@@ -116,6 +119,28 @@ def test_a_config_of_today_stays_as_it_is():
     assert moved.up_to_date(NEW) == NEW
     unknown = {"task": {"_target_": "training.tasks.gan.GANTask"}, "generator": None, "name": "x"}
     assert moved.up_to_date(unknown) == unknown
+
+
+def test_an_old_run_keeps_its_order_and_crop_and_a_new_one_says_its_own():
+    part = {"resize": {"_target_": "data.transforms.Resize"}}
+    for target in ("data.pipeline.ImagePipeline", "data.sources.tfds_source.TfdsPipeline"):
+        old = moved.up_to_date({"data": {"_target_": target, **part}})["data"]
+        assert (old["shuffle"], old["resize"]["evaluate"]) == ("index_shuffle", "crop")
+        new = OmegaConf.create({"data": {"_target_": target, **part}})
+        OmegaConf.set_struct(new, True)
+        run_config.write_defaults(new)
+        assert (new.data.shuffle, new.data.resize.evaluate) == ("permutation", "whole")
+        run_config.write_defaults(OmegaConf.create(old))
+        assert moved.up_to_date(OmegaConf.to_container(new)) == new
+    for target, added in moved.ADDED_ARGUMENTS.items():  # what is written is what classes do
+        parameters = {
+            name: parameter.default
+            for parent in reversed(hydra.utils.get_class(target).__mro__)
+            for name, parameter in inspect.signature(parent.__init__).parameters.items()
+        }
+        assert {name: parameters[name] for name in added} == {
+            n: new for n, (_, new) in added.items()
+        }
 
 
 @pytest.mark.parametrize(
