@@ -8,7 +8,7 @@ from models.layers import residual, settings, spectral_normalization, statistics
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class PatchCritic(keras.layers.Layer):
+class PatchCritic(settings.OwnPolicy, keras.layers.Layer):
     """Scores overlapping patches of one image size.
 
         conv4/2 width -> [SN conv4/2, instance norm] * (depth - 2) -> [SN conv4/1, instance norm]

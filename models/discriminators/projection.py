@@ -25,7 +25,8 @@ class ProjectionDiscriminator(settings.FromSettings, keras.Model):
             (64, 128, 256, 512, 1024); 128 px: (64, 128, 256, 512, 1024, 1024).
         downsample: sequence of bool, as long as `channels`: whether the block halves the size.
             Default (T, T, F, F); the larger sizes: all T, and F for the sixth block.
-        spectral_norm: bool, on every layer, default True.
+        spectral_norm: bool, on every convolution, the dense layer and the embedding, default True;
+            self-attention always has it, attentive normalisation never.
         normalizer: layer, template of normalisations before the activations, called
             (x, training=...); None (default) for none. Batch statistics do not go with gradient
             penalties.

@@ -32,7 +32,8 @@ class ClassConditionalGenerator(settings.FromSettings, keras.Model):
         normalizer: layer, template of the normalisations in the blocks; None (default) is
             ConditionalBatchNormalization, without classes PlainBatchNormalization. The last one,
             before the image, is always plain.
-        spectral_norm: bool, on every convolution and dense layer, default False.
+        spectral_norm: bool, on every convolution and on the dense layer of the start, default
+            False; normalisations and embedding have none, self-attention always has it.
         embedding: ClassEmbedding, a template; None (default) for class ids in the normalisations.
         attentive_norm_block: int from 1, block whose sum attentive normalisation follows, or None
             (default).

@@ -27,7 +27,8 @@ class SpadeGenerator(settings.FromSettings, keras.Model):
             block (multiplier 0.5, T), stride 128.
         normalizer: layer, template of every normalisation; default `SPADE()`.
         noise_dim: int, length of the noise vector, or None (default) for no noise.
-        spectral_norm: bool, on the convolutions of the blocks, default True.
+        spectral_norm: bool, on the convolutions of the blocks, default True; not on those of
+            `normalizer`, on the first and on the last, as in the reference code.
         attentive_norm_block: int from 1, block whose sum attentive normalisation follows, or None
             (default).
         self_attention_block: int from 1, the same for self-attention.

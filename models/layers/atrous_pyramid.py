@@ -4,13 +4,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from models.layers import batch_normalization, dilated_block
+from models.layers import batch_normalization, dilated_block, settings
 
 RATES_16 = (3, 6, 9)  # rates by default, in sixteenths of the shorter feature side
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class NormalizedConvolution(keras.layers.Layer):
+class NormalizedConvolution(settings.OwnPolicy, keras.layers.Layer):
     """Zero-padded convolution without a bias, batch normalisation, ReLU.
 
     Args:
@@ -48,7 +48,7 @@ class NormalizedConvolution(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class AtrousSpatialPyramidPooling(keras.layers.Layer):
+class AtrousSpatialPyramidPooling(settings.OwnPolicy, keras.layers.Layer):
     """The head of DeepLab v3: each position sees its surroundings at several scales and as a whole.
 
         unit = conv (no bias) -> norm -> ReLU

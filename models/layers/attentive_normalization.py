@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from models.layers import regions
+from models.layers import regions, settings
 
 
 @keras.saving.register_keras_serializable(package="tessera")
@@ -24,7 +24,7 @@ class Orthogonality(keras.regularizers.Regularizer):
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class AttentiveNormalization(keras.layers.Layer):
+class AttentiveNormalization(settings.OwnPolicy, keras.layers.Layer):
     """Splits the map into soft regions by its own features and normalises each region.
 
         f = X W^T                                              what each position has of n entities
@@ -121,7 +121,7 @@ class AttentiveNormalization(keras.layers.Layer):
         self.built = True
 
     def _linear(self, units, channels, name) -> keras.layers.Layer:
-        layer = keras.layers.Dense(units, use_bias=False, dtype=self.dtype_policy, name=name)
+        layer = keras.layers.Dense(units, use_bias=False, name=name)
         layer.build((None, None, channels))
         return layer
 
@@ -132,15 +132,18 @@ class AttentiveNormalization(keras.layers.Layer):
             positions = self._positions(seed, height, width)
             logits = self._logits_with_samples(flat, positions, height, width)
         else:
-            logits = ops.tensordot(flat, ops.transpose(self.entity_weight), axes=1)
+            logits = ops.tensordot(flat, ops.transpose(self._cast(self.entity_weight)), axes=1)
         masks = tf.nn.softmax(self.temperature * _at_least_float32(logits), axis=-1)
         values = _at_least_float32(self.value(flat) if self.value_convolution else flat)
         regional = self._regional_normalization(values, masks)
         regional = ops.reshape(ops.cast(regional, self.compute_dtype), ops.shape(x))
         return {
-            "outputs": x + self.gate * regional,
+            "outputs": x + self._cast(self.gate) * regional,
             "layout": ops.reshape(masks, (-1, height, width, self.entities)),
         }
+
+    def _cast(self, variable) -> tf.Tensor:
+        return ops.cast(variable, self.compute_dtype)
 
     def _regional_normalization(self, values, masks) -> tf.Tensor:
         scale = ops.convert_to_tensor(self.scale) if self.affine else None
@@ -160,8 +163,9 @@ class AttentiveNormalization(keras.layers.Layer):
     def _logits_with_samples(self, flat, positions, height, width) -> tf.Tensor:
         """X W^T + t * q K^T as X (W^T + t * A_q K^T): no [B, P, C/8] queries, no full key map."""
         keys = self._sampled_keys(flat, positions, height, width)
-        attraction = ops.matmul(self.query_kernel, ops.transpose(keys, (0, 2, 1)))
-        directions = ops.transpose(self.entity_weight) + self.influence * attraction
+        attraction = ops.matmul(self._cast(self.query_kernel), ops.transpose(keys, (0, 2, 1)))
+        entities, influence = self._cast(self.entity_weight), self._cast(self.influence)
+        directions = ops.transpose(entities) + influence * attraction
         return ops.matmul(flat, directions)
 
     def _sampled_keys(self, flat, positions, height, width) -> tf.Tensor:

@@ -4,19 +4,28 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from models.layers import modulation, statistics
+from models.layers import modulation, settings, statistics
 
 
 def rows(table, ids) -> tf.Tensor:
     """Returns rows `ids` (int [B] or [B, 1]) of `table` [K, C] as [B, C].
 
     An id outside 0..K-1 is an error on a CPU; GPUs return zeros and XLA the nearest row for it.
-    Floats [B, K] in the place of ids are the weights of a mixture of rows.
+    Numbers [B, K], K > 1, in the place of ids are the weights of a mixture of rows.
+
+    Raises:
+        ValueError: ids that are not integers, which lower precision would round to other classes.
     """
     table = ops.convert_to_tensor(table)
     ids = tf.convert_to_tensor(ids)
-    if ids.dtype.is_floating:
+    if ids.shape.rank == 2 and ids.shape[1] != 1:
         return tf.matmul(tf.cast(ids, table.dtype), table)
+    if not ids.dtype.is_integer:
+        raise ValueError(
+            "Expected class ids as integers, [B] or [B, 1], or weights of a mixture of classes, "
+            f"[B, {table.shape[0]}]. Received: {ids.dtype.name} of shape {tuple(ids.shape)}. Cast "
+            "ids to int32."
+        )
     # Through a reshape, whose gradient is dense: the all-reduce and the optimizers need no special
     # case for sparse gradients. `ops.take` would accept -1 as the last class.
     table = tf.reshape(table, table.shape)
@@ -24,7 +33,7 @@ def rows(table, ids) -> tf.Tensor:
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class ConditionalBatchNormalization(keras.layers.Layer):
+class ConditionalBatchNormalization(settings.OwnPolicy, keras.layers.Layer):
     """Batch normalisation with a scale and a shift of each class's own.
 
         labels:  out = gamma[y] * normalise(x) + beta[y]
@@ -98,12 +107,13 @@ class ConditionalBatchNormalization(keras.layers.Layer):
         if self.takes_vectors:
             gain, bias = self.gain(condition), self.bias(condition)
             return modulation.modulate(normalized, _over_space(gain), _over_space(bias))
-        gamma, beta = rows(self.gamma, condition), rows(self.beta, condition)
+        tables = (ops.cast(table, self.compute_dtype) for table in (self.gamma, self.beta))
+        gamma, beta = (rows(table, condition) for table in tables)
         return normalized * _over_space(gamma) + _over_space(beta)
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class PlainBatchNormalization(keras.layers.Layer):
+class PlainBatchNormalization(settings.OwnPolicy, keras.layers.Layer):
     """Batch normalisation with one scale and shift for all, called as the conditional ones are.
 
         out = gamma * normalise(x) + beta,  gamma from 1, beta from 0
@@ -141,7 +151,8 @@ class PlainBatchNormalization(keras.layers.Layer):
         self.built = True
 
     def call(self, x, condition=None, training=False) -> tf.Tensor:
-        return self.normalization(x, training=training) * self.gamma + self.beta
+        gamma, beta = (ops.cast(v, self.compute_dtype) for v in (self.gamma, self.beta))
+        return self.normalization(x, training=training) * gamma + beta
 
 
 def _over_space(vectors) -> tf.Tensor:

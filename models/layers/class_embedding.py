@@ -48,4 +48,5 @@ class ClassEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, labels) -> keras.KerasTensor:
-        return batch_normalization.rows(self.table, labels)
+        table = keras.ops.cast(self.table, self.compute_dtype)
+        return batch_normalization.rows(table, labels)

@@ -3,17 +3,17 @@
 import keras
 from keras import ops
 
-from models.layers import batch_normalization
+from models.layers import batch_normalization, settings
 
 
 def convolution(filters, kernel_size, **kwargs) -> keras.layers.Layer:
     """Returns an unbuilt zero-padded convolution without a bias: a normalisation follows."""
-    settings = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
-    return keras.layers.Conv2D(filters, kernel_size, **settings, **kwargs)
+    fixed = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+    return keras.layers.Conv2D(filters, kernel_size, **fixed, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class DilatedBlock(keras.layers.Layer):
+class DilatedBlock(settings.OwnPolicy, keras.layers.Layer):
     """Pre-activation residual block with batch normalisation and dilated convolutions.
 
         h = relu(norm(x)), (pooled)

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from models.layers import settings
+
 
 @keras.saving.register_keras_serializable(package="tessera")
-class GatedConvolution(keras.layers.Layer):
+class GatedConvolution(settings.OwnPolicy, keras.layers.Layer):
     """Convolution whose output is multiplied by a learned soft mask.
 
         a, b = the halves of conv(x), which has 2 * filters channels

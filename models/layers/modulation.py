@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from models.layers import settings
 from models.layers import statistics as statistics_layers
 
 
@@ -47,7 +48,7 @@ def normalization(statistics) -> keras.layers.Layer:
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class SPADE(keras.layers.Layer):
+class SPADE(settings.OwnPolicy, keras.layers.Layer):
     """Spatially-adaptive normalisation: a label map sets scale and shift of every position.
 
         a = relu(conv(condition)),  gamma = conv(a),  beta = conv(a)

@@ -49,7 +49,8 @@ class ResidualBlock(settings.FromSettings, keras.layers.Layer):
         normalizer: layer with `build(x_shape, condition_shape)` and
             `call(x, condition, training)`; a template: each normalisation is a fresh copy of it.
         activation: str, name of a Keras activation, default "leaky_relu" (slope 0.2).
-        spectral_norm: bool, spectral normalisation of all convolutions, default True.
+        spectral_norm: bool, spectral normalisation of the block's own convolutions, default True;
+            those of `normalizer` have none.
         upsample: bool, nearest x2 inside the block, default False.
         middle: int, channels between the convolutions; None (default) is
             min(channels of x, filters).

@@ -5,22 +5,22 @@ import functools
 import keras
 from keras import ops
 
-from models.layers import residual
+from models.layers import residual, settings
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(settings.OwnPolicy, keras.layers.Layer):
     """Adds to every position a mixture of features from all positions.
 
         theta, phi = conv1 C/8 of x,  g = conv1 C/2 of x;  phi and g max-pooled 2 x 2
         out = x + s * conv1_C(softmax(theta phi^T) g)
 
-    s is learned and starts at 0, so that the layer starts as the identity. All convolutions are
-    spectrally normalised and have no bias. The softmax is float32 at any precision. Memory grows
+    s is learned and starts at 0, so that the layer starts as the identity. The convolutions have no
+    bias. The softmax is float32 at any precision. Memory grows
     with (H W)^2 / 4.
 
     Args:
-        spectral_norm: bool, default True.
+        spectral_norm: bool, on all four convolutions, default True.
 
     Call arguments:
         x: float [B, H, W, C].
@@ -63,7 +63,8 @@ class SelfAttention(keras.layers.Layer):
         weights = ops.softmax(ops.cast(scores, "float32"), axis=-1)
         mixed = ops.matmul(ops.cast(weights, self.compute_dtype), g)
         mixed = ops.reshape(mixed, (-1, height, width, self.value_width))
-        return x + self.gate * self.out(mixed, training=training)
+        gate = ops.cast(self.gate, self.compute_dtype)
+        return x + gate * self.out(mixed, training=training)
 
     def _pooled(self, layer, x, training) -> keras.KerasTensor:
         y = ops.max_pool(layer(x, training=training), 2, strides=2, padding="same")

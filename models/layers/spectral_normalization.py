@@ -133,7 +133,8 @@ class SpectralEmbedding(_SpectralNorm, keras.layers.Embedding):
     Args: those of `keras.layers.Embedding`.
 
     Call arguments:
-        inputs: int [...], ids in 0..input_dim-1.
+        inputs: int [...], ids in 0..input_dim-1; a ValueError for others, as lower precision would
+            round them.
         training: bool; True moves `u` [input_dim, 1].
 
     Returns:
@@ -141,6 +142,8 @@ class SpectralEmbedding(_SpectralNorm, keras.layers.Embedding):
     """
 
     def call(self, inputs, training=False) -> tf.Tensor:
+        if not tf.as_dtype(inputs.dtype).is_integer:
+            raise ValueError(f"Expected ids as integers. Received: {inputs.dtype}. Cast to int32.")
         # Not `ops.take`, which reads -1 as the last id.
         return tf.gather(self.normalized_weight(training), ops.cast(inputs, "int32"))
 

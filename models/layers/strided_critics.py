@@ -4,11 +4,11 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from models.layers import down_block, residual, spectral_normalization
+from models.layers import down_block, residual, settings, spectral_normalization
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class StridedConvolutions(keras.layers.Layer):
+class StridedConvolutions(settings.OwnPolicy, keras.layers.Layer):
     """A chain of zero-padded convolutions 5/2, each followed by leaky ReLU 0.2; no normalisation.
 
     Args:
@@ -54,7 +54,7 @@ class StridedConvolutions(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class WholeCritic(keras.layers.Layer):
+class WholeCritic(settings.OwnPolicy, keras.layers.Layer):
     """One score of a whole image of fixed size: strided convolutions, flatten, dense 1.
 
     Args:
@@ -93,7 +93,7 @@ class WholeCritic(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="tessera")
-class HoleCritic(keras.layers.Layer):
+class HoleCritic(settings.OwnPolicy, keras.layers.Layer):
     """One score of a hole of any shape: the mean over the hole of the scores of patches.
 
         D = conv5/2 1 of strided convolutions;  M = hole, max-pooled as often as D was halved

@@ -7,7 +7,15 @@ from typing import Any
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from scripts.evaluating import measures, real_images, reports, settings, sheet, subjects
+from scripts.evaluating import (
+    measures,
+    painted_folder,
+    real_images,
+    reports,
+    settings,
+    sheet,
+    subjects,
+)
 from training.runs import provenance, trained_run
 from training.watch import evaluation
 
@@ -21,7 +29,9 @@ def evaluate(config: DictConfig) -> str:
     """
     settings.check(config)
     if config.run is None:
-        subject: Any = subjects.EvaluatedFolder(config)
+        from_maps = config.labels is not None
+        folder = painted_folder.PaintedFolder if from_maps else subjects.EvaluatedFolder
+        subject: Any = folder(config)
     else:
         # Of all steps the newest is opened first; the others take its place one by one.
         step = None if config.step == "all" else config.step
@@ -38,6 +48,7 @@ def evaluate(config: DictConfig) -> str:
     real = real_images.RealImages(
         subject.data, subject.split, config.batch_size, network=measured_by.network,
         columns=measured_by.of_real(), num_images=config.num_images if from_data else None,
+        content=("label_map",) if config.labels is not None else real_images.CONTENT,
     )  # fmt: skip
     if not from_data:
         real.protocol()  # what is wrong with the data is said before hours of generating
@@ -82,6 +93,7 @@ def measure(subject, measured_by, real, config) -> str:
         repeats.append({column.title: column.result() for column in made})
     means, deviations = reports.over_repeats(repeats)
     data = real.protocol()
+    figures = means | {column.title: column.result() for column in real.columns}
     protocol = {
         "kind": subject.kind_name, "data": data, "n_fake": shown.count, "seed": config.seed,
         "repeats": config.repeats, **measured_by.protocol, **subject.protocol,
@@ -92,10 +104,10 @@ def measure(subject, measured_by, real, config) -> str:
         "run": subject.name,
         "step": subject.run and subject.run.step,
         "protocol": reports.protocol_hash(protocol),
-        "figures": means | {column.title: column.result() for column in real.columns},
+        "figures": figures,
         "std": deviations,
         "confusion": {c.title: counts for c in made for counts in c.confusions()},
-        "notes": measured_by.notes(data["n_real"], shown.count, real.features),
+        "notes": measured_by.notes(data["n_real"], shown.count, real.features, figures),
         "passport": {
             "subject": subject.passport(),
             "real_images": real.seen(),

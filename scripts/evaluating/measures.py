@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from metrics import fills
 from metrics.distances import feature_distances
 from metrics.features import inception, inception_download
-from scripts.evaluating import settings, subjects
-from training.runs import classes, trained_run
+from scripts.evaluating import judging, settings, subjects
+from training.runs import classes
 from training.watch import contact_sheet
 
 # Of inpainting: title of a column -> the images in it, in the place of generated ones.
@@ -79,14 +79,8 @@ class Judge:
     """
 
     def __init__(self, path, subject, device: str) -> None:
-        self.run = run = trained_run.open_run(path, device=device)
+        self.run = run = subjects.judge_of(path, subject, device)
         wanted, kind = subject.kind.judge, run.task.kind
-        if kind.name != wanted.kind:
-            raise ValueError(
-                f"Expected a {wanted.kind} run to judge {subject.described} with. Received: judge="
-                f"{path}, a {kind.name} run. Train one on the same data, such as python train.py "
-                f"experiment={wanted.experiment}"
-            )
         names = run.data.encoding.class_names if wanted.target == "label_map" else ()
         names = names or run.image_class_names
         for what, asked, found in (
@@ -191,7 +185,7 @@ class Measures:
     def of_real(self) -> list[Column]:
         """Columns of the real data: what the figures above are to be compared with."""
         columns = []
-        if self.judge is not None:
+        if self.judge is not None and self.subject.run is not None:
             judged = self._needing("prediction").values()
             columns.append(
                 Column("real", judged, lambda batch, _: {"prediction": self.judge(batch["image"])})
@@ -201,8 +195,8 @@ class Measures:
             columns += [Column(title, paired, view) for title, view in FILLS.items()]
         return columns
 
-    def notes(self, n_real: int, n_fake: int, real_features: Callable) -> list[str]:
-        """How to read the figures, in words."""
+    def notes(self, n_real: int, n_fake: int, real_features: Callable, figures: dict) -> list[str]:
+        """How to read the figures ({column: {name: value}}), in words."""
         said, classes = [], len(self.subject.class_names)
         if self.network is not None:
             fewest, dim = min(n_real, n_fake), real_features()["features"].shape[1]
@@ -227,7 +221,14 @@ class Measures:
                 "these figures compare with published ones only if you know that it is the same."
             )
         if self.judge is not None and self._needing("label_map"):
-            said.append("Generated figures are worth what those of the real images are.")
+            said.append(
+                "Generated figures are worth what those of the real images are."
+                if "real" in figures
+                else "These figures are worth what those of photographs are: measure the "
+                "photographs of these maps as well, fake=PHOTOGRAPHS."
+            )
+        if self.judge is not None:
+            said += judging.warnings(figures, min(n_real, n_fake))
         if set(self._needing("prediction")) & set(self._needing("label")):
             said.append(f"Chance: {1.0 / classes:.3f}.")
         if "holes" in self.subject.protocol:

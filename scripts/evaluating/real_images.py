@@ -34,13 +34,15 @@ class RealImages:
         network: feature network, with `name`, `weights_hash` and `resize`; None = no features.
         columns: metrics of the real items alone; they get nothing generated.
         num_images: int, how many of the first items the columns count; None = all.
+        content: entries of the items that "content_sha256" is of. Default: all that metrics read.
     """
 
     def __init__(
-        self, data, split, batch_size, *, network=None, columns=(), num_images=None
-    ) -> None:
+        self, data, split, batch_size, *, network=None, columns=(), num_images=None,
+        content=CONTENT,
+    ) -> None:  # fmt: skip
         self.data, self.split, self.batch_size = data, split, batch_size
-        self.columns, self.num_images = columns, num_images
+        self.columns, self.num_images, self._content = columns, num_images, content
         self._network = network and KeptFeatures(network, cache_path(data, split, network))
         self._digests, self._count, self._features = {}, 0, feature_store.FeatureStore()
         self._rest = self._read()
@@ -68,8 +70,8 @@ class RealImages:
             "n_real": self._count,
             "image_size": list(self.data.image_size),
             "resize": self.data.resize.settings() | {"load_size": list(self._seen_size)},
-            "content_sha256": self._digest(CONTENT),
-            "seen_sha256": self._digest(SEEN),
+            "content_sha256": self._digest(self._content),
+            "seen_sha256": self._digest([key for key in SEEN if key in self._content]),
         }
 
     @property

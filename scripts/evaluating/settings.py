@@ -24,13 +24,20 @@ def check(config: DictConfig) -> None:
     if config.image_size is not None:
         size = config.image_size
         transforms.checked_size("image_size", list(size) if OmegaConf.is_list(size) else size)
-    folders = [config.real is not None, config.fake is not None]
-    if (config.run is not None) == any(folders) or any(folders) != all(folders):
+    given = {name for name in ("run", "real", "fake", "labels") if config[name] is not None}
+    if given not in ({"run"}, {"real", "fake"}, {"fake", "labels"}):
         raise ValueError(
-            "Expected run=RUN, or two folders of images, real=FOLDER fake=FOLDER. Received: "
-            f"run={config.run}, real={config.real}, fake={config.fake}."
+            "Expected run=RUN, or two folders of images, real=FOLDER fake=FOLDER, or one of images "
+            "and one of the label maps they were made from, fake=FOLDER labels=FOLDER judge=RUN. "
+            f"Received: run={config.run}, real={config.real}, fake={config.fake}, "
+            f"labels={config.labels}."
         )
-    of_runs = ("step", "data_root", "judge", "lpips")
+    if "labels" in given and config.judge is None:
+        raise ValueError(
+            "Expected judge=SEGMENTATION_RUN, which predicts the maps of images. Received: "
+            f"labels={config.labels} without. Add it."
+        )
+    of_runs = ["step", "data_root", "lpips", *([] if "labels" in given else ["judge"])]
     for name in of_runs if config.run is None else ("image_size",):
         if config[name] is not None:
             what = "two folders" if config.run is None else "a run"

@@ -143,6 +143,23 @@ class EvaluatedFolder:
         return {"folder": self.name, "content_sha256": content}
 
 
+def judge_of(path, subject, device: str) -> Any:
+    """The TrainedRun that judges the images of a subject, of the kind that its kind names.
+
+    Raises:
+        ValueError: a run of another kind.
+    """
+    run = trained_run.open_run(path, device=device)
+    wanted, kind = subject.kind.judge, run.task.kind
+    if kind.name != wanted.kind:
+        raise ValueError(
+            f"Expected a {wanted.kind} run to judge {subject.described} with. Received: judge="
+            f"{path}, a {kind.name} run. Train one on the same data, such as python train.py "
+            f"experiment={wanted.experiment}"
+        )
+    return run
+
+
 def weights_hash(run) -> str:
     """SHA-256 of all weights of a TrainedRun that generate, in their order, without their names."""
     digest = hashlib.sha256()
@@ -189,8 +206,8 @@ def folder_data(folder, image_size) -> pipeline.ImagePipeline:
     return pipeline.ImagePipeline(source, image_size, encoding=labels)
 
 
-def common_size(*folders) -> tuple[int, int]:
-    """(height, width) of all images below some folders.
+def common_size(*folders, skipped=()) -> tuple[int, int]:
+    """(height, width) of all images below some folders but those of names that are skipped.
 
     Raises:
         FileNotFoundError, ValueError: as `folder_data`, or images of several sizes.
@@ -199,6 +216,8 @@ def common_size(*folders) -> tuple[int, int]:
     for folder in folders:
         source = folder_data(folder, (1, 1)).source
         for record in (record for split in source.splits for record in source.records(split)):
+            if record.name in skipped:
+                continue
             content = files.read_bytes(record.photo, "photograph")
             with opening.opened(content, record.photo) as image:
                 size = image.size[::-1]

@@ -77,7 +77,7 @@ def _items(run, labels, resize, count) -> tuple:
             raise ValueError(
                 f"Expected label maps of {expected[0]}x{expected[1]} (height x width), the size "
                 f"of the run. Received: {path} of {ids.shape[0]}x{ids.shape[1]}. Add resize=true "
-                "to bring maps to that size as training does."
+                "to bring maps to that size as evaluation does."
             )
     return list(labels), np.stack(maps), None
 

@@ -105,6 +105,79 @@ def test_what_is_painted_and_what_is_real_are_segmented_alike(painter, segmenter
     assert "worth what those of the real images are" in text
 
 
+@pytest.fixture(scope="module")
+def painted(painter, tmp_path_factory):
+    """Folders of what the painter makes of the validation maps, and of these maps."""
+    root, run = tmp_path_factory.mktemp("painted"), trained_run.open_run(painter)
+    names, items = run.data.examples("validation")
+    made = contact_sheet.to_uint8(run.task.generate(items, tf.range(6))["image"])
+    for name, image, ids in zip(names, made, items["label_map"].numpy(), strict=True):
+        contact_sheet.write_png(root / "fake" / f"{name}.png", image)
+        path = root / "labels" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(ids).save(path)
+    contact_sheet.write_png(root / "fake" / "sheet.png", np.zeros([90, 70, 3], np.uint8))
+    return root
+
+
+def folders(root, segmenter):
+    return [f"fake={root / 'fake'}", f"labels={root / 'labels'}", f"judge={segmenter}"]
+
+
+def test_a_folder_of_images_is_judged_as_the_run_that_made_them(
+    painter, segmenter, painted, tmp_path
+):
+    of_run, _ = evaluated.evaluated(tmp_path / "run", f"run={painter}", f"judge={segmenter}")
+    report, text = evaluated.evaluated(tmp_path / "out", *folders(painted, segmenter))
+    assert report["figures"] == {"generated": of_run["figures"]["generated"]}
+    assert report["confusion"]["generated"] == of_run["confusion"]["generated"]
+    assert "fake=PHOTOGRAPHS" in text and "6 images are few" in text
+    assert report["passport"]["protocol"]["n_fake"] == 6
+    # Other images of the same maps have the same protocol, and another passport.
+    other = shutil.copytree(painted, tmp_path / "other")
+    for path in (other / "fake").rglob("*0*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    again, _ = evaluated.evaluated(tmp_path / "again", *folders(other, segmenter))
+    assert again["protocol"] == report["protocol"] and again["name"] != report["name"]
+
+
+def test_folders_that_are_no_pairs_are_refused(segmenter, painter, painted, tmp_path):
+    def refused(message, *settings, error=ValueError):
+        with pytest.raises(error, match=message):
+            evaluated.evaluated(tmp_path / "out", *settings)
+
+    root = shutil.copytree(painted, tmp_path / "root")
+    fake, labels, judge = folders(root, segmenter)
+    refused("judge=SEGMENTATION_RUN.*labels=.* without", fake, labels)
+    refused("fake=FOLDER labels=FOLDER judge=RUN. Received: run=None", labels, judge)
+    refused("Received: lpips=", fake, labels, judge, "lpips=alex")
+    refused("segmentation run to judge the images of.*a semantic run", fake, labels,
+            f"judge={painter}")  # fmt: skip
+    refused("nowhere", fake, f"labels={root / 'nowhere'}", judge, error=FileNotFoundError)
+    refused("size that the judge knows. Received: image_size of 16x16", fake, labels, judge,
+            "image_size=[16,16]")  # fmt: skip
+    first, second, *_ = sorted((root / "labels").rglob("*.png"))
+    Image.open(first).resize((20, 20)).save(first)
+    refused(f"{first.stem}.*20", fake, labels, judge)
+    first.unlink()
+    refused(f"1 photographs without a map.*{first.stem}", fake, labels, judge)
+    shutil.copy(second, first)
+    Image.fromarray(np.full([tiny.SIZE] * 2, 99, np.uint8)).save(second)
+    refused(f"value 99 in.*|99.*{second.stem}", fake, labels, judge)
+
+
+def test_images_of_another_size_than_the_judge_are_resized_on_request(segmenter, painted, tmp_path):
+    root = shutil.copytree(painted, tmp_path / "root")
+    for path in [*(root / "fake").rglob("*.png"), *(root / "labels").rglob("*.png")]:
+        image = Image.open(path)
+        image.resize([2 * side for side in image.size], Image.Resampling.NEAREST).save(path)
+    settings = folders(root, segmenter)
+    with pytest.raises(ValueError, match=r"32x32.*judge knows.*64x64.*image_size=\[32,32\]"):
+        evaluated.evaluated(tmp_path / "refused", *settings)
+    report, _ = evaluated.evaluated(tmp_path / "out", *settings, "image_size=[32,32]")
+    assert report["figures"]["generated"]["mean_iou"] >= 0
+
+
 def test_a_segmenter_by_itself(segmenter, tmp_path):
     report, _ = evaluated.evaluated(tmp_path, f"run={segmenter}")
     run = trained_run.open_run(segmenter)
