@@ -133,7 +133,8 @@ class RandomCrop:
 
     def _zoomed(self, example, seed) -> dict[str, tf.Tensor]:
         drawn = tf.random.stateless_uniform([3], seed)
-        share = self.zoom[0] + drawn[2] * (self.zoom[1] - self.zoom[0])
+        smallest, largest = self.zoom or (1.0, 1.0)
+        share = smallest + drawn[2] * (largest - smallest)
         window = tf.cast(tf.round(share * tf.constant(self.size, tf.float32)), tf.int32)
         room = tf.cast(tf.constant(example["image"].shape[:2]) - window + 1, tf.float32)
         top, left = tf.unstack(tf.cast(drawn[:2] * room, tf.int32))
