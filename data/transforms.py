@@ -112,26 +112,58 @@ class RandomCrop:
 
     Args:
         size: [height, width] of the window, at most the loaded size.
+        zoom: (smallest, largest) share of `size` that a window has before it is resized to `size`,
+            the photograph bilinearly, maps by the nearest pixel: (0.8, 1.1) enlarges and shrinks.
+            The largest window fits into the loaded size. Default None: all windows have `size`.
     """
 
     configurable = True
 
-    def __init__(self, size) -> None:
+    def __init__(self, size, zoom=None) -> None:
         self.size = checked_size("size", size)
+        if zoom is not None and not (len(zoom) == 2 and 0 < zoom[0] <= zoom[1]):
+            raise ValueError(
+                "zoom is (smallest, largest) share of the size of a crop, smallest above 0. "
+                f"Received: zoom={zoom}. For instance [0.8, 1.1]."
+            )
+        self.zoom = None if zoom is None else tuple(zoom)
 
     def __call__(self, example, seed) -> dict[str, tf.Tensor]:
         height, width = example["image"].shape[:2]
-        room = [height - self.size[0], width - self.size[1]]
+        largest = max(1.0, self.zoom[1]) if self.zoom else 1.0
+        room = [height - round(largest * self.size[0]), width - round(largest * self.size[1])]
         if min(room) < 0:
             raise ValueError(
                 f"A crop must fit into the loaded image ({height}x{width}). Received: "
-                f"size={list(self.size)}. Raise data.resize.load_size or lower data.image_size"
+                f"size={list(self.size)}, zoom={self.zoom}. Raise data.resize.load_size or lower "
+                "data.image_size"
             )
+        if self.zoom:
+            return self._zoomed(example, seed)
         if room == [0, 0]:
             return example
         drawn = tf.random.stateless_uniform([2], seed)
         corner = tf.cast(drawn * [room[0] + 1.0, room[1] + 1.0], tf.int32)
         return crop(example, corner[0], corner[1], self.size)
+
+    def _zoomed(self, example, seed) -> dict[str, tf.Tensor]:
+        drawn = tf.random.stateless_uniform([3], seed)
+        smallest, largest = self.zoom or (1.0, 1.0)
+        share = smallest + drawn[2] * (largest - smallest)
+        window = tf.cast(tf.round(share * tf.constant(self.size, tf.float32)), tf.int32)
+        room = tf.cast(tf.constant(example["image"].shape[:2]) - window + 1, tf.float32)
+        top, left = tf.unstack(tf.cast(drawn[:2] * room, tf.int32))
+        height, width = tf.unstack(tf.maximum(window, 1))
+        zoomed = {}
+        for key, value in example.items():
+            if value.shape.rank >= 2:
+                pixels = value[top : top + height, left : left + width]
+                pixels = pixels if value.shape.rank == 3 else pixels[..., tf.newaxis]
+                method = "bilinear" if key == "image" else "nearest"
+                pixels = tf.cast(tf.round(tf.image.resize(pixels, self.size, method)), value.dtype)
+                value = tf.reshape(pixels, [*self.size, *value.shape[2:]])
+            zoomed[key] = value
+        return zoomed
 
 
 class RandomFlip:

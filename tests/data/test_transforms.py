@@ -1,5 +1,7 @@
 """Resize, crop and flip: one geometry for photograph and label map, against NumPy."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -97,6 +99,45 @@ def test_crop_of_the_whole_is_the_whole_and_too_large_is_refused():
     assert transforms.RandomCrop([5, 7])(example, SEED) is example
     with pytest.raises(ValueError, match=r"must fit into the loaded image \(5x7\).*size=\[6, 7\]"):
         transforms.RandomCrop([6, 7])(example, SEED)
+    with pytest.raises(ValueError, match=r"zoom=\(0.5, 1.5\)"):
+        transforms.RandomCrop([5, 5], zoom=[0.5, 1.5])(example, SEED)
+
+
+def windows(ids, found):
+    """(top, left, height, width) of each window of `ids` that `found` is, by the nearest pixel."""
+    for top, left, height, width in np.ndindex(7, 8, 7, 10):
+        part = ids[top : top + height, left : left + width]
+        if part.shape == (height, width) and part.size:
+            rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int)
+                             for n, m in zip(found.shape, part.shape, strict=True))  # fmt: skip
+            if np.array_equal(part[np.ix_(rows, columns)], found):
+                yield top, left, height, width
+
+
+def test_zoomed_crops_are_shared_windows_of_other_sizes():
+    augment, heights = transforms.RandomCrop([4, 6], zoom=[0.5, 1.5]), set()
+    example = linked(8, 10)
+    example |= {"hole": example["label_map"][..., None], "label": tf.constant(3)}
+    image, ids = (example[key].numpy() for key in ("image", "label_map"))
+    for number in range(25):
+        out = augment(example, SEED + number)
+        shapes = {"image": (4, 6, 3), "label_map": (4, 6), "hole": (4, 6, 1), "label": ()}
+        assert {key: value.shape for key, value in out.items()} == shapes
+        assert {key: v.dtype for key, v in out.items()} == {k: v.dtype for k, v in example.items()}
+        ((top, left, height, width),) = windows(ids, out["label_map"].numpy())
+        expected = tf.image.resize(image[top : top + height, left : left + width], [4, 6])
+        assert np.abs(expected - tf.cast(out["image"], tf.float32)).max() <= 0.5
+        np.testing.assert_array_equal(out["hole"][..., 0], out["label_map"])
+        heights.add(height)
+    assert heights == {2, 3, 4, 5, 6}
+    whole = transforms.RandomCrop([8, 10], zoom=[1.0, 1.0])(example, SEED)
+    np.testing.assert_array_equal(whole["image"], image)
+
+
+@pytest.mark.parametrize("zoom", [[0.0, 1.0], [1.2, 0.8], [1.0]])
+def test_a_zoom_is_a_range(zoom):
+    with pytest.raises(ValueError, match=re.escape(f"Received: zoom={zoom}")):
+        transforms.RandomCrop([4, 4], zoom)
 
 
 def test_flip_is_shared_and_as_frequent_as_asked():

@@ -70,3 +70,22 @@ def test_halve_does_not_count_the_padding(size):
 def test_impossible_discriminators_are_refused(settings):
     with pytest.raises(ValueError, match="depth >= 2 and scales >= 1. Received: depth="):
         patch.MultiScalePatchDiscriminator(**settings)
+
+
+def test_differences_of_colours_are_seen_larger():
+    inputs = {
+        "mask": numpy_networks.one_hot(RNG, 2, 16, 16, 2),
+        "image": numpy_networks.images(RNG, 2, 16, 16),
+    }
+    plain, keen = (
+        patch.MultiScalePatchDiscriminator(4, depth=2, scales=2, color_gain=gain) for gain in (1, 3)
+    )
+    keen(inputs)
+    plain(inputs)
+    plain.set_weights(keen.get_weights())
+    grey = inputs["image"].mean(-1, keepdims=True)
+    seen = inputs | {"image": 3 * inputs["image"] - 2 * grey}
+    for one, other in zip(keen(inputs)["logits"], plain(seen)["logits"], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    with pytest.raises(ValueError, match="Received: color_gain=0"):
+        patch.MultiScalePatchDiscriminator(color_gain=0)
