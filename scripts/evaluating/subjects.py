@@ -200,7 +200,7 @@ def common_size(*folders) -> tuple[int, int]:
         source = folder_data(folder, (1, 1)).source
         for record in (record for split in source.splits for record in source.records(split)):
             content = files.read_bytes(record.photo, "photograph")
-            with opening.opened(content, record.photo) as image:
+            with opening.opened(content, record.photo, pixels=False) as image:
                 size = image.size[::-1]
             first = first or (size, record.photo)
             if size != first[0]:
