@@ -12,7 +12,6 @@ from data.images import opening
 
 EXIF_ORIENTATION = 0x0112
 JPEG_SIGNATURE = b"\xff\xd8\xff"
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def decode_contents(contents, name) -> tf.Tensor:
@@ -22,7 +21,7 @@ def decode_contents(contents, name) -> tf.Tensor:
     `decode`; BMP, WebP and the rest by Pillow, with `name` in the errors. Both refuse more than
     179 million pixels before they take memory for them.
     """
-    is_png = tf.strings.substr(contents, 0, 8) == PNG_SIGNATURE
+    is_png = tf.strings.substr(contents, 0, 8) == opening.PNG_SIGNATURE
     image = tf.case(
         [
             (tf.io.is_jpeg(contents), lambda: _decode_jpeg(contents)),
@@ -67,7 +66,8 @@ def read_photo(path, *, upright=False) -> np.ndarray:
 
 def colour_profile(path) -> bytes | None:
     """Returns the ICC profile of an image file whose colours are RGB, or None."""
-    with opening.opened(files.read_bytes(path, "photograph"), os.fspath(path)) as image:
+    data = files.read_bytes(path, "photograph")
+    with opening.opened(data, os.fspath(path), pixels=False) as image:
         rgb = image.mode in ("RGB", "RGBA", "P")
         return image.info.get("icc_profile") if rgb else None
 
@@ -100,7 +100,7 @@ def inspect_contents(data, name) -> tuple[tuple[int, int], bool]:
     if data.startswith(JPEG_SIGNATURE):
         size = tf.io.extract_jpeg_shape(data).numpy()[:2]
     try:
-        with opening.opened(data, name) as opened:
+        with opening.opened(data, name, pixels=False) as opened:
             orientation = opened.getexif().get(EXIF_ORIENTATION, 1)
     except ValueError:
         orientation = 1  # The pixels are whole; what stands beside them does not matter.
@@ -116,7 +116,7 @@ def rotated_complaint(name) -> str:
 
 def _decode(data, name, decode_jpeg) -> np.ndarray:
     is_jpeg = data.startswith(JPEG_SIGNATURE)
-    if is_jpeg or data.startswith(PNG_SIGNATURE):
+    if is_jpeg or data.startswith(opening.PNG_SIGNATURE):
         try:
             image = decode_jpeg(data) if is_jpeg else tf.io.decode_png(data, channels=3)
             return image.numpy()

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from scripts.benchmarking import variants
 from scripts.command import tables
-from scripts.evaluating import reports
 from training.runs import run_config, starting
 
 ROOT = run_config.CONFIGS.parent
@@ -65,6 +64,8 @@ def run(config: DictConfig, given: list[str]) -> None:
 
 def measure(arm: Arm, config: DictConfig) -> dict[str, float]:
     """The figures of an arm: its steps, and what evaluate.py says of the generated images."""
+    from scripts.evaluating import reports  # TensorFlow, which takes seconds
+
     environment = dict(os.environ)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         environment[name] = str(config.threads)

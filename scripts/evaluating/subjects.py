@@ -219,7 +219,7 @@ def common_size(*folders, skipped=()) -> tuple[int, int]:
             if record.name in skipped:
                 continue
             content = files.read_bytes(record.photo, "photograph")
-            with opening.opened(content, record.photo) as image:
+            with opening.opened(content, record.photo, pixels=False) as image:
                 size = image.size[::-1]
             first = first or (size, record.photo)
             if size != first[0]:

@@ -35,7 +35,7 @@ VARIABLES = "variables.safetensors"
 VARIABLES_1 = "variables.npz"
 # What files that are not as they were written make their readers raise.
 DAMAGE = (
-    OSError, ValueError, LookupError, RuntimeError, MemoryError, TypeError,
+    OSError, ValueError, LookupError, RuntimeError, MemoryError, TypeError, ArithmeticError,
     safetensors.SafetensorError,
 )  # fmt: skip
 MAX_MANIFEST_BYTES = 64 << 20  # a variable takes about 100 bytes

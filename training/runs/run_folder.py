@@ -28,9 +28,12 @@ class RunFolder:
 
     def __init__(self, path: str | Path, *, must_exist: bool = False) -> None:
         self.path = Path(path)
-        if must_exist and not self.config.is_file():
-            found = "a folder without .hydra/config.yaml" if self.path.is_dir() else "no folder"
-            found = "a file" if self.path.is_file() else found
+        # Those of os.path: names that are too long for a file are not there.
+        if must_exist and not os.path.isfile(self.config):
+            found = (
+                "a folder without .hydra/config.yaml" if os.path.isdir(self.path) else "no folder"
+            )
+            found = "a file" if os.path.isfile(self.path) else found
             raise FileNotFoundError(
                 f"Expected the folder of a training run. Received: {str(path)!r}, {found}. "
                 "Runs lie in outputs/<name>/<date>."
@@ -50,7 +53,10 @@ class RunFolder:
         inside = self.path.resolve()
         for folder, folders, names in os.walk(self.path):
             for part in (Path(folder, name) for name in (*folders, *names)):
-                mode = part.lstat().st_mode
+                try:
+                    mode = part.lstat().st_mode
+                except FileNotFoundError:  # of a run in training, which drops old checkpoints
+                    continue
                 if stat.S_ISLNK(mode):
                     if (target := Path(os.path.realpath(part))).is_relative_to(inside):
                         continue
@@ -165,7 +171,7 @@ def make(path: Path, *, exist_ok: bool = True) -> None:
     try:
         path.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise
         raise FileNotFoundError(
             f"Expected a place where a folder for the run can be made. Received: {path} "
@@ -194,7 +200,7 @@ def refuse_used(path: str | Path, setting: str) -> None:
         ValueError: it holds something; `setting` is what named it.
     """
     path = Path(path)
-    held = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    held = sorted(os.listdir(path)) if os.path.isdir(path) else []
     held = [name for name in held if name not in (LOCK, LOG)]
     if not held:
         return

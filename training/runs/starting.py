@@ -184,6 +184,7 @@ def choose_sweep(config: DictConfig) -> Path:
     given = config.hydra.sweep.dir
     if given:
         run_folder.refuse_used(given, "hydra.sweep.dir")
+        run_folder.make(Path(given))
         return Path(given)
     run_folder.check_name(config.name)
     parent = runs_of(config.output_root, config.name)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from data.images import opening
 from data.labels import bmp_indices, label_files, label_maps
 from tests.helpers import image_files
 
@@ -33,8 +34,12 @@ def grey_png_of_bits(values, bits):
         digits = "".join(format(int(v), f"0{bits}b") for v in row)
         digits += "0" * (-len(digits) % 8)
         rows += b"\0" + int(digits, 2).to_bytes(len(digits) // 8, "big")
-    data = b"\x89PNG\r\n\x1a\n"
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], bits, 0, 0, 0, 0)
+    return png_of(header, rows)
+
+
+def png_of(header, rows):
+    data = opening.PNG_SIGNATURE
     for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
         chunk = name + body
         data += struct.pack(">I", len(body)) + chunk + struct.pack(">I", zlib.crc32(chunk))
@@ -131,6 +136,19 @@ def test_grey_png_gives_the_stored_level(bits):
     values = some_indices(min(256, 2**bits))
     data = grey_png_of_bits(values, bits)
     np.testing.assert_array_equal(label_files.decode_values(data, "x"), values)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("missing", [1, 5, 1000])
+def test_a_png_whose_pixels_end_early_is_refused(missing, interlaced):
+    values = some_indices(12)
+    passes = opening.ADAM7 if interlaced else opening.WHOLE
+    parts = [values[y::down, x::across] for x, y, across, down in passes]
+    rows = b"".join(b"\0" + row.tobytes() for part in parts if part.size for row in part)
+    header = struct.pack(">IIBBBBB", *values.shape[::-1], 8, 0, 0, 0, interlaced)
+    assert (label_files.decode_values(png_of(header, rows), "x") == values).all()
+    with pytest.raises(ValueError, match="^x: .*incomplete: .* bytes of its pixels are missing"):
+        label_files.decode_values(png_of(header, rows[:-missing]), "x")
 
 
 def test_grey_png_with_alpha():

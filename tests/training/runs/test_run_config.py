@@ -36,6 +36,10 @@ def test_known_keys_pass():
         ({"checkpoints": {"keeep": 1}}, "unknown key 'checkpoints.keeep'. Did you mean 'keep'?"),
         ({"trainer": TRAINER | {"steps": "abc"}}, "trainer.steps must be of type int.*='abc'"),
         ({"trainer": TRAINER | {"jit_compile": 1}}, "trainer.jit_compile must be of type bool"),
+        ({"checkpoints": {"keep": "abc"}}, "checkpoints.keep must be of type int.*='abc'"),
+        ({"checkpoints": {"fallback": 5}}, "checkpoints.fallback must be of type str.*=5"),
+        ({"summaries": {"histograms": "no"}}, "summaries.histograms must be of type bool"),
+        ({"devices": {"logical_cpus": "abc"}}, "devices.logical_cpus must be of type int"),
         ({"trainer": TRAINER | {"steps": True}}, "trainer.steps must be of type int.*=True"),
     ],
 )

@@ -27,6 +27,22 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         run_folder.new_run_folder(tmp_path / "file", "now")
 
 
+@pytest.mark.parametrize("place", ["n" * 300, "/".join(["n" * 200] * 30)])
+def test_a_place_with_too_long_a_name_is_named(place, tmp_path):
+    run_folder.refuse_used(tmp_path / place, "hydra.run.dir")
+    with pytest.raises(FileNotFoundError, match="can be made.*too long.*Set output_root"):
+        run_folder.make(tmp_path / place)
+    with pytest.raises(FileNotFoundError, match="folder of a training run.*no folder"):
+        run_folder.RunFolder(tmp_path / place, must_exist=True)
+
+
+def test_a_part_that_goes_while_it_is_looked_at_is_passed_over(tmp_path, monkeypatch):
+    make_run(tmp_path)
+    listed = [*os.walk(tmp_path), (str(tmp_path / "checkpoints"), ["step_00000002"], ["gone"])]
+    monkeypatch.setattr(run_folder.os, "walk", lambda path: listed)
+    run_folder.RunFolder(tmp_path, must_exist=True)
+
+
 def test_no_free_name_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(run_folder, "MAX_SAME_SECOND", 2)
     run_folder.new_run_folder(tmp_path, "now")

@@ -308,6 +308,8 @@ def test_sweeps_of_one_second_get_their_own_folders(settings, tmp_path, monkeypa
         (["resume=auto"], "A sweep cannot be resumed"),
         (["hydra.sweep.subdir=../x"], "hydra.sweep.subdir=../x"),
         (["hydra.sweep.subdir=/x"], "hydra.sweep.subdir=/x"),
+        (["hydra.sweep.dir=/dev/null"], "can be made. Received: /dev/null"),
+        (["hydra.sweep.dir=" + "s" * 300], "too long"),
     ],
 )
 def test_sweeps_that_cannot_be_make_no_folder(words, expected, tmp_path):
