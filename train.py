@@ -20,7 +20,7 @@ from training.runs import (
     class_weights,
     classes,
     data_files,
-    layer_weights,
+    perceptual_loss,
     provenance,
     run_config,
     starting,
@@ -115,7 +115,7 @@ def train(
     classes.check(run, data.image_class_names)
     classes.fill_counts(config, data.image_class_names)
     class_weights.fill(config, data, report)
-    measured = layer_weights.fill(config, data)
+    measured = perceptual_loss.fill(config, data)
     listed = data_files.of(data) if writes else {}
     if writes:
         data_files.warn_of_changes(run, listed)
@@ -177,19 +177,29 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
         (function that measures the task as it is, BestCheckpoint); None for what is not asked for.
 
     Raises:
-        ValueError: `checkpoints.best_metric` is no figure of the evaluation.
+        ValueError: `checkpoints.best_metric` is no figure of the evaluation; a network of the
+            evaluation is that of the run's own loss.
     """
     import tensorflow as tf
 
     from training.runs import best
 
     evaluation = hydra.utils.instantiate(config.evaluation, _convert_="all")
-    kept, settings = None, config.checkpoints
-    if settings.get("best_metric") is not None:  # runs started before there was one lack the key
+    metrics = {} if evaluation is None else evaluation.metrics
+    for metric in metrics.values():
+        if getattr(metric, "network", None) is not None:
+            perceptual_loss.refuse_as_judge(config, metric.network)
+    kept, settings = None, dict(config.checkpoints)
+    # Runs started before there was one lack the key.
+    metric, best_is = settings.get("best_metric"), settings.get("best_is", best.HIGHEST)
+    if metric == best.AUTO:
+        signal = best.SIGNAL.partition("/")[2] in metrics
+        metric, best_is = (best.SIGNAL, best.LOWEST) if signal else (None, best_is)
+    if metric is not None:
         kept = best.BestCheckpoint(
-            run.best, settings.best_metric, best_is=settings.get("best_is", best.HIGHEST)
+            run.best, metric, best_is=best_is, patience=settings.get("patience")
         )
-    if evaluation is None or not evaluation.metrics:
+    if not metrics:
         if kept is not None:
             raise ValueError(
                 "checkpoints.best_metric is a figure of the evaluation, and this run measures "
@@ -202,9 +212,14 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
     generate = tf.function(task.generate)  # compiled once, however often it is measured
 
     def evaluate() -> tuple:
-        values = data.reading("validation", lambda: evaluation.measure(
-            generate, data.evaluation_dataset("validation", evaluation.batch_size), data.preprocess
-        ))  # fmt: skip
+        def items(split) -> tf.data.Dataset:
+            return data.evaluation_dataset(split, evaluation.batch_size)
+
+        def measured() -> dict[str, float]:
+            training = items("train") if evaluation.gap else None
+            return evaluation.measure(generate, items("validation"), data.preprocess, training)
+
+        values = data.reading("validation", lambda: data.reading("train", measured))
         return values, evaluation.confusions()
 
     return evaluate, kept

@@ -15,10 +15,11 @@ class Perceptual(term.Term):
             instance models.feature_networks.VGG19Features. It does its own preprocessing and has
             no trainable variables.
         layer_weights: w_l, one number per feature map. Default 1/32, 1/16, 1/8, 1/4, 1, made for
-            the five maps of VGG19. Configs also take a word, see training.runs.layer_weights.
+            the five maps of VGG19. Configs also take a word, see training.runs.perceptual_loss.
         weight: factor in the generator's loss, applied by the task. Default 10, made for maps of
             magnitude 1. Weights in Keras "caffe" scale give larger ones (SqueezeNet v1.1: the term
             is about 12 between unrelated photographs); 0.1 to 1 keeps the balance there.
+        weights_hash: SHA-256 of the network's weights, a note of the run's config. Default None.
 
     Call arguments:
         step: losses.term.Step; "image" of `batch` and of `generated` is read.
@@ -43,6 +44,7 @@ class Perceptual(term.Term):
         layer_weights=(1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
         *,
         weight: float = 10.0,
+        weights_hash: str | None = None,
     ) -> None:
         if len(layer_weights) == 0 or isinstance(layer_weights, str):
             raise ValueError(
@@ -51,6 +53,7 @@ class Perceptual(term.Term):
         self.feature_network = feature_network
         self.layer_weights = layer_weights
         self.weight = weight
+        self.weights_hash = weights_hash
 
     def __call__(self, step: term.Step) -> tf.Tensor:
         real_maps = self.feature_network(tf.cast(step.batch["image"], tf.float32))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from models.layers import block_attention
 from scripts.benchmarking import operations
 from training.loop import session
-from training.runs import classes, layer_weights, run_config
+from training.runs import classes, perceptual_loss, run_config
 from training.tasks import steps as task_steps
 
 # More than the pipeline keeps ready: what piled up while other variants had their turn would
@@ -38,7 +38,7 @@ class StepTimer:
         self.steps, self.ceiling = steps, ceiling
         self.data = hydra.utils.instantiate(config.data, _convert_="all")
         classes.fill_counts(config, self.data.image_class_names)
-        layer_weights.fill(config, self.data)
+        perceptual_loss.fill(config, self.data)
         self.task = hydra.utils.instantiate(config.task, _convert_="all")
         self.trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
         self.task.build(task_steps.spec_after(self.data.preprocess, self.data.element_spec))

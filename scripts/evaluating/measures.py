@@ -13,7 +13,7 @@ from metrics import fills
 from metrics.distances import feature_distances
 from metrics.features import inception, inception_download
 from scripts.evaluating import judging, settings, subjects
-from training.runs import classes
+from training.runs import classes, perceptual_loss, trained_run
 from training.watch import contact_sheet
 
 # Of inpainting: title of a column -> the images in it, in the place of generated ones.
@@ -134,6 +134,8 @@ class Measures:
         read = {s for of in needs.values() for s in settings.settings_of(of, subject.kind)}
         if "features" in read:
             self.network = hydra.utils.instantiate(config.features, _convert_="all")
+            if subject.run is not None:
+                perceptual_loss.refuse_as_judge(subject.run.config, self.network)
             self.protocol["features"] = {
                 "network": self.network.name,
                 "weights_sha256": self.network.weights_hash,

@@ -138,8 +138,9 @@ def _check_read(subject, config, needed) -> None:
                     f"Expected {setting}=NAME, which reads {file}. Received: {file}="
                     f"{config[file]} alone. Add it, or leave the file out."
                 )
-            fetched = config[setting] is not None and config[setting].get("download")
-            if config[setting] is not None and config[file] is None and not fetched:
+            node = config._get_node(setting)
+            reads = f"${{{file}}}" in str(node) and not node.get("download")
+            if config[setting] is not None and config[file] is None and reads:
                 raise ValueError(
                     f"Expected a local file of weights. Received: {setting}=... without {file}. "
                     f"Add {file}=FILE; which one: configs/{setting}/"

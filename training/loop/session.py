@@ -218,11 +218,14 @@ class Session:
             if path.is_file():
                 log.info("step %d: sample sheet %s", step, path)
 
-    def evaluate(self, step, measure, best=None) -> None:
-        """Writes down what a measurement of the averaged weights gives; keeps the best state."""
+    def evaluate(self, step, measure, best=None) -> bool:
+        """Writes down what a measurement of the averaged weights gives; keeps the best state.
+
+        Returns: whether this is the best state so far.
+        """
         self.prepare(step)
         if not self.writes:
-            return
+            return False
         values, confusions = measure()
         self.summary.scalars(step, {n: v for n, v in values.items() if not math.isnan(v)})
         for name, (counts, class_names) in confusions.items():
@@ -230,13 +233,21 @@ class Session:
         # "eval/iou/window" and its like, one for each class, are curves alone.
         shown = [f"{name} {value:.4g}" for name, value in values.items() if name.count("/") < 2]
         log.info("step %d: %s", step, "  ".join(shown))
-        if best is not None:
-            try:
-                if best.offer(step, values, self.task.state()):
-                    log.info("step %d: the best %s so far, kept in %s", step, best.metric,
-                             best.store.path(step))  # fmt: skip
-            except checkpoint.UnwritableError as error:
-                log.error("The best state is not kept: %s", error)
+        if best is None:
+            return False
+        try:
+            better = best.offer(step, values, self.task.state())
+        except checkpoint.UnwritableError as error:
+            log.error("The best state is not kept: %s", error)
+            return False
+        if better:
+            log.info("step %d: the best %s so far, kept in %s", step, best.metric,
+                     best.store.path(step))  # fmt: skip
+        if best.stalled():
+            log.warning("step %d: %s has not improved in %d evaluations; it was best at step %s. "
+                        "More steps may not help: look at its sheet, or stop.", step, best.metric,
+                        best.patience, best.step())  # fmt: skip
+        return better
 
     def saves(self, now: bool) -> bool:
         """Whether a save that failed is tried again now; workers do so at the next interval."""

@@ -200,9 +200,10 @@ class Trainer:
                 # Before all that may fail: it loses no step then.
                 if stopping or self._due(step, self.checkpoint_every_steps) or live.saves(logs):
                     live.save(step, last=stopping or step == self.steps)
+                shows = self._due(step, self.preview_every_steps)
                 if evaluate is not None and self._due(step, self.evaluate_every_steps):
-                    live.evaluate(step, evaluate, best)
-                if preview_batch is not None and self._due(step, self.preview_every_steps):
+                    shows |= live.evaluate(step, evaluate, best)
+                if preview_batch is not None and shows:
                     live.preview(step, preview_batch)
         except Exception as error:
             live.rescue(step, error)

@@ -9,6 +9,9 @@ from typing import Any
 from training.runs import checkpoint
 
 HIGHEST, LOWEST = "highest", "lowest"
+AUTO = "auto"
+SIGNAL = "eval/sliced_wasserstein"
+"""What `best_metric: auto` stands for, where it is measured; the lowest is best."""
 
 
 class BestCheckpoint:
@@ -22,13 +25,23 @@ class BestCheckpoint:
         folder: where it lives.
         metric: name of the figure, such as "eval/mean_iou".
         best_is: "highest" or "lowest".
+        patience: evaluations without a better figure after which `stalled` is true once; None =
+            never. They are counted from the start of the process.
 
     Raises:
         ValueError: another `best_is`; in `check` and `offer`, a figure that there is not.
         CheckpointError: in `offer`, the checkpoint cannot be written.
     """
 
-    def __init__(self, folder: str | Path, metric: str, *, best_is: str = HIGHEST) -> None:
+    def __init__(
+        self, folder: str | Path, metric: str, *, best_is: str = HIGHEST,
+        patience: int | None = None,
+    ) -> None:  # fmt: skip
+        if patience is not None and patience < 1:
+            raise ValueError(
+                "checkpoints.patience must be at least 1, or null. Received: "
+                f"checkpoints.patience={patience}"
+            )
         if best_is not in (HIGHEST, LOWEST):
             raise ValueError(
                 f"checkpoints.best_is must be {HIGHEST} or {LOWEST}. Received: best_is={best_is}"
@@ -36,6 +49,8 @@ class BestCheckpoint:
         self.store = checkpoint.CheckpointStore(folder, keep=1)
         self.metric = metric
         self.best_is = best_is
+        self.patience = patience
+        self.waited = 0
 
     def check(self, names: Iterable[str]) -> None:
         """Raises ValueError where the figure is none of those that the evaluation gives."""
@@ -70,6 +85,7 @@ class BestCheckpoint:
         better = not math.isnan(score) and (best is None or score > self._score(best))
         # The same step again, after a resume from an earlier one, is the same state.
         better = better and step not in self.store.steps()
+        self.waited = 0 if better else self.waited + 1
         if better:
             self.store.save(step, owners, figures=values)
             best = step
@@ -77,6 +93,10 @@ class BestCheckpoint:
             if other != best:  # also what a process killed right here has left
                 self.store.drop(other)
         return better
+
+    def stalled(self) -> bool:
+        """Whether the last evaluation was the one at which patience ended."""
+        return self.waited == self.patience
 
     def _score(self, step) -> float:
         """The figure of a kept checkpoint, the more the better."""

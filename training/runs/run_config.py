@@ -29,6 +29,7 @@ RESUMABLE = (
     "checkpoints.keep",
     "checkpoints.best_metric",
     "checkpoints.best_is",
+    "checkpoints.patience",
     "summaries.histograms",
     "trainer.steps",
     "trainer.steps_per_call",

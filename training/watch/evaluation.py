@@ -1,5 +1,7 @@
 """Measures a task on a fixed part of a split, while it trains and after."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,22 +13,33 @@ class Evaluation:
         metrics: {name: metric}, see metrics.metric.Metric; None = left out.
         num_images: int, items at most; None = the whole split. Default None.
         batch_size: int, items at a time; results do not depend on it. Default 8.
+        gap: names of metrics that are measured on as many training items too. A figure x of these
+            is followed by "x_train", and by "x_gap", how much it is more on the split than there.
+            Default none.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: a number below 1, or a gap of a metric that there is not.
     """
 
     configurable = True
 
     def __init__(
-        self, metrics: dict, *, num_images: int | None = None, batch_size: int = 8
-    ) -> None:
+        self, metrics: dict, *, num_images: int | None = None, batch_size: int = 8,
+        gap: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         if batch_size < 1 or (num_images is not None and num_images < 1):
             raise ValueError(
                 "num_images and batch_size must be at least 1. Received: "
                 f"num_images={num_images}, batch_size={batch_size}"
             )
+        unknown = [name for name in gap if name not in metrics]
+        if unknown:
+            raise ValueError(
+                f"gap must name metrics of the evaluation, {', '.join(metrics)}. Received: "
+                f"gap={list(gap)}, unknown {unknown}"
+            )
         self.metrics = {name: metric for name, metric in metrics.items() if metric is not None}
+        self.gap = {name: self.metrics[name] for name in gap if name in self.metrics}
         self.num_images = num_images
         self.batch_size = batch_size
 
@@ -41,34 +54,45 @@ class Evaluation:
             ValueError: a metric cannot be measured on so many of such items.
         """
         names = []
-        for metric in self.metrics.values():
+        for key, metric in self.metrics.items():
             metric.reset_state()
             if hasattr(metric, "names"):
-                names += metric.names(spec, min(count, self.num_images or count))
+                found = list(metric.names(spec, min(count, self.num_images or count)))
             else:
-                names += metric.result()
+                found = list(metric.result())
+            names += found
+            if key in self.gap:
+                names += [f"{x}_{end}" for x in found if "/" not in x for end in ("train", "gap")]
         return [f"eval/{name}" for name in names]
 
-    def measure(self, generate, dataset, preprocess=lambda batch: batch) -> dict[str, float]:
+    def measure(
+        self, generate, dataset, preprocess=lambda batch: batch, training=None
+    ) -> dict[str, float]:
         """Results of all metrics, by "eval/<name>"; NaN where there is nothing to measure.
 
         Args:
             generate: (batch, seeds int32 [B]) -> dict, such as a compiled `task.generate`.
             dataset: batches of `batch_size` items with the key "valid", in fixed order.
             preprocess: last op on a batch.
+            training: such batches of the training split, for `gap`; None = it is not measured.
         """
-        self.observe(generate, dataset, preprocess)
-        return {
-            f"eval/{name}": value
-            for metric in self.metrics.values()
-            for name, value in metric.result().items()
-        }
+        count = self.observe(generate, dataset, preprocess)
+        values = {n: x for metric in self.metrics.values() for n, x in metric.result().items()}
+        if training is not None and self.gap:
+            seen = Evaluation(self.gap, num_images=count, batch_size=self.batch_size)
+            seen.observe(generate, training, preprocess)
+            for metric in self.gap.values():
+                for name, value in metric.result().items():
+                    if "/" not in name:
+                        values[f"{name}_train"] = value
+                        values[f"{name}_gap"] = values[name] - value
+        return {f"eval/{name}": value for name, value in values.items()}
 
-    def observe(self, generate, dataset, preprocess=lambda batch: batch) -> None:
-        """Shows the metrics all items; arguments as `measure`."""
+    def observe(self, generate, dataset, preprocess=lambda batch: batch) -> int:
+        """Shows the metrics all items; arguments as `measure`. Returns how many there were."""
         for metric in self.metrics.values():
             metric.reset_state()
-        first = 0
+        first, count = 0, 0
         for batch in dataset:
             if self.num_images is not None and first >= self.num_images:
                 break
@@ -82,6 +106,8 @@ class Evaluation:
             for metric in self.metrics.values():
                 metric.update_state(_rows(given, wanted), _rows(made, wanted))
             first += self.batch_size
+            count += int(np.sum(wanted))
+        return count
 
     def confusions(self) -> dict:
         """Of the metrics that have one: {"eval/confusion": (counts, class names)}, as of the last

@@ -11,12 +11,13 @@ from omegaconf import OmegaConf
 
 import train
 from tests.experiments import test_segmenter_runs
-from tests.helpers import saved_variables, tiny
+from tests.helpers import saved_run, saved_variables, tiny
 from tests.training.loop import test_trainer
 from training.loop import failures
-from training.runs import best, checkpoint, checkpoint_files, run_folder, trained_run
+from training.runs import best, checkpoint, checkpoint_files, run_config, run_folder, trained_run
 
 METRIC = "eval/mean_iou"
+EXPERIMENTS = run_config.CONFIGS / "experiment"
 
 
 def owners(value):
@@ -128,6 +129,17 @@ def test_a_figure_that_there_is_not_is_named_with_those_there_are(tmp_path):
         best.BestCheckpoint(tmp_path, METRIC, best_is="largest")
 
 
+def test_patience_ends_once(tmp_path):
+    kept = best.BestCheckpoint(tmp_path, METRIC, patience=2)
+    stalled = []
+    for step, figure in enumerate([0.1, 0.0, 0.1, 0.0, 0.2, 0.2], 1):
+        offered(kept, figure, first=step)
+        stalled.append(kept.stalled())
+    assert stalled == [False, False, True, False, False, False]
+    with pytest.raises(ValueError, match="Received: checkpoints.patience=0"):
+        best.BestCheckpoint(tmp_path, METRIC, patience=0)
+
+
 # --- In the loop ------------------------------------------------------------------------------
 
 
@@ -143,6 +155,21 @@ def fitted(folder, *, peak, fail_at=-1):
         folder, task, evaluate=evaluate, best=best.BestCheckpoint(run.best, METRIC),
         evaluate_every_steps=2, log_every_steps=1, steps_per_call=1,
     )  # fmt: skip
+
+
+def test_the_run_says_when_it_is_no_better_and_draws_its_best(tmp_path, caplog):
+    run = run_folder.RunFolder(tmp_path / "run")
+    figures = iter([3.0, 2.0, 4.0, 5.0, 6.0, 7.0])
+    kept = best.BestCheckpoint(run.best, METRIC, best_is="lowest", patience=3)
+    test_trainer.fit(
+        run.path, test_trainer.FiveLineTask(), evaluate=lambda: ({METRIC: next(figures)}, {}),
+        best=kept, evaluate_every_steps=2, steps_per_call=1, preview_every_steps=0,
+    )  # fmt: skip
+    assert sorted(path.name for path in run.samples.iterdir()) == [
+        f"step_{step:08d}.png"
+        for step in (2, 4, 12)  # the best so far, and the end
+    ]
+    assert caplog.text.count("has not improved in 3 evaluations; it was best at step 4") == 1
 
 
 def contents(run):
@@ -253,6 +280,21 @@ def test_wrong_settings_are_named_before_the_first_step(tmp_path, setting, messa
     config = composed(f"checkpoints.best_metric={METRIC}", setting)
     with pytest.raises(ValueError, match=message):
         train.measuring(config, run_folder.RunFolder(tmp_path), None, FOUR_ITEMS)
+
+
+def test_auto_is_the_signal_where_it_is_measured(tmp_path):
+    run, config = run_folder.RunFolder(tmp_path), saved_run.compose("train")
+    spec = {"image": tf.TensorSpec([None, 32, 32, 3])}
+    _, kept = train.measuring(config, run, types.SimpleNamespace(generate=None), FOUR_ITEMS, spec)
+    assert (kept.metric, kept.best_is, kept.patience) == (best.SIGNAL, "lowest", 5)
+    for words in (["evaluation=null"], ["evaluation.metrics.sliced_wasserstein=null"]):
+        assert train.measuring(saved_run.compose("train", *words), run, None, None) == (None, None)
+    for experiment in (path.stem for path in sorted(EXPERIMENTS.glob("*.yaml"))):
+        config = saved_run.compose("train", f"experiment={experiment}")
+        generates = not experiment.startswith(("segment", "classify"))
+        assert ("sliced_wasserstein" in config.evaluation.metrics) == generates
+        assert config.evaluation.gap == (["sliced_wasserstein"] if generates else [])
+        assert config.checkpoints.best_metric == "auto"
 
 
 def test_what_is_not_asked_for_is_not_there(tmp_path):

@@ -90,3 +90,29 @@ def test_numbers_below_one_are_refused():
     for settings in ({"num_images": 0}, {"batch_size": 0}):
         with pytest.raises(ValueError, match="must be at least 1. Received"):
             evaluation.Evaluation({}, **settings)
+
+
+@pytest.mark.parametrize(("num_images", "count"), [(3, 3), (None, 5)])
+def test_a_gap_is_measured_on_as_many_training_items(num_images, count):
+    class Largest(Collector):
+        def result(self):
+            largest = max((y for _, y in self.seen), default=0)
+            return {"largest": float(largest), "largest/part": 0.0}
+
+    settings = {"num_images": num_images, "batch_size": 2, "gap": ["a"]}
+    measured = evaluation.Evaluation({"a": Largest(), "b": Collector()}, **settings)
+    shifted = dataset(9, 2).map(lambda batch: batch | {"x": batch["x"] + 100})
+    values = measured.measure(generate, dataset(5, 2), training=shifted)
+    last, last_train = 11 * (count - 1), 10 * 100 + 11 * (count - 1)
+    assert values == {
+        "eval/largest": last, "eval/largest/part": 0.0, "eval/count": count,
+        "eval/largest_train": last_train, "eval/largest_gap": last - last_train,
+    }  # fmt: skip
+    assert set(measured.names({}, 5)) == set(values)
+    assert "eval/largest_gap" not in measured.measure(generate, dataset(5, 2))
+
+
+def test_a_gap_is_of_metrics_that_there_are():
+    with pytest.raises(ValueError, match=r"metrics of the evaluation, a\. Received: gap=\['b'\]"):
+        evaluation.Evaluation({"a": Collector()}, gap=["b"])
+    assert evaluation.Evaluation({"a": None}, gap=["a"]).gap == {}
