@@ -13,7 +13,7 @@ from metrics import fills
 from metrics.distances import feature_distances
 from metrics.features import inception, inception_download
 from scripts.evaluating import judging, settings, subjects
-from training.runs import classes, perceptual_loss, trained_run
+from training.runs import classes, perceptual_loss
 from training.watch import contact_sheet
 
 # Of inpainting: title of a column -> the images in it, in the place of generated ones.
