@@ -67,6 +67,8 @@ def keep_config(run, config: DictConfig) -> None:
         run: RunFolder.
         config: as it was composed, or as it was saved with what resuming changes.
     """
+    from training.runs import checkpoint_files
+
     texts: dict[Path, DictConfig | ListConfig] = {}
     if run.config.is_file():
         texts[run.config.with_name("effective.yaml")] = config
@@ -78,6 +80,7 @@ def keep_config(run, config: DictConfig) -> None:
     for path, content in texts.items():
         with whole_files.written(path) as partial:
             OmegaConf.save(content, partial)
+            checkpoint_files.flush_to_disk(partial)  # a name on the disk before its bytes is a loss
 
 
 def fallback_of(run: Path, folder: str | None) -> Path | None:
