@@ -48,7 +48,7 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
         if config.resume is not None and run.config.is_file():
             saved, choices = starting.load_run(run)
             config = run_config.resumed(saved, choices, starting.task_overrides())
-            files = starting.values_given()
+            files = starting.code_files_given()
         run_config.check_targets(config, files)
         run_config.check_keys(config, "train")
         keep_config = functools.partial(starting.keep_config, run, config.copy())
