@@ -56,7 +56,7 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
         if config.resume is not None and run.config.is_file():
             saved, choices = starting.load_run(run)
             config = run_config.resumed(saved, choices, starting.task_overrides())
-            files = starting.values_given()
+            files = starting.code_files_given()
         else:
             run_config.write_defaults(config)
         run_config.check_targets(config, files)

@@ -13,7 +13,7 @@ from data import files
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4  # 4: a checksum before the findings
 
 
 def cache_file(folder, root) -> Path | None:
@@ -66,17 +66,22 @@ def _stamp(record, settings) -> list | None:
 
 def _load(path) -> dict:
     try:
-        content = json.loads(path.read_text())
-        return content["pairs"] if content["version"] == CACHE_VERSION else {}
-    except (AttributeError, OSError, ValueError, KeyError, TypeError):
+        mark, content = path.read_bytes().split(b"\n", 1)
+    except (AttributeError, OSError, ValueError):  # no path, no file, one of another version
         return {}
+    return json.loads(content) if mark == _mark(content) else {}
+
+
+def _mark(content) -> bytes:
+    """The first line of the file: what is damaged is not read, and everything is checked anew."""
+    return f"{CACHE_VERSION} {hashlib.sha256(content).hexdigest()}".encode()
 
 
 def _store(path, known) -> None:
     if path is None:
         return
     try:
-        content = json.dumps({"version": CACHE_VERSION, "pairs": known})
-        files.write_atomically(path, content.encode())
+        content = json.dumps(known).encode()
+        files.write_atomically(path, _mark(content) + b"\n" + content)
     except OSError as error:
         log.info("The result of the data check is not kept: %s", error)

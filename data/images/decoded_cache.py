@@ -13,7 +13,7 @@ from data import files
 log = logging.getLogger(__name__)
 
 KINDS = ("auto", "memory", "file", "none")
-FORMAT_VERSION = 2  # 2: a checksum behind the bytes
+FORMAT_VERSION = 3  # 2: a checksum behind the bytes, 3: of their name as well
 CHECKSUM_BYTES = 8
 GIB = 2**30
 
@@ -121,13 +121,15 @@ class FileStore:
         self._write([i for i, path in enumerate(paths) if _file_size(path) != size])
         with tf.device("CPU:0"):
             self._paths = tf.constant([str(path) for path in paths])
+            self._names = tf.constant([path.name for path in paths])
 
     def _write(self, indices) -> None:
         for index, example in zip(indices, self._decode(indices), strict=True):
             if example is None:
                 continue
             data = b"".join(np.ascontiguousarray(example[key]).tobytes() for key in self._layout)
-            checksum = _checksum(tf.io.decode_raw(data, tf.uint8)).numpy().tobytes()
+            name = self._files[index].name
+            checksum = _checksum(tf.io.decode_raw(data, tf.uint8), name).numpy().tobytes()
             try:
                 files.write_atomically(self._files[index], data + checksum)
             except OSError as error:
@@ -144,7 +146,8 @@ class FileStore:
         data = tf.io.decode_raw(tf.io.read_file(path), tf.uint8)
         data = tf.ensure_shape(data, [sum(self._sizes) + CHECKSUM_BYTES])
         *parts, checksum = tf.split(data, [*self._sizes, CHECKSUM_BYTES])
-        whole = tf.reduce_all(_checksum(data[:-CHECKSUM_BYTES]) == checksum)
+        expected = _checksum(data[:-CHECKSUM_BYTES], tf.gather(self._names, index))
+        whole = tf.reduce_all(expected == checksum)
         message = ": a decoded image is not as it was written. Remove the file, it is made anew"
         with tf.control_dependencies([tf.debugging.Assert(whole, [path, message])]):
             parts = [tf.identity(part) for part in parts]
@@ -186,9 +189,10 @@ def bytes_of(layout) -> int:
     return sum(spec.shape.num_elements() * spec.dtype.size for spec in layout.values())
 
 
-def _checksum(data) -> tf.Tensor:
-    """uint8 [8] of bytes [n]: FarmHash64."""
-    return tf.fingerprint(data[tf.newaxis])[0]
+def _checksum(data, name) -> tf.Tensor:
+    """uint8 [8] of bytes [n] and the name of their file: FarmHash64 of each."""
+    parts = tf.fingerprint(data[tf.newaxis])[0], tf.fingerprint(tf.reshape(name, [1]))[0]
+    return tf.bitwise.bitwise_xor(*parts)
 
 
 def _from_bytes(part, spec) -> tf.Tensor:

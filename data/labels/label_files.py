@@ -4,6 +4,7 @@
 its palette colours; neither is the class id that the file holds.
 """
 
+import collections
 import os
 from collections.abc import Mapping, Sequence
 
@@ -34,15 +35,24 @@ class ColourPalette:
     """
 
     def __init__(self, colours) -> None:
-        listed = not isinstance(colours, Mapping)
-        items = ((c, v) for v, c in enumerate(colours)) if listed else colours.items()
-        pairs = [(colour_code(colour), int(value)) for colour, value in items]
+        if not isinstance(colours, Mapping | Sequence) or not colours:
+            raise ValueError(
+                f"`palette` is a list of colours, or a mapping of them to values. Received: "
+                f"palette={colours!r}"
+            )
+        items = (
+            colours.items()
+            if isinstance(colours, Mapping)
+            else ((c, v) for v, c in enumerate(colours))
+        )
+        pairs = [(colour_code(colour), value) for colour, value in items]
         codes = [code for code, _ in pairs]
+        times = collections.Counter(codes)
         for code, value in pairs:
-            if codes.count(code) > 1 or not 0 <= value <= 255:
+            if times[code] > 1 or type(value) is not int or not 0 <= value <= 255:
                 raise ValueError(
-                    f"Every colour of `palette` appears once and means a value in 0..255. "
-                    f"Received: {_name(code)} -> {value} ({codes.count(code)} times)."
+                    f"Every colour of `palette` appears once and means a whole number in 0..255. "
+                    f"Received: {_name(code)} -> {value} ({times[code]} times)."
                 )
         order = np.argsort(codes)
         self._codes = np.asarray(codes, np.int64)[order]

@@ -6,6 +6,7 @@ from typing import Any
 
 MAX_BYTES = 2**26
 MAX_DEPTH = 32
+MAX_LISTS = 20_000_000  # and mappings: a text of "[]," takes twenty times its size and minutes
 
 
 def read(path: Path) -> Any:
@@ -22,6 +23,8 @@ def read(path: Path) -> Any:
 
 def parsed(text: bytes) -> Any:
     """What JSON text means; a ValueError where it is none, or nested too deep."""
+    if text.count(b"[") + text.count(b"{") > MAX_LISTS:
+        raise ValueError(f"Expected JSON of at most {MAX_LISTS} lists and mappings.")
     try:
         content = json.loads(text)
     except RecursionError:

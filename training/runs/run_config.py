@@ -114,7 +114,8 @@ def _check_settings(key, settings, known) -> None:
     _check_known(f"{key}.", settings, set(known))
     for name in settings if "_target_" not in known else ():  # that of the default, mostly a text
         kind = str if known[name] is None else type(known[name])
-        _check_type(f"{key}.{name}", settings._get_node(name), kind)
+        if settings[name] is not None or known[name] is not None:
+            _check_type(f"{key}.{name}", settings._get_node(name), kind)
 
 
 def _check_known(prefix, node, known) -> None:

@@ -29,10 +29,17 @@ def task_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
-def values_given() -> tuple[str, ...]:
-    """The values of this command line's overrides, as text: what the user has named himself."""
+def code_files_given() -> tuple[str, ...]:
+    """The files that can hold code which the user has named himself, on this command line.
+
+    The values of one key alone: a run could name its own folder, which `resume` names as well.
+    """
     parsed = OverridesParser.create().parse_overrides(task_overrides())
-    return tuple(str(override.value()) for override in parsed if not override.is_delete())
+    return tuple(
+        str(override.value())
+        for override in parsed
+        if override.key_or_group == "feature_weights" and not override.is_delete()
+    )
 
 
 def load_run(run_folder) -> tuple[DictConfig, dict]:
@@ -61,6 +68,8 @@ def keep_config(run, config: DictConfig, measured: dict[str, Any]) -> None:
         config: as it was composed, or as it was saved with what resuming changes.
         measured: values by key that stay what they are when the run goes on, put into it.
     """
+    from training.runs import checkpoint_files
+
     for key, value in measured.items():
         OmegaConf.update(config, key, value)
     texts: dict[Path, DictConfig | ListConfig] = {}
@@ -74,6 +83,7 @@ def keep_config(run, config: DictConfig, measured: dict[str, Any]) -> None:
     for path, content in texts.items():
         with whole_files.written(path) as partial:
             OmegaConf.save(content, partial)
+            checkpoint_files.flush_to_disk(partial)  # a name on the disk before its bytes is a loss
 
 
 def fallback_of(run: Path, folder: str | None) -> Path | None:

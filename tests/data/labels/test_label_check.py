@@ -1,6 +1,5 @@
 """The check before training: every message, the histogram, and the cached result."""
 
-import json
 import os
 
 import numpy as np
@@ -215,12 +214,26 @@ class TestCachedResult:
         check(root, tmp_path / "cache")
         assert len(reads) == 8
 
-    @pytest.mark.parametrize("content", [b"", b"[]", b"{}", json.dumps({"version": -1}).encode()])
-    def test_damaged_cache_is_replaced(self, root, tmp_path, reads, content):
-        check(root, tmp_path / "cache")
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            lambda old: b"",
+            lambda old: b"\n",
+            lambda old: b"[]\n" + b"[" * 100_000,
+            lambda old: b'{"version": 3, "pairs": {"train/000": 5}}',  # as before version 4
+            lambda old: old[:-1],
+            lambda old: old.replace(b'"0": ', b'"1": ', 1),  # JSON, of other counts
+            lambda old: old.replace(b"\n", b" \n", 1),
+        ],
+        ids=range(7),
+    )
+    def test_damaged_cache_is_replaced(self, root, tmp_path, reads, damage):
+        first = check(root, tmp_path / "cache")
         (path,) = (tmp_path / "cache").iterdir()
-        path.write_bytes(content)
-        check(root, tmp_path / "cache")
+        damaged = damage(path.read_bytes())
+        assert damaged != path.read_bytes()
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(check(root, tmp_path / "cache").pixels, first.pixels)
         assert len(reads) == 14
         check(root, tmp_path / "cache")
         assert len(reads) == 14

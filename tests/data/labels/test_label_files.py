@@ -1,6 +1,7 @@
 """Every label map format gives the values that stand in the file, exactly."""
 
 import io
+import math
 import struct
 import tracemalloc
 import zlib
@@ -210,9 +211,18 @@ def test_malformed_palette_colour(colours):
         label_files.ColourPalette(colours)
 
 
-@pytest.mark.parametrize("colours", [{"#ff0000": 1, "FF0000": 2}, {"#ff0000": 256}])
+@pytest.mark.parametrize(
+    "colours",
+    [{"#ff0000": 1, "FF0000": 2}, *({"#ff0000": v} for v in (256, -1, 1.5, None, "a", math.inf))],
+)
 def test_palette_colours_are_unique_and_mean_bytes(colours):
-    with pytest.raises(ValueError, match="appears once and means a value in 0..255"):
+    with pytest.raises(ValueError, match="appears once and means a whole number in 0..255"):
+        label_files.ColourPalette(colours)
+
+
+@pytest.mark.parametrize("colours", [[], {}, 5])
+def test_a_palette_that_is_none(colours):
+    with pytest.raises(ValueError, match="`palette` is a list of colours, .* Received: palette="):
         label_files.ColourPalette(colours)
 
 

@@ -189,9 +189,18 @@ def test_packed_records_are_named_by_their_file(tmp_path):
     assert total(fit(tmp_path / "run", data)) == total(whole)
 
 
+def exchanged(path):
+    """With that of another item: whole, and another image."""
+    others = sorted(path.parents[1].rglob("*.uint8"))
+    path.write_bytes(next(p for p in reversed(others) if p != path).read_bytes())
+
+
 @pytest.mark.parametrize(
     "fault",
-    [emptied, *(pytest.param(f, marks=pytest.mark.slow) for f in (removed, replaced, truncated))],
+    [
+        exchanged,
+        *(pytest.param(f, marks=pytest.mark.slow) for f in (emptied, removed, replaced, truncated)),
+    ],
 )
 def test_a_damaged_cache_is_made_anew_and_changes_nothing(tmp_path, undisturbed, caplog, fault):
     data, _ = paired(tmp_path / "set", tmp_path=tmp_path / "cache", kind="file")

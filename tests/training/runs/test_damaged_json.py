@@ -49,6 +49,12 @@ def test_a_damaged_line_of_the_metrics_is_left_out(damage, run):
     assert run.metrics.read_bytes() == b"".join(METRICS.splitlines(keepends=True)[:2])
 
 
+def test_json_of_too_many_lists_is_refused_before_it_takes_memory():
+    bomb = b"[" + b"[]," * json_files.MAX_LISTS + b"[]]"
+    with pytest.raises(ValueError, match="at most 20000000 lists"):
+        json_files.parsed(bomb)
+
+
 def test_mutated_metrics_are_read_and_resumed(run):
     whole = 0
     for content in text_mutations.of(METRICS, MUTATIONS):

@@ -226,6 +226,14 @@ def test_a_network_that_can_hold_code_is_named_on_this_command_line():
         run_config.check_targets(config, ("other.keras",))
 
 
+@pytest.mark.parametrize("words", [["resume=net"], ["data.root=net"], ["~feature_weights"]])
+def test_a_file_of_code_is_named_by_one_key_alone(words, monkeypatch):
+    monkeypatch.setattr(starting, "task_overrides", lambda: words)
+    assert starting.code_files_given() == ()
+    monkeypatch.setattr(starting, "task_overrides", lambda: [*words, "feature_weights='a b.keras'"])
+    assert starting.code_files_given() == ("a b.keras",)
+
+
 def test_a_resumed_run_does_not_load_a_network_that_it_names_itself(tmp_path):
     features = {"_target_": "metrics.features.feature_network.SavedFeatures", "path": "net.keras"}
     text = at("features", features | {"name": "x"})

@@ -22,6 +22,8 @@ def check(config):
 
 def test_known_keys_pass():
     check({"trainer": TRAINER | {"seed": "${name}"}, "name": 3})
+    check({"checkpoints": {"keep": 1, "fallback": None, "best_metric": "eval/x"}})
+    check({"checkpoints": {"keep": "${seed}"}, "seed": 3})
 
 
 @pytest.mark.parametrize(
