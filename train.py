@@ -16,7 +16,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # this checkout, not a
 
 from scripts.command import errors, overrides
 from training.loop import console, signals, tensorflow_import
-from training.runs import class_weights, classes, data_files, provenance, run_config, starting
+from training.runs import (
+    class_weights,
+    classes,
+    data_files,
+    fine_tuning,
+    provenance,
+    run_config,
+    starting,
+)
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +105,13 @@ def train(
     )
     devices.set_precision(config.devices.precision)
     writes = devices.is_chief(config.devices.strategy)
+    store = checkpoint.CheckpointStore(
+        run.checkpoints,
+        keep=config.checkpoints.keep,
+        fallback=starting.fallback_of(run.path, config.checkpoints.get("fallback")),
+    )
+    # A run that goes on has weights of its own.
+    source = None if store.holding().steps() else fine_tuning.open_source(config)
 
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
@@ -121,23 +136,28 @@ def train(
                 f"trainer.batch_size={trainer.batch_size}, {strategy.num_replicas_in_sync} "
                 "replicas. Choose a multiple."
             )
-        task.build(spec)
+        started_from = {}
+
+        def prepare(networks) -> None:
+            if source is not None:
+                maps = fine_tuning.class_maps(source, data, config.start_from_classes)
+                started_from.update(fine_tuning.start(networks, source, spec, maps))
+            fine_tuning.freeze(networks, config.get("freeze"), fine_tuning.aliases(config))
+
+        task.build(spec, prepare)
         evaluate, best = measuring(config, run, task, data, spec)
 
         def keep() -> None:
             classes.keep(run, data.image_class_names)
             data_files.keep(run, listed)
+            fine_tuning.keep(run, started_from)
             keep_config()
 
         # 4. The loop.
         return trainer.fit(
             task,
             trainer.reader(data),
-            store=checkpoint.CheckpointStore(
-                run.checkpoints,
-                keep=config.checkpoints.keep,
-                fallback=starting.fallback_of(run.path, config.checkpoints.get("fallback")),
-            ),
+            store=store,
             summary=summaries.Summaries(
                 run,
                 kind=task.kind,

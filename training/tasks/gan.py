@@ -1,6 +1,6 @@
 """The task of every GAN: kinds differ by batch keys and loss terms alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -96,7 +96,15 @@ class GANTask:
 
     # --- Life cycle --------------------------------------------------------------------------
 
-    def build(self, spec: dict[str, tf.TensorSpec]) -> None:
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """The networks by the names of their variables in a checkpoint; see protocol.Task."""
+        found = {"generator": self.generator, "discriminator": self.discriminator}
+        return {name: network for name, network in found.items() if network is not None}
+
+    def build(
+        self, spec: dict[str, tf.TensorSpec], prepare: Callable[[dict], None] | None = None
+    ) -> None:
         """Creates the variables of networks, optimizers, objective and averaged generator."""
         steps.require_parts(**{name: getattr(self, name) for name in self.training_only})
         networks = (self.generator, self.discriminator)
@@ -104,6 +112,8 @@ class GANTask:
         gan_checks.check_before_build(*networks, spec, self.objective, self.sample_labels)
         for network, input_shapes in zip(networks, shapes, strict=True):
             network.build(input_shapes)
+        if prepare is not None:
+            prepare(self.networks)
         gan_checks.check_terms(self.discriminator, self.objective.discriminator_terms)
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
