@@ -208,10 +208,13 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
     if kept is not None:
         kept.check(evaluation.names(spec, data.num_examples("validation")))
     generate = tf.function(task.generate)  # compiled once, however often it is measured
+    spread = evaluation.num_images if task.kind.classes == "label" else None  # of every class
 
     def evaluate() -> tuple:
         values = data.reading("validation", lambda: evaluation.measure(
-            generate, data.evaluation_dataset("validation", evaluation.batch_size), data.preprocess
+            generate,
+            data.evaluation_dataset("validation", evaluation.batch_size, spread),
+            data.preprocess,
         ))  # fmt: skip
         return values, evaluation.confusions()
 

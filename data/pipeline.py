@@ -1,12 +1,13 @@
 """From a source to batches: the one file that shuffles, repeats, batches, prefetches, shards."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data import order, preprocessing, transforms
+from data import balance, order, preprocessing, transforms
 from data.images import bad_items, decoded_cache, decoding, photos
 from data.labels import label_check, no_label_maps
 
@@ -30,6 +31,8 @@ class ImagePipeline:
         cache: CacheSettings. Default: automatic.
         holes: hole maker such as holes.RandomRectangle: batches get "hole" (1 = missing) and
             "masked_image". Evaluation holes depend on the index alone. Default None: no holes.
+        class_balanced: bool, whether training draws the classes of images evenly, see
+            balance.ClassBalance. Default False: every item once an epoch.
         seed: int in 0..2^31-1, of order, augmentations and holes. Default 0.
         on_bad_item: what becomes of items that cannot be read, found by no check before: "stop"
             (default), or "skip": others take their place, see bad_items.BadItems.
@@ -42,7 +45,7 @@ class ImagePipeline:
 
     def __init__(
         self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
-        cache=None, holes=None, seed=0, on_bad_item="stop",
+        cache=None, holes=None, class_balanced=False, seed=0, on_bad_item="stop",
     ) -> None:  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
@@ -55,6 +58,7 @@ class ImagePipeline:
         self.augmentations = {k: a for k, a in (augmentations or {}).items() if a is not None}
         self.cache = cache or decoded_cache.CacheSettings()
         self.holes = holes
+        self.class_balanced = class_balanced
         self.seed = order.checked_seed(seed)
         self.on_bad_item = bad_items.checked_rule(on_bad_item)
         self.load_size = self.resize.load_size or self.image_size
@@ -65,6 +69,17 @@ class ImagePipeline:
                 f"data.image_size={list(self.image_size)}"
             )
         self._stores = {}
+
+    @functools.cached_property
+    def _balance(self) -> balance.ClassBalance:
+        labels = [getattr(record, "label", None) for record in self.source.records("train")]
+        return balance.ClassBalance(labels, self.seed)
+
+    def _example_at(self, position) -> tuple[tf.Tensor, tf.Tensor]:
+        """(epoch, index) of the training example at a position of the run."""
+        if self.class_balanced:
+            return self._balance.example_at(position)
+        return order.example_at(position, self.num_examples("train"), self.seed)
 
     @property
     def image_class_names(self) -> tuple[str, ...]:
@@ -93,6 +108,8 @@ class ImagePipeline:
         """
         for split in self.source.splits:  # Missing folders and orphans, whatever `check` says.
             self.source.records(split)
+        if self.class_balanced:
+            _ = self._balance  # refuses items without a class
         if self.holes is not None:
             self.holes.fixed(tf.constant(0, tf.int64), *self.image_size)
         if self.encoding.sample_size == 0:
@@ -133,23 +150,26 @@ class ImagePipeline:
             position = order.batch_positions(
                 element, start_batch, global_batch_size=global_batch_size, part=part, worker=worker
             )
-            epoch, index = order.example_at(position, count, self.seed)
+            epoch, index = self._example_at(position)
             return self._augment(store.read(index), epoch, index)
 
         return self._batches(tf.data.Dataset.counter(dtype=tf.int64), example, replica_batch_size)
 
-    def evaluation_dataset(self, split, batch_size) -> tf.data.Dataset:
+    def evaluation_dataset(self, split, batch_size, num_images=None) -> tf.data.Dataset:
         """Every item of a split once, in fixed order, centre-cropped, with the key `valid`.
 
-        The last batch is filled with repetitions of the last item whose `valid` is False.
+        The last batch is filled with repetitions of the last item whose `valid` is False. With
+        `num_images`, so many items at most, spread evenly: items are often sorted by class.
         """
-        count = self.num_examples(split)
+        total = self.num_examples(split)
+        count = min(total, num_images or total)
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
         item = self._evaluation_item(split)
 
         def example(place) -> dict[str, tf.Tensor]:
-            return item(tf.minimum(place, count - 1)) | {"valid": place < count}
+            number = tf.minimum(place, count - 1)
+            return item(number * total // count) | {"valid": place < count}
 
         places = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
         return self._batches(places, example, batch_size)
@@ -213,10 +233,9 @@ class ImagePipeline:
 
     def _indices(self, batch_index, global_batch_size) -> list[int]:
         """Items of a global training batch, in order."""
-        count = self.num_examples("train")
         first = batch_index * global_batch_size
         positions = tf.range(first, first + global_batch_size, dtype=tf.int64)
-        return [int(order.example_at(p, count, self.seed)[1]) for p in positions]
+        return [int(self._example_at(p)[1]) for p in positions]
 
     def preprocess(self, examples) -> dict[str, tf.Tensor]:
         """As `preprocessing.preprocess`; with `mask_in_step` the train step applies this."""

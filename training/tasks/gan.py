@@ -42,6 +42,9 @@ class GANTask:
         sample_labels: whether fakes are made and judged under classes drawn uniformly, instead of
             the labels of the batch.
         accumulate_steps: micro-batches in each update. Default 1.
+        conditioning_ramp: [first, last] step, for few images by class: a share of the batch keeps
+            its class, rising from 0 to 1 between them; the others have one drawn uniformly, which
+            tells both networks nothing. Default null: all have their own.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
@@ -70,8 +73,10 @@ class GANTask:
         averaging: weight_averaging.WeightAveraging | None = None,
         sample_labels: bool = False,
         accumulate_steps: int = 1,
+        conditioning_ramp: Sequence[int] | None = None,
     ) -> None:
         gan_checks.check_settings(update_order, discriminator_steps, accumulate_steps, optimizers)
+        gan_checks.check_ramp(conditioning_ramp, generator)
         self.generator = generator
         self.discriminator: Any = discriminator
         self.objective = objective  # an Objective; like the discriminator None without training
@@ -89,6 +94,7 @@ class GANTask:
         self.averaging = averaging
         self.sample_labels = sample_labels
         self.accumulate_steps = accumulate_steps
+        self.conditioning_ramp = conditioning_ramp
         self.batches_per_step = discriminator_steps * accumulate_steps
         self._updates: Any = None
         self._averaged = None
@@ -197,10 +203,18 @@ class GANTask:
     def _micro_batches(self, batches, seed) -> list:
         """The (batch, seed) of each micro-batch of each update."""
         count = self.accumulate_steps
-        pairs = [
-            (b, tf.random.experimental.stateless_fold_in(seed, i)) for i, b in enumerate(batches)
-        ]
+        seeds = [tf.random.experimental.stateless_fold_in(seed, i) for i in range(len(batches))]
+        pairs = [(self._conditioned(b, s), s) for b, s in zip(batches, seeds, strict=True)]
         return [pairs[first : first + count] for first in range(0, len(pairs), count)]
+
+    def _conditioned(self, batch, seed) -> protocol.Batch:
+        """The batch with the classes that this step trains with."""
+        if self.conditioning_ramp is None:
+            return batch
+        first, last = self.conditioning_ramp
+        done = tf.cast(self._step - first, tf.float32) / (last - first)
+        weight, count = tf.clip_by_value(done, 0.0, 1.0), self.generator.num_classes
+        return network_inputs.partly_conditioned(batch, weight, count, seed)
 
     def _counted(self, metrics, owners) -> protocol.Metrics:
         """Ends a step: counts it and logs the learning rates of those that it moved."""
