@@ -44,7 +44,8 @@ class GANTask:
         accumulate_steps: micro-batches in each update. Default 1.
         conditioning_ramp: [first, last] step, for few images by class: a share of the batch keeps
             its class, rising from 0 to 1 between them; the others have one drawn uniformly, which
-            tells both networks nothing. Default null: all have their own.
+            tells both networks nothing. Default null: all have their own. After Shahbazi et al.,
+            arXiv 2201.06578, where weights in the networks rise.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
