@@ -20,6 +20,7 @@ from training.runs import (
     class_weights,
     classes,
     data_files,
+    fine_tuning,
     perceptual_loss,
     provenance,
     run_config,
@@ -108,6 +109,13 @@ def train(
     )
     devices.set_precision(config.devices.precision)
     writes = devices.is_chief(config.devices.strategy)
+    store = checkpoint.CheckpointStore(
+        run.checkpoints,
+        keep=config.checkpoints.keep,
+        fallback=starting.fallback_of(run.path, config.checkpoints.get("fallback")),
+    )
+    # A run that goes on has weights of its own.
+    source = None if store.holding().steps() else fine_tuning.open_source(config)
 
     # 2. The data, checked before hours are spent on them.
     data = hydra.utils.instantiate(config.data, _convert_="all")
@@ -133,23 +141,28 @@ def train(
                 f"trainer.batch_size={trainer.batch_size}, {strategy.num_replicas_in_sync} "
                 "replicas. Choose a multiple."
             )
-        task.build(spec)
+        started_from = {}
+
+        def prepare(networks) -> None:
+            if source is not None:
+                maps = fine_tuning.class_maps(source, data, config.start_from_classes)
+                started_from.update(fine_tuning.start(networks, source, spec, maps))
+            fine_tuning.freeze(networks, config.get("freeze"), fine_tuning.aliases(config))
+
+        task.build(spec, prepare)
         evaluate, best = measuring(config, run, task, data, spec)
 
         def keep() -> None:
             classes.keep(run, data.image_class_names)
             data_files.keep(run, listed)
+            fine_tuning.keep(run, started_from)
             keep_config(measured)
 
         # 4. The loop.
         return trainer.fit(
             task,
             trainer.reader(data),
-            store=checkpoint.CheckpointStore(
-                run.checkpoints,
-                keep=config.checkpoints.keep,
-                fallback=starting.fallback_of(run.path, config.checkpoints.get("fallback")),
-            ),
+            store=store,
             summary=summaries.Summaries(
                 run,
                 kind=task.kind,
@@ -210,14 +223,16 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
     if kept is not None:
         kept.check(evaluation.names(spec, data.num_examples("validation")))
     generate = tf.function(task.generate)  # compiled once, however often it is measured
+    spread = evaluation.num_images if task.kind.classes == "label" else None  # of every class
 
     def evaluate() -> tuple:
-        def items(split) -> tf.data.Dataset:
-            return data.evaluation_dataset(split, evaluation.batch_size)
+        def items(split, count=None) -> tf.data.Dataset:
+            return data.evaluation_dataset(split, evaluation.batch_size, count)
 
         def measured() -> dict[str, float]:
             training = items("train") if evaluation.gap else None
-            return evaluation.measure(generate, items("validation"), data.preprocess, training)
+            validation = items("validation", spread)
+            return evaluation.measure(generate, validation, data.preprocess, training)
 
         values = data.reading("validation", lambda: data.reading("train", measured))
         return values, evaluation.confusions()

@@ -1,12 +1,13 @@
 """From a source to batches: the one file that shuffles, repeats, batches, prefetches, shards."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data import order, preprocessing, transforms
+from data import balance, order, preprocessing, transforms
 from data.images import bad_items, decoded_cache, decoding, photos
 from data.labels import label_check, no_label_maps
 
@@ -32,6 +33,8 @@ class ImagePipeline:
         holes: hole maker such as holes.RandomRectangle: batches get "hole" (1 = missing) and
             "masked_image". Evaluation holes depend on the index alone. Default None: no holes.
         shuffle: "permutation" (default), or "index_shuffle", see `order.of_epoch`.
+        class_balanced: bool, whether training draws the classes of images evenly, see
+            balance.ClassBalance. Default False: every item once an epoch.
         seed: int in 0..2^31-1, of order, augmentations and holes. Default 0.
         on_bad_item: what becomes of items that cannot be read, found by no check before: "stop"
             (default), or "skip": others take their place, see bad_items.BadItems.
@@ -44,7 +47,8 @@ class ImagePipeline:
 
     def __init__(
         self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
-        cache=None, holes=None, shuffle=order.PERMUTATION, seed=0, on_bad_item="stop",
+        cache=None, holes=None, shuffle=order.PERMUTATION, class_balanced=False, seed=0,
+        on_bad_item="stop",
     ) -> None:  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
@@ -58,6 +62,7 @@ class ImagePipeline:
         self.cache = cache or decoded_cache.CacheSettings()
         self.holes = holes
         self.shuffle = order.checked_shuffle(shuffle)
+        self.class_balanced = class_balanced
         self.seed = order.checked_seed(seed)
         self.on_bad_item = bad_items.checked_rule(on_bad_item)
         self.load_size = self.resize.load_size or self.image_size
@@ -69,6 +74,18 @@ class ImagePipeline:
             )
         self._stores: dict = {}
         self._bad: dict = {}
+
+    @functools.cached_property
+    def _balance(self) -> balance.ClassBalance:
+        labels = [getattr(record, "label", None) for record in self.source.records("train")]
+        return balance.ClassBalance(labels, self.seed)
+
+    def _line(self, position) -> tf.data.Dataset:
+        """(epoch, index) of the training examples at a position of the run (int) and after it."""
+        if self.class_balanced:
+            positions = tf.data.Dataset.counter(position, dtype=tf.int64)
+            return positions.map(self._balance.example_at)
+        return order.line_from(position, self.num_examples("train"), self.seed, self.shuffle)
 
     @property
     def image_class_names(self) -> tuple[str, ...]:
@@ -97,6 +114,8 @@ class ImagePipeline:
         """
         for split in self.source.splits:  # Missing folders and orphans, whatever `check` says.
             self.source.records(split)
+        if self.class_balanced:
+            _ = self._balance  # refuses items without a class
         if self.holes is not None:
             self.holes.fixed(tf.constant(0, tf.int64), *self.image_size)
         if self.encoding.sample_size == 0:
@@ -136,23 +155,25 @@ class ImagePipeline:
         def example(epoch, index) -> dict[str, tf.Tensor]:
             return self._augment(store.read(index), epoch, index)
 
-        first = int(start_batch) * global_batch_size
-        line = order.line_from(first, count, self.seed, self.shuffle)
+        line = self._line(int(start_batch) * global_batch_size)
         line = order.part_of(line, global_batch_size=global_batch_size, part=part, worker=worker)
         return self._batches(line, example, replica_batch_size)
 
-    def evaluation_dataset(self, split, batch_size) -> tf.data.Dataset:
+    def evaluation_dataset(self, split, batch_size, num_images=None) -> tf.data.Dataset:
         """Every item of a split once, in fixed order, not augmented, with the key `valid`.
 
-        The last batch is filled with repetitions of the last item whose `valid` is False.
+        The last batch is filled with repetitions of the last item whose `valid` is False. With
+        `num_images`, so many items at most, spread evenly: items are often sorted by class.
         """
-        count = self.num_examples(split)
+        total = self.num_examples(split)
+        count = min(total, num_images or total)
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be positive. Received: batch_size={batch_size}")
         item = self._evaluation_item(split)
 
         def example(place) -> dict[str, tf.Tensor]:
-            return item(tf.minimum(place, count - 1)) | {"valid": place < count}
+            number = tf.minimum(place, count - 1)
+            return item(number * total // count) | {"valid": place < count}
 
         places = tf.data.Dataset.range(-(-count // batch_size) * batch_size)
         return self._batches(places, example, batch_size)
@@ -217,8 +238,7 @@ class ImagePipeline:
 
     def _indices(self, batch_index, global_batch_size) -> list[int]:
         """Items of a global training batch, in order."""
-        first, count = batch_index * global_batch_size, self.num_examples("train")
-        line = order.line_from(first, count, self.seed, self.shuffle)
+        line = self._line(batch_index * global_batch_size)
         return [int(index) for _, index in line.take(global_batch_size)]
 
     def preprocess(self, examples) -> dict[str, tf.Tensor]:

@@ -153,6 +153,10 @@ def test_evaluation_shows_every_item_once_and_pads(root, batch_size, rule):
                                       whole["label_map"][row])  # fmt: skip
         np.testing.assert_array_equal(pipe.read_image(root / "photos" / f"{name}.png"),
                                       whole["image"][row])  # fmt: skip
+    some = batches.joined(batches.take(pipe.evaluation_dataset("validation", batch_size, 2), 99))
+    for place, number in enumerate((0, 1)):  # of three, spread evenly
+        np.testing.assert_array_equal(some["image"][place], whole["image"][number])
+    assert some["valid"].sum() == 2
     with pytest.raises(ValueError, match="`batch_size` must be positive"):
         pipe.evaluation_dataset("validation", 0)
     with pytest.raises(KeyError, match="no split 'test'"):

@@ -119,6 +119,11 @@ class RunFolder:
         """Names and sizes of the files it was trained on, see data_files.py."""
         return self.path / "data_files.json.gz"
 
+    @property
+    def start_from(self) -> Path:
+        """What it took from the run that it started from, see fine_tuning.py."""
+        return self.path / "start_from.json"
+
     def check_writable(self) -> None:
         """Raises ValueError where a command cannot write into the folder."""
         effective = os.access in os.supports_effective_ids

@@ -13,7 +13,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from training.runs import classes, starting
+from training.runs import classes, run_config, starting
 
 BEST = "best"
 
@@ -41,10 +41,11 @@ def open_run(
     data_root: str | None = None,
     device: str = "auto",
     averaged: bool = True,
+    all_networks: bool = False,
 ) -> TrainedRun:
     """Builds what the run's config names and restores the weights that generate.
 
-    Only the variables that generating reads are created. Several runs can be open in one process,
+    Only the variables that these read are created. Several runs can be open in one process,
     of whatever kind and precision: dtype policy, seeds and visible devices stay as they are.
 
     Args:
@@ -53,6 +54,7 @@ def open_run(
         data_root: where the data set lies now, if it has moved; where a network has classes of
             images, those of the data are compared with those of the run.
         averaged: whether to use the averaged weights, where the run has them, or the raw ones.
+        all_networks: whether those that are for training alone are built and restored as well.
         device: "auto", "cpu" or "gpu"; a run can be used elsewhere than it was trained.
 
     Returns:
@@ -68,7 +70,7 @@ def open_run(
 
     from training.loop import devices
     from training.runs import run_folder
-    from training.tasks import steps
+    from training.tasks import network_inputs, steps
 
     check_step(step)
     folder = run_folder.RunFolder(path, must_exist=True)
@@ -83,13 +85,20 @@ def open_run(
         averaged = averaged and config.task.averaging is not None
         precision = devices.precision_of(config.devices.precision)
         with _random_state_kept(), precision, devices.on(device):
-            task = hydra.utils.instantiate(_for_inference(config, averaged).task, _convert_="all")
-            spec = data.spec(labelled=bool(names))
-            task.build_for_inference(steps.spec_after(data.preprocess, spec))
+            task = hydra.utils.instantiate(
+                _for_inference(config, averaged, all_networks).task, _convert_="all"
+            )
+            spec = steps.spec_after(data.preprocess, data.spec(labelled=bool(names)))
+            task.build_for_inference(spec)
+            owners = task.generation_state()
+            for name, network in task.networks.items():
+                if not network.built:
+                    network.build(network_inputs.shapes(network, spec))
+                    owners[name] = network
     if data_root is not None and classes.networks_with_classes(config):
         classes.check(folder, data.image_class_names)
     store, step = _checkpoint(folder, config, step)
-    restored = store.restore(task.generation_state(), step, subset=True)
+    restored = store.restore(owners, step, subset=True)
     log.info("%s, step %d", folder.path, restored)
     compiled = tf.function(task.generate, reduce_retracing=True)
 
@@ -100,11 +109,12 @@ def open_run(
     return TrainedRun(folder, config, data, task, restored, averaged, tuple(names), generate)
 
 
-def _for_inference(config, averaged) -> DictConfig:
+def _for_inference(config, averaged, all_networks) -> DictConfig:
     """The config without what training alone needs: losses, their weights files, optimizers."""
     config = config.copy()
     for name in hydra.utils.get_object(config.task._target_).training_only:
-        config.task[name] = None
+        if not (all_networks and name in run_config.NETWORKS):
+            config.task[name] = None
     if not averaged:
         config.task.averaging = None
     return config

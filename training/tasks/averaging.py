@@ -67,10 +67,13 @@ class WeightAveraging:
 
     def copy_of(self, network: keras.Model, input_shapes: dict) -> keras.Model:
         """A built clone of the network, holding the same values."""
-        copy = type(network).from_config(_without_builds(network.get_config()))
+        copy = type(network).from_config(without_builds(network.get_config()))
         copy.build(input_shapes)
         for target, source in zip(copy.weights, network.weights, strict=True):
             target.assign(source)
+        for target, source in zip(copy._flatten_layers(), network._flatten_layers(), strict=True):
+            if not source.trainable:  # frozen: batch statistics as well
+                target.trainable = False
         return copy
 
     def update(
@@ -113,7 +116,7 @@ class WeightAveraging:
         layers = [
             layer
             for layer in average._flatten_layers()
-            if isinstance(layer, keras.layers.BatchNormalization)
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         ]
         if not layers:
             return
@@ -147,12 +150,12 @@ class WeightAveraging:
         tf.distribute.get_strategy().run(on_replica, (batch, number))
 
 
-def _without_builds(config) -> Any:
+def without_builds(config) -> Any:
     """A Keras config whose inner layers are built with the outer one, in its name scope."""
     if isinstance(config, dict):
-        return {k: _without_builds(v) for k, v in config.items() if k != "build_config"}
+        return {k: without_builds(v) for k, v in config.items() if k != "build_config"}
     if isinstance(config, list | tuple):
-        return type(config)(map(_without_builds, config))
+        return type(config)(map(without_builds, config))
     return config
 
 

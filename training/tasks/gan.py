@@ -1,6 +1,6 @@
 """The task of every GAN: kinds differ by batch keys and loss terms alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -54,6 +54,10 @@ class GANTask:
             spectral norm, in the place of their own; null (default) = their own, Glorot's.
         schedule: Keras learning-rate schedule of the training step, 1 = the rates of `optimizers`,
             which it multiplies; null (default) = they are constant or have schedules of their own.
+        conditioning_ramp: [first, last] step, for few images by class: a share of the batch keeps
+            its class, rising from 0 to 1 between them; the others have one drawn uniformly, which
+            tells both networks nothing. Default null: all have their own. After Shahbazi et al.,
+            arXiv 2201.06578, where weights in the networks rise.
 
     A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
     "regularization", the sum of Keras `losses` of a network, which is part of its total.
@@ -84,8 +88,10 @@ class GANTask:
         accumulate_steps: int = 1,
         initializer: Any = None,
         schedule: keras.optimizers.schedules.LearningRateSchedule | None = None,
+        conditioning_ramp: Sequence[int] | None = None,
     ) -> None:
         gan_checks.check_settings(update_order, discriminator_steps, accumulate_steps, optimizers)
+        gan_checks.check_ramp(conditioning_ramp, generator)
         self.generator = generator
         self.discriminator: Any = discriminator
         self.objective = objective  # an Objective; like the discriminator None without training
@@ -100,6 +106,7 @@ class GANTask:
         self.sample_labels = sample_labels
         self.accumulate_steps = accumulate_steps
         self.initializer = initializer
+        self.conditioning_ramp = conditioning_ramp
         self.batches_per_step = discriminator_steps * accumulate_steps
         self._updates: Any = None
         self._averaged = None
@@ -115,7 +122,15 @@ class GANTask:
 
     # --- Life cycle --------------------------------------------------------------------------
 
-    def build(self, spec: dict[str, tf.TensorSpec]) -> None:
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """The networks by the names of their variables in a checkpoint; see protocol.Task."""
+        found = {"generator": self.generator, "discriminator": self.discriminator}
+        return {name: network for name, network in found.items() if network is not None}
+
+    def build(
+        self, spec: dict[str, tf.TensorSpec], prepare: Callable[[dict], None] | None = None
+    ) -> None:
         """Creates the variables of networks, optimizers, objective and averaged generator."""
         steps.require_parts(**{name: getattr(self, name) for name in self.training_only})
         networks = (self.generator, self.discriminator)
@@ -124,6 +139,8 @@ class GANTask:
         for network, input_shapes in zip(networks, shapes, strict=True):
             network.build(input_shapes)
         initial_weights.draw(networks, self.initializer)
+        if prepare is not None:
+            prepare(self.networks)
         gan_checks.check_terms(self.discriminator, self.objective.discriminator_terms)
         self.optimizers["generator"].build(self.generator.trainable_variables)
         self.optimizers["discriminator"].build(self.discriminator.trainable_variables)
@@ -208,10 +225,18 @@ class GANTask:
         """The (batch, seed) of each micro-batch of each update."""
         count = self.accumulate_steps
         self._images = updates.images_of(batches[-count:])
-        pairs = [
-            (b, tf.random.experimental.stateless_fold_in(seed, i)) for i, b in enumerate(batches)
-        ]
+        seeds = [tf.random.experimental.stateless_fold_in(seed, i) for i in range(len(batches))]
+        pairs = [(self._conditioned(b, s), s) for b, s in zip(batches, seeds, strict=True)]
         return [pairs[first : first + count] for first in range(0, len(pairs), count)]
+
+    def _conditioned(self, batch, seed) -> protocol.Batch:
+        """The batch with the classes that this step trains with."""
+        if self.conditioning_ramp is None:
+            return batch
+        first, last = self.conditioning_ramp
+        done = tf.cast(self._step - first, tf.float32) / (last - first)
+        weight, count = tf.clip_by_value(done, 0.0, 1.0), self.generator.num_classes
+        return network_inputs.partly_conditioned(batch, weight, count, seed)
 
     def _counted(self, metrics, owners) -> protocol.Metrics:
         """Ends a step: counts it and logs the learning rates of those that it moved."""

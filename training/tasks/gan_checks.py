@@ -119,3 +119,20 @@ def check_terms(discriminator, terms: dict) -> None:
             f"batch-mates. Received: terms {penalties} with {layers}. Set the discriminator's "
             "normalizer to null, or choose another loss."
         )
+
+
+def check_ramp(ramp, generator) -> None:
+    """Raises ValueError for a conditioning ramp that is no two steps, or without classes."""
+    if ramp is None:
+        return
+    numbers = len(ramp) == 2 and all(type(step) is int for step in ramp)
+    if not numbers or not 0 <= ramp[0] < ramp[1]:
+        raise ValueError(
+            "conditioning_ramp must be two steps, the first from 0 on and below the last, or null. "
+            f"Received: conditioning_ramp={list(ramp)}"
+        )
+    if not getattr(generator, "num_classes", 0):
+        raise ValueError(
+            "conditioning_ramp is for generators by class. Received: conditioning_ramp="
+            f"{list(ramp)} for {type(generator).__name__}. Set it to null."
+        )

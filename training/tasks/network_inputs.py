@@ -5,7 +5,7 @@ import tensorflow as tf
 from training.tasks import protocol, steps
 
 # Purposes of the seeds within a step.
-NOISE, TERMS, LABELS, AUGMENTATION, SAMPLING, FAKE_SAMPLING = range(6)
+NOISE, TERMS, LABELS, AUGMENTATION, SAMPLING, FAKE_SAMPLING, RAMP, RAMP_LABELS = range(8)
 
 
 def specs(network, spec: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
@@ -98,6 +98,25 @@ def augmented(augment, inputs: protocol.Batch, seed: tf.Tensor) -> protocol.Batc
 
 def uniform_labels(like: tf.Tensor, num_classes: int, seed: tf.Tensor) -> tf.Tensor:
     """Classes drawn uniformly from 0..num_classes-1, of the shape and dtype of `like`."""
-    return tf.random.stateless_uniform(
-        tf.shape(like), steps.replica_seed(seed, LABELS), 0, num_classes, like.dtype
-    )
+    return _labels(like, num_classes, steps.replica_seed(seed, LABELS))
+
+
+def partly_conditioned(
+    batch: protocol.Batch, weight: tf.Tensor, num_classes: int, seed: tf.Tensor
+) -> protocol.Batch:
+    """The batch with its own "label" for a share of the items, uniform classes for the others.
+
+    Args:
+        batch: entries with "label".
+        weight: float scalar in [0, 1], the probability of an item to keep its class.
+        num_classes: int, classes to draw from.
+        seed: int32 [2] of the step.
+    """
+    label = batch["label"]
+    keep = tf.random.stateless_uniform(tf.shape(label), steps.replica_seed(seed, RAMP)) < weight
+    drawn = _labels(label, num_classes, steps.replica_seed(seed, RAMP_LABELS))
+    return batch | {"label": tf.where(keep, label, drawn)}
+
+
+def _labels(like, num_classes, seed) -> tf.Tensor:
+    return tf.random.stateless_uniform(tf.shape(like), seed, 0, num_classes, like.dtype)

@@ -32,8 +32,20 @@ class Task(Protocol):
     kind: kinds.Kind
     """What the network reads and makes; sheets and commands use it."""
 
-    def build(self, spec: dict[str, tf.TensorSpec]) -> None:
-        """Creates every variable, optimizers included. Raises KeyError for a missing batch key."""
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """The networks by name, those that the task was given."""
+
+    def build(
+        self, spec: dict[str, tf.TensorSpec], prepare: Callable[[dict], None] | None = None
+    ) -> None:
+        """Creates every variable, optimizers included. Raises KeyError for a missing batch key.
+
+        Args:
+            spec: of the batches.
+            prepare: called with `networks` once they are built, before optimizers and averages
+                are: it may set variables and freeze layers.
+        """
 
     def build_for_inference(self, spec: dict[str, tf.TensorSpec]) -> None:
         """Creates the variables of `generation_state` and no other: all that `generate` reads.

@@ -1,7 +1,7 @@
 """The task of networks that predict a class: of each image, or of each of its pixels."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -82,7 +82,14 @@ class SupervisedTask:
 
     # --- Life cycle --------------------------------------------------------------------------
 
-    def build(self, spec: dict[str, tf.TensorSpec]) -> None:
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """The network by the name of its variables in a checkpoint; see protocol.Task."""
+        return {"network": self.network}
+
+    def build(
+        self, spec: dict[str, tf.TensorSpec], prepare: Callable[[dict], None] | None = None
+    ) -> None:
         """Creates the variables of network, optimizer and averaged network."""
         steps.require_parts(loss=self.loss, optimizer=self.optimizer)
         if self.target not in spec:
@@ -101,6 +108,8 @@ class SupervisedTask:
             )
         shapes = network_inputs.shapes(self.network, spec)
         self.network.build(shapes)
+        if prepare is not None:
+            prepare(self.networks)
         self.optimizer.build(self.network.trainable_variables)
         self._step = steps.step_counter()
         if self.averaging is not None:

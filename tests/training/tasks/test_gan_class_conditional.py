@@ -37,6 +37,7 @@ def test_the_configs_make_a_task_that_steps(arm):
     config = OmegaConf.create(
         {group: OmegaConf.load(FOLDER / group / f"{name}.yaml") for group, name in files.items()}
     )
+    del config.task["defaults"]  # what a run measures
     small = ["generator.channels=[8,8,8,8]", "discriminator.channels=[8,8,8,8]"]
     classes = ["generator.num_classes=10", "discriminator.num_classes=10"]
     config.merge_with_dotlist(small + classes + ARMS[arm])
@@ -66,6 +67,45 @@ def test_the_config_of_the_shared_embedding_with_split_noise():
     config.generator.embedding = {"_target_": target, "num_classes": "${generator.num_classes}"}
     network = hydra.utils.instantiate(config.generator, _convert_="all")
     assert network.embedding.num_classes == 10 and network._parts() == 4
+
+
+@pytest.mark.parametrize(("step", "share"), [(0, 0.0), (10, 0.0), (25, 0.75), (30, 1.0), (99, 1.0)])
+def test_the_share_of_items_with_their_class_rises(step, share):
+    task = class_gan.make_task(conditioning_ramp=[10, 30])
+    task._step.assign(step)
+    count = 3000
+    batch = {"label": tf.fill([count], 2), "image": tf.zeros([count, 1, 1, 3])}
+    ((found, _),) = task._micro_batches([batch], class_gan.SEED)[0]
+    assert found["label"].dtype == tf.int32 and found["image"] is batch["image"]
+    shares = np.bincount(found["label"], minlength=class_gan.CLASSES) / count
+    uniform = (1.0 - share) / class_gan.CLASSES
+    np.testing.assert_allclose(shares, [uniform, uniform, uniform + share], atol=0.03)
+    (again, _), *_ = task._micro_batches([batch], class_gan.SEED)[0]
+    np.testing.assert_array_equal(found["label"], again["label"])
+
+
+def test_both_networks_read_the_classes_of_the_ramp():
+    task = class_gan.make_task(conditioning_ramp=[10, 30])
+    made, judged = [], []
+    class_gan.watch(task.generator, made)
+    class_gan.watch(task.discriminator, judged)
+    batch = class_gan.make_batch(label=0)
+    task.train_step([batch], class_gan.SEED)
+    label = made[0]["label"].numpy()
+    assert label.any()
+    np.testing.assert_array_equal(judged[0]["label"], [*label, *label])
+
+
+@pytest.mark.parametrize("ramp", [[3], [5, 5], [-1, 4], [1.0, 4]])
+def test_ramps_that_cannot_be(ramp):
+    with pytest.raises(ValueError, match=r"two steps.*conditioning_ramp="):
+        class_gan.make_task(conditioning_ramp=ramp)
+
+
+def test_a_ramp_needs_classes():
+    generator = class_conditional.ClassConditionalGenerator(0, (4, 6), noise_dim=5)
+    with pytest.raises(ValueError, match=r"conditioning_ramp=\[1, 2\] for ClassConditional"):
+        class_gan.make_task(generator=generator, conditioning_ramp=[1, 2])
 
 
 @pytest.mark.parametrize("order", gan_checks.UPDATE_ORDERS)
