@@ -230,8 +230,9 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
             return data.evaluation_dataset(split, evaluation.batch_size, count)
 
         def measured() -> dict[str, float]:
-            training = items("train") if evaluation.gap else None
             validation = items("validation", spread)
+            count = evaluation.num_images or data.num_examples("validation")
+            training = items("train", count) if evaluation.gap else None
             return evaluation.measure(generate, validation, data.preprocess, training)
 
         values = data.reading("validation", lambda: data.reading("train", measured))

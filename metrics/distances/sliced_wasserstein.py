@@ -118,5 +118,6 @@ def _blurred(images) -> np.ndarray:
         padded = np.moveaxis(np.pad(images, around, "reflect"), axis, 0)
         size = images.shape[axis]
         parts = [weight * padded[k : k + size] for k, weight in enumerate(KERNEL)]
-        images = np.moveaxis(np.sum(parts, axis=0, dtype=np.float32), 0, axis)
+        summed = np.asarray(np.sum(parts, axis=0, dtype=np.float32))
+        images = np.moveaxis(summed, 0, axis)
     return images
