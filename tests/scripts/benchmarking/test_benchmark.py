@@ -217,7 +217,9 @@ def test_the_first_word_is_a_command():
     for passed_on in (["--help"], ["seed=1", "command=data"]):
         assert benchmark.with_command(passed_on) == passed_on
     for wrong in ([], ["steps"], ["seed=1"]):
-        with pytest.raises(ValueError, match="Expected a command, step, data, attention or quality"):
+        with pytest.raises(
+            ValueError, match="Expected a command, step, data, attention or quality"
+        ):
             benchmark.with_command(wrong)
 
 
