@@ -85,7 +85,7 @@ class Inception2015:
         self.name = "Inception-2015"
         self.weights_hash = feature_network.weights_hash(self.graph_path)
         self.resize = "bilinear to 299x299 in the graph, corner-aligned, not antialiased"
-        graph_def = _read(self.graph_path)
+        graph_def = _read(self.graph_path, self.weights_hash)
         graph = tf.Graph()
         with graph.as_default():
             self._image = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3], "tessera")
@@ -120,7 +120,7 @@ def metric_name(metric, network) -> str:
     return f"{OTHER_NAMES[metric]}_{slug}"
 
 
-def _read(path) -> tf.compat.v1.GraphDef:
+def _read(path, sha256) -> tf.compat.v1.GraphDef:
     """The graph, free of the batch size 1 it was written with."""
     graph_def = tf.compat.v1.GraphDef()
     try:
@@ -128,7 +128,7 @@ def _read(path) -> tf.compat.v1.GraphDef:
             raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
         with open(path, "rb") as file:
             graph_def.ParseFromString(file.read())
-        if feature_network.weights_hash(path) != inception_download.SHA256:
+        if sha256 != inception_download.SHA256:
             _refuse_more_than_arithmetic(graph_def)
     except (message.DecodeError, IsADirectoryError, ValueError) as error:
         raise ValueError(

@@ -35,7 +35,7 @@ class Saving:
         Raises:
             CheckpointError: there are some, and none can be used.
         """
-        stores = [each for each in self._stores() if each.steps()]
+        stores = [each for each in self.store.stores() if each.steps()]
         stores.sort(key=lambda each: each.steps()[-1], reverse=True)
         for left, store in zip(range(len(stores), 0, -1), stores, strict=True):
             try:
@@ -79,11 +79,8 @@ class Saving:
         """Whether a state is to be saved before this error ends the run."""
         # Not finite, or not writable: tried before.
         hopeless = isinstance(error, failures.NonFiniteMetricError | checkpoint.CheckpointError)
-        saved = any(step in store.steps() for store in self._stores())
+        saved = any(step in store.steps() for store in self.store.stores())
         return self.writes and not hopeless and step > 0 and not saved
-
-    def _stores(self) -> list:
-        return [store for store in (self.store, self.store.fallback) if store is not None]
 
     def rescue(self, step: int) -> None:
         """Saves before an error ends the run; what fails here does not hide that error."""

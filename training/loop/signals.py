@@ -51,6 +51,8 @@ class StopRequest:
             yield self
         finally:
             self._watched = []
+            if self.received == signal.SIGXCPU:  # it comes each second, to the end of the process
+                previous[signal.SIGXCPU] = signal.SIG_IGN
             for number, handler in previous.items():
                 signal.signal(number, handler)
 

@@ -69,12 +69,15 @@ class CheckpointStore:
                 found.append(int(number))
         return sorted(found)
 
+    def stores(self) -> list["CheckpointStore"]:
+        """This store, and its fallback if it has one."""
+        return [store for store in (self, self.fallback) if store is not None]
+
     def holding(self, step: int | None = None) -> "CheckpointStore":
         """This store or its fallback: what has the step, None = what has the newest one."""
-        stores = [store for store in (self, self.fallback) if store is not None]
         if step is not None:
-            return next((store for store in stores if step in store.steps()), self)
-        return max(stores, key=lambda store: store.steps()[-1:])
+            return next((store for store in self.stores() if step in store.steps()), self)
+        return max(self.stores(), key=lambda store: store.steps()[-1:])
 
     def path(self, step: int) -> Path:
         """The folder of a step's checkpoint."""

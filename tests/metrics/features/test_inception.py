@@ -122,6 +122,17 @@ def test_a_graph_of_more_than_arithmetic_is_refused(tmp_path, operation):
         inception.Inception2015(path)
 
 
+def test_the_published_graph_is_known_by_its_hash(tmp_path, monkeypatch):
+    """Whatever it holds: here an operation that TensorFlow, and not the list, refuses."""
+    frozen, path = inception_graph.graph_def(), tmp_path / "graph.pb"
+    frozen.node.add(name="more", op="Unheard")
+    path.write_bytes(frozen.SerializeToString())
+    published = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(inception.inception_download, "SHA256", published)
+    with pytest.raises(ValueError, match="which TensorFlow refuses"):
+        inception.Inception2015(path)
+
+
 def test_functions_and_huge_constants_are_refused(tmp_path):
     frozen, path = inception_graph.graph_def(), tmp_path / "graph.pb"
     frozen.library.function.add().signature.name = "f"

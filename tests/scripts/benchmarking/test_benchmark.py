@@ -217,15 +217,17 @@ def test_the_first_word_is_a_command():
     for passed_on in (["--help"], ["seed=1", "command=data"]):
         assert benchmark.with_command(passed_on) == passed_on
     for wrong in ([], ["steps"], ["seed=1"]):
-        with pytest.raises(ValueError, match="Expected a command, step, data or attention"):
+        with pytest.raises(
+            ValueError, match="Expected a command, step, data, attention or quality"
+        ):
             benchmark.with_command(wrong)
 
 
 @pytest.mark.slow
 def test_refusals_are_one_message():
     cases = {
-        "train": "Expected a command, step, data or attention",
-        "command=x": "Expected command=step or data or attention. Received: command='x'",
+        "train": "Expected a command, step, data, attention or quality",
+        "command=x": "Expected command=step or data or attention or quality. Received: command='x'",
         "step generator.widht=3": "unknown key 'generator.widht'",
     }
     for arguments, message in cases.items():
@@ -237,7 +239,10 @@ def test_refusals_are_one_message():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["command=x"], "Expected command=step or data or attention. Received: command='x'"),
+        (
+            ["command=x"],
+            "Expected command=step or data or attention or quality. Received: command='x'",
+        ),
         (["data", "generator.width=3"], "'data' takes .*Received: generator.width=3"),
         (["step", "pairs=3"], "'step' takes .*settings of train.py. Received: pairs=3"),
         (["step", "rounds=0"], "rounds must be an integer >= 1. Received: rounds=0"),

@@ -157,3 +157,15 @@ def test_a_signal_while_it_is_built_ends_the_run_in_words(data_root, tmp_path, n
     assert "Stopped before the first step; there is nothing to save." in output
     assert "Traceback" not in output
     assert not list(tmp_path.glob("*/*/checkpoints/step_*"))
+
+
+def test_used_up_cpu_time_does_not_end_the_process_after_it_has_stopped():
+    before = signal.getsignal(signal.SIGXCPU)
+    try:
+        with signals.StopRequest().listening() as stop:
+            stop.training_begins()
+            signal.raise_signal(signal.SIGXCPU)
+        signal.raise_signal(signal.SIGXCPU)
+        assert stop.received == signal.SIGXCPU
+    finally:
+        signal.signal(signal.SIGXCPU, before)
