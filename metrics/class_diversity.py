@@ -65,6 +65,7 @@ def _small(images) -> list[np.ndarray]:
 def _spread(vectors) -> float:
     """Mean distance of all pairs of different items."""
     vectors = np.stack(vectors).astype(np.float64)
+    vectors -= vectors[0]  # equal ones become exactly 0
     squares = np.mean(vectors**2, axis=1)
     products = vectors @ vectors.T / vectors.shape[1]
     distances = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2.0 * products, 0.0))

@@ -37,6 +37,10 @@ class HoleAreaBins:
     def __init__(self) -> None:
         self.reset_state()
 
+    def names(self, spec, count) -> list[str]:
+        """None are certain: they depend on the holes that are drawn."""
+        return []
+
     def reset_state(self) -> None:
         self.bins, self.counts = {}, {}
 

@@ -56,6 +56,10 @@ class ImageQuality(ImageMeans):
 
     needs = frozenset({"pairs"})
 
+    def names(self, spec, count) -> list[str]:
+        """Names of `result` for batches of this spec."""
+        return ["psnr", "ssim", "l1_percent", *(["hole_l1_percent"] if "hole" in spec else [])]
+
     def update_state(self, batch, generated) -> None:
         real, fake = as_saved(batch["image"]), as_saved(generated["image"])
         if real.shape != fake.shape or min(real.shape[1:3]) < 11:

@@ -150,6 +150,10 @@ class LPIPS(image_quality.ImageMeans):
         images = (tf.constant(pixels / 127.5 - 1.0, tf.float32) for pixels in (first, second))
         return self._compiled(*images).numpy().astype(np.float64)
 
+    def names(self, spec, count) -> list[str]:
+        """The name of `result`."""
+        return [self.name]
+
     def update_state(self, batch, generated) -> None:
         if len(batch["image"]):
             self.add(self.name, self(batch["image"], generated["image"]))

@@ -39,6 +39,9 @@ RESUMABLE = (
     "trainer.evaluate_every_steps",
 )
 
+LEFT_OUT_BY_NULL = ("checkpoints.best_metric", "checkpoints.patience")
+"""Settings that null switches off, though they have another default."""
+
 
 def close_match(name: str, known) -> str:
     """ " Did you mean 'x'?" for the known name most like this one, or an empty text."""
@@ -113,9 +116,10 @@ def _check_settings(key, settings, known) -> None:
         )
     _check_known(f"{key}.", settings, set(known))
     for name in settings if "_target_" not in known else ():  # that of the default, mostly a text
-        kind = str if known[name] is None else type(known[name])
-        if settings[name] is not None or known[name] is not None:
-            _check_type(f"{key}.{name}", settings._get_node(name), kind)
+        kind, path = str if known[name] is None else type(known[name]), f"{key}.{name}"
+        optional = known[name] is None or path in LEFT_OUT_BY_NULL
+        if settings[name] is not None or not optional:
+            _check_type(path, settings._get_node(name), kind)
 
 
 def _check_known(prefix, node, known) -> None:

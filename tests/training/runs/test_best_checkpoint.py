@@ -264,6 +264,9 @@ def test_a_step_that_cannot_be(wrong):
         trained_run.open_run("anywhere", step=wrong)
 
 
+MEASURED = types.SimpleNamespace(
+    generate=lambda batch, seeds: {}, kind=types.SimpleNamespace(classes=None)
+)
 FOUR_ITEMS = types.SimpleNamespace(num_examples=lambda split: 4)
 
 
@@ -285,7 +288,7 @@ def test_wrong_settings_are_named_before_the_first_step(tmp_path, setting, messa
 def test_auto_is_the_signal_where_it_is_measured(tmp_path):
     run, config = run_folder.RunFolder(tmp_path), saved_run.compose("train")
     spec = {"image": tf.TensorSpec([None, 32, 32, 3])}
-    _, kept = train.measuring(config, run, types.SimpleNamespace(generate=None), FOUR_ITEMS, spec)
+    _, kept = train.measuring(config, run, MEASURED, FOUR_ITEMS, spec)
     assert (kept.metric, kept.best_is, kept.patience) == (best.SIGNAL, "lowest", 5)
     for words in (["evaluation=null"], ["evaluation.metrics.sliced_wasserstein=null"]):
         assert train.measuring(saved_run.compose("train", *words), run, None, None) == (None, None)
@@ -300,6 +303,5 @@ def test_auto_is_the_signal_where_it_is_measured(tmp_path):
 def test_what_is_not_asked_for_is_not_there(tmp_path):
     run = run_folder.RunFolder(tmp_path)
     assert train.measuring(composed("evaluation=null"), run, None, None) == (None, None)
-    task = types.SimpleNamespace(generate=lambda batch, seeds: {})
-    evaluate, kept = train.measuring(composed(), run, task, None)
+    evaluate, kept = train.measuring(composed(), run, MEASURED, None)
     assert callable(evaluate) and kept is None

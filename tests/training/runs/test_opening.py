@@ -21,6 +21,7 @@ KINDS = {
         *("generator.encoder.width=4", "generator.encoder.multipliers=[1,2]"),
         "generator.encoder.resize_to=16",
         *tiny.DISCRIMINATOR,
+        "~perceptual",
     ],
     "class-conditional": ["experiment=class_synthetic", *tiny.CLASS_OVERRIDES],
     "inpainting": ["experiment=inpaint_synthetic", *tiny.INPAINTING_OVERRIDES],

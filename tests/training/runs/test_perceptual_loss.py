@@ -95,7 +95,7 @@ def test_a_network_does_not_judge_a_run_that_trains_against_it(data_root, tmp_pa
     with pytest.raises(ValueError, match="flatters the run. Received: features of EfficientNet"):
         train.measuring(config, folder, None, data, data.element_spec)
     config.perceptual.weights_hash = "0" * 64  # of another network
-    task = types.SimpleNamespace(generate=None)
+    task = types.SimpleNamespace(generate=None, kind=types.SimpleNamespace(classes=None))
     train.measuring(config, folder, task, data, data.element_spec)
 
 

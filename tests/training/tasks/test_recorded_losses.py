@@ -72,7 +72,8 @@ def data_root(tmp_path_factory):
 def test_the_third_step_has_the_recorded_losses(experiment, data_root):
     keras.utils.set_random_seed(0)
     with hydra.initialize_config_dir(str(tiny.ROOT / "configs"), version_base="1.3"):
-        chosen = [f"experiment={experiment}", *OVERRIDES[experiment]]
+        order = "data.shuffle=index_shuffle"  # that of the runs that were recorded
+        chosen = [f"experiment={experiment}", *OVERRIDES[experiment], order]
         config = hydra.compose("train", [*chosen, *tiny.data_overrides(data_root)])
     data = hydra.utils.instantiate(config.data, _convert_="all")
     classes.fill_counts(config, data.image_class_names)
