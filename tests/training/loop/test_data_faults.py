@@ -191,8 +191,8 @@ def test_packed_records_are_named_by_their_file(tmp_path):
 
 def exchanged(path):
     """With that of another item: whole, and another image."""
-    others = sorted(path.parents[1].rglob("*.uint8"))
-    path.write_bytes(next(p for p in reversed(others) if p != path).read_bytes())
+    files = sorted(path.parents[1].rglob("*.uint8"))
+    path.write_bytes(files[(files.index(path) + 1) % len(files)].read_bytes())
 
 
 @pytest.mark.parametrize(
