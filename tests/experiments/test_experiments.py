@@ -139,6 +139,15 @@ def test_the_published_recipe():
             np.testing.assert_allclose(float(adam.learning_rate), rate * share, atol=1e-9)
 
 
+@pytest.mark.parametrize("experiment", ["class_synthetic", "unconditional_synthetic"])
+def test_runs_of_noise_measure_their_distance_in_a_network(experiment):
+    evaluation = hydra.utils.instantiate(
+        compose(f"experiment={experiment}").evaluation, _convert_="all"
+    )
+    names = evaluation.names({"image": tf.TensorSpec([None, 32, 32, 3])}, 40)
+    assert "eval/kernel_distance_efficientnet_lite0" in names
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", GENERATOR_NODE)
 def test_an_experiment_trains(experiment, data_root, tmp_path):

@@ -29,6 +29,7 @@ CLASS_OVERRIDES = [  # as many blocks as attentive normalisation after block 3 n
     "discriminator.channels=[8,8]",
     "discriminator.downsample=[true,true]",
     NO_SIGNAL,
+    "evaluation.metrics.kernel_distance=null",
 ]
 INPAINTING_OVERRIDES = [
     f"data.image_size=[{SIZE},{SIZE}]",

@@ -19,6 +19,8 @@ from tests.models.test_conformance import CASES, assert_outputs, every_case
 
 # Keras hands the entries of a dict out as arguments. Networks take the dict as one: of its test
 # they pass the part without a call, and the laws of test_conformance.py.
+pytestmark = pytest.mark.slow
+
 LAYERS = [case for case in CASES if not case.is_network]
 NETWORKS = [case for case in CASES if case.is_network]
 ARGUMENTS = {  # of layers that take several, after the first
