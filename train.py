@@ -62,6 +62,11 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
             run_config.write_defaults(config)
         run_config.check_targets(config, files)
         run_config.check_keys(config, "train")
+        if config.get("preflight"):
+            from scripts.preflight import command
+
+            command.run(config, run, measuring)
+            return
         keep_config = functools.partial(starting.keep_config, run, config.copy())
         signal_number = train(config, run, stop, keep_config)
     if signal_number:

@@ -20,6 +20,7 @@ ALLOWED = [
             "training",
             "scripts.command.errors",
             "scripts.command.overrides",
+            "scripts.preflight",
         ),
     ),
     ("scripts/", ("data", "metrics", "models", "scripts", "training")),

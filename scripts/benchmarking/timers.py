@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from models.layers import block_attention
 from scripts.benchmarking import operations
 from training.loop import session
-from training.runs import classes, perceptual_loss, run_config
+from training.runs import class_weights, classes, perceptual_loss, run_config
 from training.tasks import steps as task_steps
 
 # More than the pipeline keeps ready: what piled up while other variants had their turn would
@@ -37,11 +37,14 @@ class StepTimer:
         run_config.check_keys(config, "train")
         self.steps, self.ceiling = steps, ceiling
         self.data = hydra.utils.instantiate(config.data, _convert_="all")
+        self.label_report = self.data.check()
         classes.fill_counts(config, self.data.image_class_names)
+        class_weights.fill(config, self.data, self.label_report)
         perceptual_loss.fill(config, self.data)
         self.task = hydra.utils.instantiate(config.task, _convert_="all")
         self.trainer = hydra.utils.instantiate(config.trainer, _convert_="all")
-        self.task.build(task_steps.spec_after(self.data.preprocess, self.data.element_spec))
+        self.spec = task_steps.spec_after(self.data.preprocess, self.data.element_spec)
+        self.task.build(self.spec)
         self.live = session.Session(
             self.task, self.trainer.reader(self.data), None, None, self.data.preprocess,
             seed=self.trainer.seed, jit_compile=self.trainer.jit_compile, writes=False,
@@ -55,7 +58,7 @@ class StepTimer:
 
     def prepare(self) -> None:
         """Compiles the step: what its first call takes beyond the second."""
-        first, second = self._timed("constant", 1), self._timed("constant", 1)
+        first, second = self.timed("constant", 1), self.timed("constant", 1)
         self.compile_seconds = max(first - second, 0.0)
 
     def turn(self, number: int) -> dict[str, float]:
@@ -65,8 +68,8 @@ class StepTimer:
             if source == "pipeline":
                 for _ in range(DRAINED_BATCHES):
                     next(self.batches[source])
-            self._timed(source, 1)
-            measured[source] = self._timed(source, self.steps) / self.steps
+            self.timed(source, 1)
+            measured[source] = self.timed(source, self.steps) / self.steps
         if self.ceiling:
             speeds = [operations.convolution_gflops(shape) for shape in self.ceiling]
             measured["ceiling"] = max(speeds)
@@ -88,7 +91,8 @@ class StepTimer:
         traced = tf.function(lambda: self.strategy.run(replica_step, (batches,)))
         return operations.graph_flops(traced.get_concrete_function().graph) / 1e9
 
-    def _timed(self, source: str, count: int) -> float:
+    def timed(self, source: str, count: int) -> float:
+        """Seconds of `count` steps from `self.step` on, what they compile included."""
         total, end = 0.0, self.step + count
         while self.step < end:
             run_steps = self.live.steps_at(self.step)

@@ -89,7 +89,8 @@ def command(script, *overrides, **settings):
     """Runs a command of the project in a process of its own; returns the finished process."""
     return subprocess.run(
         [sys.executable, str(ROOT / script), *overrides],
-        capture_output=True, text=True, env=environment(), cwd=ROOT, check=False, **settings,
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        **{"env": environment(), **settings},
     )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """Where a run's folder lies when Hydra starts, and what it keeps of its config."""
 
+import atexit
 import contextlib
 import datetime
 import fcntl
 import hashlib
 import logging
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,9 @@ def choose_run(config: DictConfig) -> None:
 
     run_folder.check_name(config.name)
     _check_subdir(config)
+    if config.get("preflight"):
+        config.hydra.run.dir = str(_thrown_away(config))
+        return
     chief = devices.is_chief(config.devices.strategy)
     given = config.hydra.run.dir
     path = _resumed(config, chief)
@@ -132,6 +138,18 @@ def choose_run(config: DictConfig) -> None:
     else:  # of workers that are not the chief, logs only: the chief's folder is the run
         path = run_folder.new_run_folder(parent if chief else parent / "workers", now())
     config.hydra.run.dir = str(path)
+
+
+def _thrown_away(config) -> Path:
+    """A folder that is gone when this process ends."""
+    if config.resume is not None or config.hydra.run.dir:
+        raise ValueError(
+            "Expected preflight=true of a new run, which leaves no folder. Received: "
+            f"resume={config.resume}, hydra.run.dir={config.hydra.run.dir or 'null'}. Leave it out."
+        )
+    path = Path(tempfile.mkdtemp(prefix="tessera_preflight_"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def _resumed(config, chief) -> Path | None:
@@ -179,6 +197,8 @@ def choose_sweep(config: DictConfig) -> Path:
     tensorflow_import.load_tensorflow()
     from training.runs import run_folder
 
+    if config.get("preflight"):
+        raise ValueError("Expected preflight=true of one run. Received: -m with it. Leave out -m.")
     if config.resume is not None:
         raise ValueError(
             f"A sweep cannot be resumed as a whole. Received: -m with resume={config.resume}. "

@@ -1,0 +1,1 @@
+"""Before a long training: what it would take, and what speaks against it."""
