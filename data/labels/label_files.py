@@ -14,7 +14,7 @@ from data import files
 from data.images import opening
 from data.labels import bmp_indices
 
-LABEL_SUFFIXES = (".bmp", ".png")
+LABEL_SUFFIXES = (".bmp", ".png", ".tif", ".tiff", ".gif")
 CONVERT_COMMAND = "python scripts/prepare_dataset.py convert source=FOLDER out=FOLDER"
 MAX_COLOURS_NAMED = 6
 

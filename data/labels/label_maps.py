@@ -1,5 +1,6 @@
 """Label maps as class ids: file values -> ids 0..K-1 or 255, inside tf.data, and one-hot masks."""
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -136,7 +137,7 @@ def decode_contents(contents, name, encoding) -> tf.Tensor:
 
     def by_numpy() -> tf.Tensor:
         def read(data, name) -> np.ndarray:
-            return label_files.decode_values(data, name.decode(), encoding.colour_palette)
+            return label_files.decode_values(data, os.fsdecode(name), encoding.colour_palette)
 
         return tf.numpy_function(read, [contents, name], tf.uint8)
 

@@ -1,7 +1,9 @@
 """Where the items are: a source turns a split name into records (files and classes)."""
 
 import functools
+import logging
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +11,12 @@ from typing import Any
 
 from data import files
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PHOTO_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif",
+)  # fmt: skip
 MAX_NAMED = 5
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class FolderSource(Source):
     items: str  # what messages call the items
 
     def __init__(self, root, photos, split_rule, photo_suffixes) -> None:
-        self.root = root
+        self.root = os.path.expanduser(str(root))
         self.photos = photos
         self.splits_by = split_rule
         self.photo_suffixes = tuple(photo_suffixes)
@@ -91,7 +97,7 @@ class FolderSource(Source):
 
     @functools.cached_property
     def _records(self) -> dict[str, tuple[Record, ...]]:
-        assigned = self.splits_by.assign(list(self._paths), self._folder)
+        assigned = self.splits_by.assign(list(self._paths), self._folder, self._aliases)
         records = {split: tuple(map(self._record, names)) for split, names in assigned.items()}
         if not records.get("train"):
             raise ValueError(
@@ -116,6 +122,16 @@ class FolderSource(Source):
     @property
     def _paths(self) -> Mapping[str, Any]:
         raise NotImplementedError
+
+    def _aliases(self, paths=None) -> dict[str, str]:
+        """{what a list may call an item: its name}: its photograph below root, as it is spelled."""
+        aliases = {}
+        for name, path in (self._paths if paths is None else paths).items():
+            photo = path if isinstance(path, str) else path[0]
+            relative = os.path.relpath(photo, self.root)
+            aliases[stem_of(relative)] = aliases[stem_of(os.path.abspath(photo))] = name
+            aliases[stem_of(os.path.relpath(photo, Path(self.root, self.photos)))] = name
+        return aliases
 
     def _record(self, name) -> Record:
         raise NotImplementedError
@@ -143,13 +159,24 @@ class FolderSource(Source):
         return folder
 
 
-def files_by_stem(folder, suffixes, what) -> dict[str, str]:
-    """Returns {path below folder without suffix: path} of all files with one of the suffixes.
+def files_by_stem(folder, suffixes, what, ending="", other="") -> dict[str, str]:
+    """Returns {path below folder without ending and suffix: path} of all files that have them.
+
+    Args:
+        folder: where to search.
+        suffixes: of the files, lower case.
+        what: the files are, for messages.
+        ending: of their names before the suffix.
+        other: ending of files that are left out, where it is longer.
 
     Raises:
-        ValueError: two files differ only in their suffix.
+        ValueError: two files differ only in their suffix, or in how Unicode spells their name.
     """
-    found = paths_by_stem(folder, suffixes)
+    found = {
+        stem.removesuffix(ending): paths
+        for stem, paths in paths_by_stem(folder, suffixes).items()
+        if stem.endswith(ending) and not (len(other) > len(ending) and stem.endswith(other))
+    }
     for first, *others in found.values():
         if others:
             suffix = os.path.splitext(others[0])[1].lower()
@@ -169,27 +196,42 @@ def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:
     return found
 
 
+def stem_of(path) -> str:
+    """A path without suffix, with "/" between folders and its letters in Unicode's form NFC."""
+    return normal(os.path.splitext(path)[0].replace(os.sep, "/"))
+
+
+def normal(name: str) -> str:
+    """The one spelling of a name that Unicode can spell in several ways: systems differ in it."""
+    return unicodedata.normalize("NFC", name)
+
+
 def walk(folder, suffixes) -> Iterator[tuple[str, str]]:
     """Yields (path below folder without suffix, path) of all files with one of the suffixes.
 
-    Links are followed, but not into a folder that lies around them.
+    Links are followed, after all that lies there itself; no folder is read twice. Hidden files and
+    folders are passed over. The first of each pair has Unicode's form NFC.
 
     Raises:
         ValueError: a broken link, a pipe or a device with one of the suffixes.
     """
-    yield from _walk(os.fspath(folder), "", suffixes, frozenset())
+    seen, waiting = {}, [(os.fspath(folder), "")]
+    while waiting:  # grows: links found on the way
+        yield from _walk(*waiting.pop(0), suffixes, seen, waiting)
 
 
-def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
+def _walk(folder, stem, suffixes, seen, links) -> Iterator[tuple[str, str]]:
     try:
         status = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:  # As os.walk has it: what cannot be listed holds nothing.
         return
-    if (place := (status.st_dev, status.st_ino)) in around:
+    place = (status.st_dev, status.st_ino)
+    if place in seen:
+        log.info("%s is a link to %s, which is read already", folder, seen[place])
         return
+    seen[place] = folder
     entries = [entry for entry in entries if not entry.name.startswith(".")]
-    folders = [entry for entry in entries if entry.is_dir()]
     for entry in entries:
         base, suffix = os.path.splitext(entry.name)
         if suffix.lower() in suffixes and not entry.is_dir():
@@ -197,9 +239,12 @@ def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
                 raise ValueError(
                     f"{entry.path}: a broken link, or a pipe or device instead of a file. Remove it"
                 )
-            yield stem + base, entry.path
-    for entry in folders:
-        yield from _walk(entry.path, f"{stem}{entry.name}/", suffixes, around | {place})
+            yield stem + normal(base), entry.path
+    for entry in entries:
+        if entry.is_dir() and entry.is_symlink():
+            links.append((entry.path, f"{stem}{normal(entry.name)}/"))
+        elif entry.is_dir():
+            yield from _walk(entry.path, f"{stem}{normal(entry.name)}/", suffixes, seen, links)
 
 
 def file_stamp(path) -> list:

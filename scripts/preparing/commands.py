@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from data import transforms
 from data.labels import conversion, label_check, label_maps
-from data.sources import paired_folders
+from data.sources import paired_folders, splits
 from scripts.preparing import data_config, preview
 from training.runs import plain_config
 
@@ -31,9 +31,14 @@ def run(config: DictConfig) -> None:
 
 def with_settings_of_this_command(message: str) -> str:
     """Messages about data name the settings of a data config; most have the same name here."""
-    renamed = {"splits.fractions": "validation_share", "splits.seed": "split_seed"}
+    renamed = {
+        "data.source.splits.fractions": "validation_share",
+        "data.source.splits.seed": "split_seed",
+        "data/splits=lists 'data.source.splits.files=": "'lists=",
+        "data.source.splits.files": "lists",
+    }
     for name, here in renamed.items():
-        message = message.replace(f"data.source.{name}", here)
+        message = message.replace(name, here)
     return re.sub(r"data\.(encoding|source)\.", "", message)
 
 
@@ -120,13 +125,17 @@ def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.La
 
 
 def open_source(root: str, config: dict) -> paired_folders.PairedFolders:
-    folder = Path(root) / config["photos"]
+    folder = Path(root).expanduser() / config["photos"]
     rule = None  # where a folder is missing, the source raises
-    if folder.is_dir():
+    if config["lists"]:
+        rule = splits.ListSplits(config["lists"])
+    elif folder.is_dir():
         rule = conversion.choose_splits(
             folder, config["validation_share"], config["group_pattern"],
             config["group_modulo"], config["split_seed"],
         )  # fmt: skip
+    names = ("photo_suffixes", "label_suffixes", "photo_ending", "label_ending")
+    given = {name: config[name] for name in names if config[name]}
     return paired_folders.PairedFolders(
-        root, photos=config["photos"], labels=config["labels"], splits=rule
+        root, photos=config["photos"], labels=config["labels"], splits=rule, **given
     )
