@@ -1,5 +1,6 @@
 """The check before training: are all files readable, of one size per pair, and their ids legal?"""
 
+import collections
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -148,20 +149,21 @@ def item_for(record, encoding) -> Any:
 
 
 def summarize(all_findings, encoding) -> LabelReport:
-    values = np.zeros(256, np.int64)
+    values: collections.Counter[int] = collections.Counter()
     files = 0
     for findings in all_findings:
         files += 1
         for value, count in findings["values"].items():
             values[int(value)] += count
-    lookup = encoding.lookup if encoding.has_maps else np.zeros(256, np.uint8)
-    ids = np.bincount(lookup, weights=values, minlength=256).astype(np.int64)
+    ids = np.zeros(256, np.int64)
+    for value, count in values.items():
+        ids[encoding.ids_of(value)] += count
     return LabelReport(
         class_names=encoding.class_names,
         pixels=ids[: encoding.num_classes],
         ignored=int(ids[IGNORE_ID]),
         files=files,
-        values={int(v): int(values[v]) for v in np.flatnonzero(values)},
+        values=dict(sorted(values.items())),
     )
 
 
@@ -193,7 +195,7 @@ def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:
     files_of = {}
     for record, found in findings.items():
         for value in found["values"]:
-            if encoding.lookup[int(value)] == FOREIGN_ID:
+            if encoding.ids_of(int(value)) == FOREIGN_ID:
                 files_of.setdefault(int(value), []).append(record.label_map)
     if not files_of:
         return

@@ -126,7 +126,7 @@ def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.La
 
 def open_source(root: str, config: dict) -> paired_folders.PairedFolders:
     folder = Path(root).expanduser() / config["photos"]
-    rule = None  # where a folder is missing, the source raises
+    rule: splits.SplitRule | None = None  # where a folder is missing, the source raises
     if config["lists"]:
         rule = splits.ListSplits(config["lists"])
     elif folder.is_dir():
