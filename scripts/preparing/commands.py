@@ -100,7 +100,7 @@ def required(config: dict, key: str) -> str:
             f"`{config['command']}` needs {key}=FOLDER. Received: {key}=null. "
             f"Add it to the command, for instance {key}=datasets/mine"
         )
-    return config[key]
+    return str(config[key])
 
 
 def count_classes(pixels: np.ndarray) -> int:

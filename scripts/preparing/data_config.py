@@ -49,7 +49,9 @@ def text(source: paired_folders.PairedFolders, encoding: dict) -> str:
         **({"source": folders} if folders else {}),
         "encoding": encoding,
     }
-    return yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100)
+    return yaml.safe_dump(
+        config, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    )
 
 
 def show(content: str, path: str = "these lines") -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data import pipeline
 from data.images import photos
 from data.labels import label_files, label_maps
 from data.sources import folder_source, paired_folders, photo_folder, splits
 from scripts.preparing import commands
+from scripts.sampling import files
 from tests.helpers import class_data
 from tests.helpers.label_sets import settings as command_settings
 
@@ -161,3 +163,18 @@ def test_maps_of_every_suffix_are_read(tmp_path, suffix):
     image.save(tmp_path / f"1{suffix}")
     values = label_files.read_values(tmp_path / f"1{suffix}")
     np.testing.assert_array_equal(values, [[0, 1, 2], [3, 4, 5]])
+
+
+def test_the_folder_of_the_user_in_a_data_config(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    touch(tmp_path, "set/photos/1.jpg", "set/labels/1.png")
+    source = paired_folders.PairedFolders("~/set", splits=splits.NoSplits())
+    assert source.records("train")[0].photo == str(tmp_path / "set/photos/1.jpg")
+    assert pipeline.ImagePipeline(source, [8, 8], root="~/set").root == str(tmp_path / "set")
+
+
+def test_sampling_sees_the_files_that_training_sees(tmp_path):
+    touch(tmp_path, "maps/1.png", "maps/._1.png", "maps/.x/2.png", "elsewhere/3.PNG")
+    (tmp_path / "maps/more").symlink_to(tmp_path / "elsewhere")
+    found = files.by_name(tmp_path / "maps", "labels", label_files.LABEL_SUFFIXES)
+    assert list(found) == ["1", "more/3"]
