@@ -98,6 +98,8 @@ class FolderSource(Source):
     @functools.cached_property
     def _records(self) -> dict[str, tuple[Record, ...]]:
         assigned = self.splits_by.assign(list(self._paths), self._folder, self._aliases)
+        if self.image_class_names:
+            assigned = self._with_every_class_trained(assigned)
         records = {split: tuple(map(self._record, names)) for split, names in assigned.items()}
         if not records.get("train"):
             raise ValueError(
@@ -105,6 +107,23 @@ class FolderSource(Source):
                 f"Received: splits={sorted(records)} below {self._folder}"
             )
         return records
+
+    def _with_every_class_trained(self, assigned) -> dict[str, list[str]]:
+        """The same where classes that a hash has left without training items get one (group)."""
+        rule, moved = self.splits_by, set()
+        trained = {self._class_folder(name) for name in assigned.get("train", ())}
+        for name in self._paths:
+            if self._class_folder(name) not in trained and rule.is_by_hash(name):
+                trained.add(self._class_folder(name))
+                moved.add(rule.group_of(name))
+        if not moved:
+            return assigned
+        split_of = {name: split for split, names in assigned.items() for name in names}
+        kept = {split: [] for split in assigned}
+        for name in self._paths:
+            is_moved = rule.is_by_hash(name) and rule.group_of(name) in moved
+            kept["train" if is_moved else split_of[name]].append(name)
+        return kept
 
     def _refuse_missing(self, expected, **folders) -> None:
         """Raises a FileNotFoundError where one of {setting: folder below root} is missing."""

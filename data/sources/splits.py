@@ -23,6 +23,10 @@ class SplitRule:
         """Items of one group stay in one split."""
         return stem
 
+    def is_by_hash(self, stem) -> bool:
+        """Whether the split of this item is a matter of chance, and not what somebody wrote."""
+        return False
+
     def inner_path(self, stem) -> str:
         """The part of a stem below the split, where the class folder is."""
         return stem
@@ -89,6 +93,9 @@ class FolderSplits(SplitRule):
 
     def inner_path(self, stem) -> str:
         return stem.partition("/")[2]
+
+    def is_by_hash(self, stem) -> bool:
+        return stem.partition("/")[0] == self.train
 
 
 class ListSplits(SplitRule):
@@ -236,6 +243,9 @@ class HashedSplits(SplitRule):
                     f"data.source.splits.fractions or data.source.splits.seed"
                 )
         return assigned
+
+    def is_by_hash(self, stem) -> bool:
+        return True
 
     def group_of(self, stem) -> str:
         match = self._pattern.search(stem)
