@@ -8,7 +8,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from data import transforms
-from data.labels import conversion, label_check, label_maps
+from data.labels import conversion, label_check, label_maps, palette_files
 from data.sources import paired_folders, splits
 from scripts.preparing import data_config, preview
 from training.runs import plain_config
@@ -110,11 +110,12 @@ def count_classes(pixels: np.ndarray) -> int:
 
 def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.LabelEncoding]:
     """(class names or None, colours or None, LabelEncoding) of what the files hold."""
-    names, palette, colours = config["class_names"], None, None
+    names, colours, palette, ignore = config["class_names"], None, None, config["ignore_index"]
     if config["palette"]:
-        palette_names, palette, colours = conversion.load_palette(config["palette"])
-        names = names or palette_names
-    ignore = 255 if palette and 255 in palette.values() else config["ignore_index"]
+        found = palette_files.load_palette(str(config["palette"]))
+        names = names or found.names
+        palette, colours = found.ids or None, found.colours or None
+        ignore = 255 if found.ignores else ignore
     count = config["num_classes"] or (len(names) if names else label_maps.MAX_CLASSES)
     # With an unknown number of classes there is no warning of those that do not occur.
     checked = "all" if count < label_maps.MAX_CLASSES else f"sample:{sys.maxsize}"
