@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from data import transforms
-from data.labels import conversion, label_check, label_maps, palette_files
-from data.sources import paired_folders, splits
+from data import files, transforms
+from data.labels import annotations, conversion, label_check, label_maps, palette_files
+from data.sources import folder_source, paired_folders, splits
 from scripts.preparing import data_config, preview
 from training.runs import plain_config
 
@@ -44,9 +44,25 @@ def with_settings_of_this_command(message: str) -> str:
 
 def convert(config: dict) -> None:
     """Converts a folder, draws a preview and prints how to train on the result."""
-    source_root, out = required(config, "source"), Path(required(config, "out"))
+    root = Path(required(config, "source")).expanduser()
+    out = Path(required(config, "out")).expanduser().absolute()
+    if not config["annotations"]:
+        return convert_maps(config, out, paired_folders.PairedFolders)
+    conversion.check_output(out, root, overwrite=config["overwrite"])
+    with files.folder_beside(out.with_name(f"{out.name}_maps")) as maps:
+        drawn = annotations.draw(
+            Path(str(config["annotations"])), root / config["photos"], root / config["labels"],
+            maps, config["class_names"],
+        )  # fmt: skip
+        known = {"labels": str(maps), "class_names": drawn.names, "ignore_index": 255}
+        convert_maps(config | known, out, annotations.AnnotatedPairs, drawn.colours)
+
+
+def convert_maps(config: dict, out: Path, kind: type, given_colours=None) -> None:
+    """Converts label maps there are, as `convert`."""
     names, colours, encoding = read_encoding(config)
-    source = open_source(source_root, config)
+    source = open_source(required(config, "source"), config, kind)
+    colours = colours or given_colours
     if colours is None and encoding.palette is None and not encoding.id_map:
         colours = conversion.stored_colours(source.records(source.splits[0])[0].label_map)
     size = config["size"] and transforms.checked_size("size", config["size"])
@@ -60,6 +76,9 @@ def convert(config: dict) -> None:
     (out / data_config.FILE).write_text(text)
     pairs = ", ".join(f"{n} {split}" for split, n in result.counts.items())
     print(f"{out}: {pairs} pairs, {count} classes.")
+    if left_out := getattr(source, "left_out", None):
+        print(f"{len(left_out)} photographs without annotations are left out: "
+              f"{folder_source.first_few(left_out)}")  # fmt: skip
     if config["preview_count"]:
         preview.preview_pairs(
             converted, label_maps.LabelEncoding(**labels), config["preview_count"]
@@ -125,7 +144,9 @@ def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.La
     return names, colours, encoding
 
 
-def open_source(root: str, config: dict) -> paired_folders.PairedFolders:
+def open_source(
+    root: str, config: dict, kind: type = paired_folders.PairedFolders
+) -> paired_folders.PairedFolders:
     folder = Path(root).expanduser() / config["photos"]
     rule: splits.SplitRule | None = None  # where a folder is missing, the source raises
     if config["lists"]:
@@ -137,6 +158,4 @@ def open_source(root: str, config: dict) -> paired_folders.PairedFolders:
         )  # fmt: skip
     names = ("photo_suffixes", "label_suffixes", "photo_ending", "label_ending")
     given = {name: config[name] for name in names if config[name]}
-    return paired_folders.PairedFolders(
-        root, photos=config["photos"], labels=config["labels"], splits=rule, **given
-    )
+    return kind(root, photos=config["photos"], labels=config["labels"], splits=rule, **given)
