@@ -10,7 +10,7 @@ import numpy as np
 
 from data.batch import IGNORE_ID
 from data.images import check_cache, photos
-from data.labels import label_files
+from data.labels import label_files, void_classes
 from data.labels.label_maps import FOREIGN_ID
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,8 @@ class LabelReport:
     """What the check saw: pixels per class, pixels ignored, files read, classes that never occur.
 
     `values` counts the raw file values before any mapping; `pixels_by_split` is `pixels` of each
-    split alone.
+    split alone; `inside` has of each file value the files with it and the sums of
+    `void_classes.inside`.
     """
 
     class_names: tuple[str, ...]
@@ -32,6 +33,7 @@ class LabelReport:
     files: int
     values: dict[int, int] = field(default_factory=dict)
     pixels_by_split: dict[str, np.ndarray] = field(default_factory=dict)
+    inside: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def absent(self) -> list[str]:
@@ -128,6 +130,7 @@ def inspect(record, palette) -> dict:
             counts = np.bincount(values.reshape(-1), minlength=256)
             findings["label_size"] = list(values.shape)
             findings["values"] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
+            findings["inside"] = void_classes.inside(values)
     except label_files.ColourMapError as error:
         findings["colours"] = str(error)
     except (OSError, ValueError) as error:
@@ -150,9 +153,13 @@ def item_for(record, encoding) -> Any:
 
 def summarize(all_findings, encoding) -> LabelReport:
     values: collections.Counter[int] = collections.Counter()
+    inside: dict[int, tuple[int, ...]] = {}
     files = 0
     for findings in all_findings:
         files += 1
+        for value, (deep, middle) in findings.get("inside", {}).items():
+            before = inside.get(int(value), (0, 0, 0))
+            inside[int(value)] = (before[0] + 1, before[1] + deep, before[2] + middle)
         for value, count in findings["values"].items():
             values[int(value)] += count
     ids = np.zeros(256, np.int64)
@@ -164,6 +171,7 @@ def summarize(all_findings, encoding) -> LabelReport:
         ignored=int(ids[IGNORE_ID]),
         files=files,
         values=dict(sorted(values.items())),
+        inside=inside,
     )
 
 

@@ -3,6 +3,7 @@
 import collections
 import os
 import re
+import shlex
 
 MAX_TRIED = 20
 PREFERRED = ("labelid", "label", "mask", "seg", "_l", "")
@@ -34,7 +35,7 @@ def advice(photos: dict[str, list[str]], labels: dict[str, list[str]]) -> str:
     settings = {"photo_ending": photo, "label_ending": label}
     return (
         f" The names of maps end in {sorted({label for _, label in found})}. Set for example "
-        + " ".join(f"data.source.{key}={value}" for key, value in settings.items() if value)
+        + shlex.join(f"data.source.{key}={value}" for key, value in settings.items() if value)
     )
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from data import files, transforms
-from data.labels import annotations, conversion, label_check, label_maps, palette_files
+from data.labels import (
+    annotations,
+    conversion,
+    label_check,
+    label_maps,
+    palette_files,
+    void_classes,
+)
 from data.sources import folder_source, paired_folders, splits
 from scripts.preparing import data_config, preview
 from training.runs import plain_config
@@ -105,9 +112,13 @@ def check(config: dict) -> None:
     if count == label_maps.MAX_CLASSES:  # the number of classes is not given
         count = count_classes(report.pixels)
     named = encoding.class_names[:count]
-    shown = label_check.LabelReport(named, report.pixels[:count], report.ignored, report.files)
+    shown = label_check.LabelReport(
+        named, report.pixels[:count], report.ignored, report.files, inside=report.inside
+    )
     print(f"{report.files} pairs: " + ", ".join(f"{source.count(s)} {s}" for s in source.splits))
     print(shown.table())
+    for question in void_classes.questions(shown, encoding, named=bool(names)):
+        print(f"Question: {question}.")
     labels = data_config.label_settings(count, names, colours, encoding.ignore_index)
     labels |= {key: value for key in ("id_map", "palette") if (value := getattr(encoding, key))}
     data_config.show(data_config.text(source, labels))
