@@ -15,10 +15,10 @@ from data import files
 from data.batch import IGNORE_ID
 from data.images import opening, photos
 from data.labels import label_maps
-from data.sources import splits
+from data.sources import folder_source, splits
 
 MARKER = "prepare_dataset.json"
-COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
+COPIED_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 VALIDATION_FOLDERS = ("validation", "val", "valid")
 ASPECT_TOLERANCE = 0.02
 
@@ -42,10 +42,13 @@ def stored_colours(path) -> list[tuple] | None:
 
 
 def choose_splits(
-    folder, validation_share, group_pattern, group_modulo, seed
+    root, photos, validation_share, group_pattern, group_modulo, seed
 ) -> splits.FolderSplits | splits.HashedSplits:
     """Splits by the folders there are; without any, or with a share given, by hashed groups."""
-    names = {entry.name for entry in Path(folder).iterdir() if entry.is_dir()}
+    names = set()
+    for stars, folder in folder_source.matching(root, photos):
+        inner = [stars] if stars else [entry.name for entry in folder.iterdir() if entry.is_dir()]
+        names |= {name.partition("/")[0] for name in inner}
     if validation_share is None and "train" in names:
         present = [name for name in VALIDATION_FOLDERS if name in names]
         return splits.FolderSplits(validation=(present or VALIDATION_FOLDERS)[0])

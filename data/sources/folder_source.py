@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,10 +130,12 @@ class FolderSource(Source):
         """Raises a FileNotFoundError where one of {setting: folder below root} is missing."""
         root = Path(self.root)
         for what, folder in folders.items():
-            if not (root / folder).is_dir():
+            if not any(found.is_dir() for _, found in matching(root, folder)):
                 setting, path = f"data.source.{what}", root / folder
                 if not root.is_dir():
                     what, setting, path = "data set", "data.root", root
+                elif next(root.glob(f"*/{folder}/"), None):
+                    expected += f", or in <root>/*/: data.source.{what}='*/{folder}'"
                 raise FileNotFoundError(
                     f"The folder of the {what} does not exist. Received: {setting} -> "
                     f"{path.absolute()}. Expected: {expected}"
@@ -178,11 +181,12 @@ class FolderSource(Source):
         return folder
 
 
-def files_by_stem(folder, suffixes, what, ending="", other="") -> dict[str, str]:
+def files_by_stem(root, pattern, suffixes, what, ending="", other="") -> dict[str, str]:
     """Returns {path below folder without ending and suffix: path} of all files that have them.
 
     Args:
-        folder: where to search.
+        root: folder of the data set.
+        pattern: of folders below root; what its stars stand for comes before the path.
         suffixes: of the files, lower case.
         what: the files are, for messages.
         ending: of their names before the suffix.
@@ -192,7 +196,8 @@ def files_by_stem(folder, suffixes, what, ending="", other="") -> dict[str, str]
         ValueError: two files differ only in their suffix, or in how Unicode spells their name.
     """
     found = {
-        stem.removesuffix(ending): paths
+        (stars + stem).removesuffix(ending): paths
+        for stars, folder in matching(root, pattern)
         for stem, paths in paths_by_stem(folder, suffixes).items()
         if stem.endswith(ending) and not (len(other) > len(ending) and stem.endswith(other))
     }
@@ -205,6 +210,22 @@ def files_by_stem(folder, suffixes, what, ending="", other="") -> dict[str, str]
                 f"data.source.{'photo' if what == 'photographs' else 'label'}_suffixes=[{suffix}]"
             )
     return {stem: paths[0] for stem, paths in found.items()}
+
+
+def matching(root, pattern) -> list[tuple[str, Path]]:
+    """[(what the stars stand for and "/", folder)] of the folders below root that match a pattern.
+
+    A pattern without a star is one folder, there or not: [("", root / pattern)].
+    """
+    if "*" not in pattern:
+        return [("", Path(root, pattern))]
+    regex = re.compile(re.escape(Path(pattern).as_posix()).replace(r"\*", "([^/]*)"))
+    found = []
+    for folder in sorted(Path(root).glob(pattern)):
+        match = regex.fullmatch(folder.relative_to(root).as_posix())
+        if match and folder.is_dir() and not any(part.startswith(".") for part in match.groups()):
+            found.append(("".join(f"{normal(part)}/" for part in match.groups()), folder))
+    return found
 
 
 def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:

@@ -15,7 +15,8 @@ class PairedFolders(folder_source.FolderSource):
 
     Args:
         root: folder of the data set.
-        photos: str, folder of the photographs below root. Default "photos".
+        photos: str, folder of the photographs below root. Default "photos". May have stars, as in
+            "*/images": what they stand for, such as the split, begins the names of items.
         labels: str, folder of the label maps below root. Default "labels". May be the same folder
             when suffixes or endings tell photographs and maps apart.
         splits: FolderSplits, ListSplits or HashedSplits. Default FolderSplits().
@@ -84,7 +85,7 @@ class PairedFolders(folder_source.FolderSource):
 
     def _files(self) -> tuple[dict[str, str], dict[str, str]]:
         """({stem: photograph}, {stem: label map})."""
-        folders = [Path(self.root) / name for name in (self.photos, self.labels)]
+        root, folders = Path(self.root), [self.photos, self.labels]
         one_folder, endings = folders[0] == folders[1], (self.photo_ending, self.label_ending)
         shared = sorted(set(self.photo_suffixes) & set(self.label_suffixes))
         if one_folder and shared and endings[0] == endings[1]:
@@ -92,13 +93,13 @@ class PairedFolders(folder_source.FolderSource):
                 f"Photographs and label maps in one folder need different suffixes, or endings. "
                 f"Received: photos=labels='{self.photos}', both with {shared}."
                 + pair_names.advice(
-                    folder_source.paths_by_stem(folders[0], self.photo_suffixes),
-                    folder_source.paths_by_stem(folders[1], self.label_suffixes),
+                    folder_source.paths_by_stem(root / folders[0], self.photo_suffixes),
+                    folder_source.paths_by_stem(root / folders[1], self.label_suffixes),
                 )
             )
         others = reversed(endings) if one_folder else ("", "")
         photos, labels = (
-            folder_source.files_by_stem(*settings)
+            folder_source.files_by_stem(root, *settings)
             for settings in zip(
                 folders, (self.photo_suffixes, self.label_suffixes), ("photographs", "label maps"),
                 endings, others, strict=True,

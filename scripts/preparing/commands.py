@@ -158,13 +158,14 @@ def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.La
 def open_source(
     root: str, config: dict, kind: type = paired_folders.PairedFolders
 ) -> paired_folders.PairedFolders:
-    folder = Path(root).expanduser() / config["photos"]
+    folder = Path(root).expanduser()
+    there = any(found.is_dir() for _, found in folder_source.matching(folder, config["photos"]))
     rule: splits.SplitRule | None = None  # where a folder is missing, the source raises
     if config["lists"]:
         rule = splits.ListSplits(config["lists"])
-    elif folder.is_dir():
+    elif there:
         rule = conversion.choose_splits(
-            folder, config["validation_share"], config["group_pattern"],
+            folder, config["photos"], config["validation_share"], config["group_pattern"],
             config["group_modulo"], config["split_seed"],
         )  # fmt: skip
     names = ("photo_suffixes", "label_suffixes", "photo_ending", "label_ending")

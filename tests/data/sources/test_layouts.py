@@ -178,3 +178,30 @@ def test_sampling_sees_the_files_that_training_sees(tmp_path):
     (tmp_path / "maps/more").symlink_to(tmp_path / "elsewhere")
     found = files.by_name(tmp_path / "maps", "labels", label_files.LABEL_SUFFIXES)
     assert list(found) == ["1", "more/3"]
+
+
+@pytest.mark.parametrize(
+    ("files", "settings"),
+    [
+        (["{}/images/a/{}.jpg", "{}/masks/a/{}_m.png"],
+         {"photos": "*/images", "labels": "*/masks", "label_ending": "_m"}),
+        (["{}_images/a/{}.jpg", "{}_masks/a/{}.png"],
+         {"photos": "*_images", "labels": "*_masks"}),
+    ],
+)  # fmt: skip
+def test_the_split_before_the_kind(tmp_path, capsys, files, settings):
+    for split, number in (("train", 0), ("train", 1), ("valid", 2)):
+        for file, mode in zip(files, ("RGB", "L"), strict=True):
+            path = tmp_path / file.format(split, number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new(mode, (8, 8)).save(path)
+    source = paired_folders.PairedFolders(
+        tmp_path, splits=splits.FolderSplits(validation="valid"), **settings
+    )
+    assert names(source) == {"train": ["train/a/0", "train/a/1"], "validation": ["valid/a/2"]}
+    commands.check(command_settings("check", root=tmp_path, class_names=["a"], **settings))
+    printed = capsys.readouterr().out
+    assert "3 pairs: 2 train, 1 validation" in printed and "splits: {validation: valid}" in printed
+    if "/" in settings["photos"]:
+        with pytest.raises(FileNotFoundError, match=r"data.source.photos='\*/images'"):
+            paired_folders.PairedFolders(tmp_path, photos="images").records("train")
