@@ -20,7 +20,7 @@ def cache_file(folder, root) -> Path | None:
     """Where the findings about the files below `root` are kept; None without a folder."""
     if folder is None:
         return None
-    where = hashlib.sha256(os.path.abspath(root).encode()).hexdigest()[:12]
+    where = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()[:12]
     return Path(folder) / f"check-{where}.json"
 
 

@@ -208,6 +208,18 @@ def test_what_hydra_reads_as_it_is_meant_is_left_alone(words, tmp_path, monkeypa
     assert overrides.with_nulls(words) == words
 
 
+def test_names_of_files_without_letters_are_printed(monkeypatch, capsys):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def fail():
+        print("\udcff.png")
+        raise ValueError("Received: \udcff.png")
+
+    with pytest.raises(SystemExit, match="Received: "):
+        errors.run(fail)
+    assert capsys.readouterr().out == "\\udcff.png\n"
+
+
 def test_words_that_begin_as_paths_do_are_paths():
     words = ["/x/a=b", "./c=d", "count=0"]
     expected = ["runs=['/x/a=b','./c=d']", "count=0"]
