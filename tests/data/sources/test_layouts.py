@@ -6,6 +6,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from data import pipeline
@@ -14,7 +15,7 @@ from data.labels import label_files, label_maps
 from data.sources import folder_source, paired_folders, photo_folder, splits
 from scripts.preparing import commands
 from scripts.sampling import files
-from tests.helpers import class_data
+from tests.helpers import class_data, tiny
 from tests.helpers.label_sets import settings as command_settings
 
 
@@ -205,3 +206,9 @@ def test_the_split_before_the_kind(tmp_path, capsys, files, settings):
     if "/" in settings["photos"]:
         with pytest.raises(FileNotFoundError, match=r"data.source.photos='\*/images'"):
             paired_folders.PairedFolders(tmp_path, photos="images").records("train")
+
+
+def test_the_config_lists_the_suffixes_there_are():
+    config = OmegaConf.load(tiny.ROOT / "configs/data/paired_folders.yaml").source
+    assert tuple(config.photo_suffixes) == folder_source.PHOTO_SUFFIXES
+    assert tuple(config.label_suffixes) == label_files.LABEL_SUFFIXES
