@@ -1,5 +1,6 @@
 """Where data sets and caches lie by default, and files that are whole or not there."""
 
+import codecs
 import contextlib
 import os
 import shutil
@@ -10,6 +11,12 @@ from pathlib import Path
 
 DATASETS = Path(__file__).resolve().parents[1] / "datasets"
 """Of this checkout, whatever the working directory: embedded data set, caches without a place."""
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # begins as UTF-16 does
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 MAX_BYTES = 2**30
 """Of a file that is read whole: the largest image that is decoded has half of that."""
 
@@ -47,6 +54,22 @@ def read_bytes(path: str | Path, what: str) -> bytes:
             "file"
         )
     return Path(path).read_bytes()
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with their mark, as Windows writes it.
+
+    Raises:
+        FileNotFoundError: there is none. ValueError: it is in another encoding, or too large.
+    """
+    content = read_bytes(path, what)
+    encoding = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: the {what} is a text in UTF-8. Received: {error}. Save it in UTF-8"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """From a source to batches: the one file that shuffles, repeats, batches, prefetches, shards."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,7 @@ class ImagePipeline:
     ) -> None:  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
-        self.root = source.root if root is None else root
+        self.root = source.root if root is None else os.path.expanduser(str(root))
         self.encoding: Any = encoding or no_label_maps.NoLabelMaps()
         self.num_classes: int = self.encoding.num_classes
         self.class_names: tuple[str, ...] = self.encoding.class_names

@@ -13,14 +13,14 @@ from data import files
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 4  # 4: a checksum before the findings
+CACHE_VERSION = 5  # 5: where values lie
 
 
 def cache_file(folder, root) -> Path | None:
     """Where the findings about the files below `root` are kept; None without a folder."""
     if folder is None:
         return None
-    where = hashlib.sha256(os.path.abspath(root).encode()).hexdigest()[:12]
+    where = hashlib.sha256(os.fsencode(os.path.abspath(root))).hexdigest()[:12]
     return Path(folder) / f"check-{where}.json"
 
 

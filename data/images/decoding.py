@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,9 +27,9 @@ class FileContents:
     has_label = False
 
     def __init__(self, records, label_maps=True) -> None:
-        paths = {"photo": [record.photo for record in records]}
+        paths = {"photo": [os.fsencode(record.photo) for record in records]}
         if label_maps:
-            paths["label_map"] = [record.label_map for record in records]
+            paths["label_map"] = [os.fsencode(record.label_map) for record in records]
         with tf.device("CPU:0"):  # Strings exist in host memory only.
             self._paths = {key: tf.constant(values) for key, values in paths.items()}
 

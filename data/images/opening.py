@@ -7,11 +7,16 @@ import zlib
 from collections.abc import Iterator
 
 import PIL
-from PIL import Image, TiffImagePlugin, WebPImagePlugin  # noqa: F401  # Registered thus.
+from PIL import (  # noqa: F401  # Registered thus.
+    AvifImagePlugin,
+    Image,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from data.labels import bmp_indices
 
-FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Tried by content, whatever the suffix says. Some others make Pillow start programs (EPS)."""
 RUN_LENGTH_ENCODED = (b"\1\0\0\0", b"\2\0\0\0")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 from tqdm import tqdm
 
 from data import files
 from data.batch import IGNORE_ID
 from data.images import opening, photos
-from data.labels import label_files, label_maps
-from data.sources import splits
+from data.labels import label_maps
+from data.sources import folder_source, splits
 
 MARKER = "prepare_dataset.json"
-COPIED_SUFFIXES = (".jpg", ".jpeg", ".png")
+COPIED_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png")
 VALIDATION_FOLDERS = ("validation", "val", "valid")
 ASPECT_TOLERANCE = 0.02
-MAX_PALETTE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,54 +30,6 @@ class Conversion:
     counts: dict[str, int]
     pixels: np.ndarray
     ignored: int
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, which let a small file stand for a huge one."""
-
-    def compose_node(self, parent, index) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
-
-
-def load_palette(path) -> tuple[list[str] | None, dict[str, int], list[tuple[int, ...]]]:
-    """Reads a palette file: YAML or JSON, {name: [r, g, b]} or a list of [r, g, b].
-
-    The position of a colour is its class id. The name `ignore` is for pixels without a class: 255.
-    Colours may also be written "#rrggbb".
-
-    Returns:
-        (names or None, {"#rrggbb": id}, [(r, g, b)] by id).
-
-    Raises:
-        FileNotFoundError: no such file. ValueError: it holds something else.
-    """
-    text = files.read_bytes(path, "palette file")
-    try:
-        if len(text) > MAX_PALETTE_BYTES:
-            raise ValueError
-        content = yaml.load(text, _PlainLoader)  # JSON is YAML
-        named = isinstance(content, dict)
-        listed = content.items() if named else enumerate(content)
-        entries = [(str(name), label_files.colour_code(colour)) for name, colour in listed]
-    except (yaml.YAMLError, TypeError, AttributeError, LookupError, ValueError, RecursionError):
-        raise ValueError(
-            "Expected a palette file, YAML or JSON without aliases, at most "
-            f"{MAX_PALETTE_BYTES:,} bytes, of {{name: [red, green, blue]}} or a list of "
-            f"[red, green, blue], 0..255. Received: palette={path}"
-        ) from None
-    classes = [(n, c) for n, c in entries if n.lower() != "ignore"]
-    palette = {f"#{code:06x}": index for index, (_, code) in enumerate(classes)}
-    palette |= {f"#{code:06x}": IGNORE_ID for n, code in entries if n.lower() == "ignore"}
-    if len(palette) != len(entries) or not 1 <= len(classes) <= label_maps.MAX_CLASSES:
-        raise ValueError(
-            "Expected a palette of at least one class, each with a colour of its own, and of at "
-            f"most {label_maps.MAX_CLASSES}. "
-            f"Received: palette={path} with {len(entries)} entries, {len(palette)} colours."
-        )
-    colours = [tuple(code.to_bytes(3, "big")) for _, code in classes]
-    return [name for name, _ in classes] if named else None, palette, colours
 
 
 def stored_colours(path) -> list[tuple] | None:
@@ -92,10 +42,13 @@ def stored_colours(path) -> list[tuple] | None:
 
 
 def choose_splits(
-    folder, validation_share, group_pattern, group_modulo, seed
+    root, photos, validation_share, group_pattern, group_modulo, seed
 ) -> splits.FolderSplits | splits.HashedSplits:
     """Splits by the folders there are; without any, or with a share given, by hashed groups."""
-    names = {entry.name for entry in Path(folder).iterdir() if entry.is_dir()}
+    names = set()
+    for stars, folder in folder_source.matching(root, photos):
+        inner = [stars] if stars else [entry.name for entry in folder.iterdir() if entry.is_dir()]
+        names |= {name.partition("/")[0] for name in inner}
     if validation_share is None and "train" in names:
         present = [name for name in VALIDATION_FOLDERS if name in names]
         return splits.FolderSplits(validation=(present or VALIDATION_FOLDERS)[0])

@@ -1,5 +1,6 @@
 """The check before training: are all files readable, of one size per pair, and their ids legal?"""
 
+import collections
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ import numpy as np
 
 from data.batch import IGNORE_ID
 from data.images import check_cache, photos
-from data.labels import label_files
+from data.labels import label_files, void_classes
 from data.labels.label_maps import FOREIGN_ID
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ class LabelReport:
     """What the check saw: pixels per class, pixels ignored, files read, classes that never occur.
 
     `values` counts the raw file values before any mapping; `pixels_by_split` is `pixels` of each
-    split alone.
+    split alone; `inside` has of each file value the files with it and the sums of
+    `void_classes.inside`.
     """
 
     class_names: tuple[str, ...]
@@ -31,6 +33,7 @@ class LabelReport:
     files: int
     values: dict[int, int] = field(default_factory=dict)
     pixels_by_split: dict[str, np.ndarray] = field(default_factory=dict)
+    inside: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def absent(self) -> list[str]:
@@ -127,6 +130,7 @@ def inspect(record, palette) -> dict:
             counts = np.bincount(values.reshape(-1), minlength=256)
             findings["label_size"] = list(values.shape)
             findings["values"] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
+            findings["inside"] = void_classes.inside(values)
     except label_files.ColourMapError as error:
         findings["colours"] = str(error)
     except (OSError, ValueError) as error:
@@ -148,20 +152,26 @@ def item_for(record, encoding) -> Any:
 
 
 def summarize(all_findings, encoding) -> LabelReport:
-    values = np.zeros(256, np.int64)
+    values: collections.Counter[int] = collections.Counter()
+    inside: dict[int, tuple[int, ...]] = {}
     files = 0
     for findings in all_findings:
         files += 1
+        for value, (deep, middle) in findings.get("inside", {}).items():
+            before = inside.get(int(value), (0, 0, 0))
+            inside[int(value)] = (before[0] + 1, before[1] + deep, before[2] + middle)
         for value, count in findings["values"].items():
             values[int(value)] += count
-    lookup = encoding.lookup if encoding.has_maps else np.zeros(256, np.uint8)
-    ids = np.bincount(lookup, weights=values, minlength=256).astype(np.int64)
+    ids = np.zeros(256, np.int64)
+    for value, count in values.items():
+        ids[encoding.ids_of(value)] += count
     return LabelReport(
         class_names=encoding.class_names,
         pixels=ids[: encoding.num_classes],
         ignored=int(ids[IGNORE_ID]),
         files=files,
-        values={int(v): int(values[v]) for v in np.flatnonzero(values)},
+        values=dict(sorted(values.items())),
+        inside=inside,
     )
 
 
@@ -193,7 +203,7 @@ def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:
     files_of = {}
     for record, found in findings.items():
         for value in found["values"]:
-            if encoding.lookup[int(value)] == FOREIGN_ID:
+            if encoding.ids_of(int(value)) == FOREIGN_ID:
                 files_of.setdefault(int(value), []).append(record.label_map)
     if not files_of:
         return

@@ -14,9 +14,10 @@ from data import files
 from data.images import opening
 from data.labels import bmp_indices
 
-LABEL_SUFFIXES = (".bmp", ".png")
+LABEL_SUFFIXES = (".bmp", ".png", ".tif", ".tiff", ".gif")
 CONVERT_COMMAND = "python scripts/prepare_dataset.py convert source=FOLDER out=FOLDER"
 MAX_COLOURS_NAMED = 6
+MAX_VALUE = 65535
 
 
 class ColourMapError(ValueError):
@@ -75,7 +76,7 @@ class ColourPalette:
 
 
 def read_values(path, palette: ColourPalette | None = None) -> np.ndarray:
-    """Returns the values stored in a label map as uint8 [H, W].
+    """Returns the values stored in a label map, [H, W]: uint8, or uint16 where one is above 255.
 
     BMP of 1, 4 and 8 bits, plain or run-length encoded, and PNG of mode P give the palette index;
     grey PNGs of any bit depth give the stored level; PNGs and BMPs of RGB are mapped by `palette`.
@@ -83,7 +84,7 @@ def read_values(path, palette: ColourPalette | None = None) -> np.ndarray:
     Raises:
         FileNotFoundError: there is no such file.
         ColourMapError: the file holds colours and `palette` is None.
-        ValueError: the file is damaged, no image, or holds values above 255.
+        ValueError: the file is damaged, no image, or holds values that are not in 0..65535.
     """
     return decode_values(files.read_bytes(path, "label map"), os.fspath(path), palette)
 
@@ -114,12 +115,12 @@ def _values_of_image(image, data, name, palette) -> np.ndarray:
         return np.ascontiguousarray(levels // {2: 85, 4: 17}.get(bits, 1))
     if image.mode.startswith("I"):
         levels = np.asarray(image)
-        if levels.max() > 255 or levels.min() < 0:
+        if levels.max() > MAX_VALUE or levels.min() < 0:
             raise ValueError(
-                f"{name}: a 16-bit map with values up to {int(levels.max())}; class ids are "
-                f"0..255. If these are instance ids, give the class map instead"
+                f"{name}: holds values {int(levels.min())}..{int(levels.max())}, where label maps "
+                f"hold 0..{MAX_VALUE}. Give the map of classes instead"
             )
-        return levels.astype(np.uint8)
+        return levels.astype(np.uint8 if levels.max() <= 255 else np.uint16)
     rgb = np.asarray(image.convert("RGB"))
     if palette is None:
         codes = rgb.astype(np.int64) @ np.array([65536, 256, 1])

@@ -1,5 +1,6 @@
 """Label maps as class ids: file values -> ids 0..K-1 or 255, inside tf.data, and one-hot masks."""
 
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,8 +24,10 @@ class LabelEncoding:
         num_classes: int K, 1..254.
         class_names: K strings. Default "class 0", ...
         class_colors: K [red, green, blue] in 0..255, for pictures. Default: PASCAL VOC's colours.
-        ignore_index: int, the file value of pixels that belong to no class. Default none.
-        id_map: {file value: class id or 255}. Values not listed are foreign. Default: identity.
+        ignore_index: int, the file value of pixels that belong to no class, up to 65535. Default
+            none.
+        id_map: {file value up to 65535: class id or 255}. Values not listed are foreign. Default:
+            identity.
         palette: for label maps in RGB: {"#rrggbb": file value}, or a list of colours whose
             position is the file value. Default none: RGB maps are refused.
         check: what is read before training: "all", "sample:<n>" files per split, or "none".
@@ -79,7 +82,7 @@ class LabelEncoding:
             FileNotFoundError, ValueError: as `label_files.read_values`, or foreign values.
         """
         values = label_files.read_values(path, self.colour_palette)
-        ids = self.lookup[values]
+        ids = self.ids_of(values)
         if (ids == FOREIGN_ID).any():
             foreign = np.unique(values[ids == FOREIGN_ID]).tolist()
             raise ValueError(
@@ -88,6 +91,14 @@ class LabelEncoding:
                 f"{advice or self.advice_for(foreign)}"
             )
         return ids
+
+    def ids_of(self, values) -> np.ndarray:
+        """Class ids of file values of any range, uint8; `FOREIGN_ID` where they mean no class."""
+        values = np.asarray(values)
+        if values.dtype == np.uint8:
+            return self.lookup[values]
+        known = self.lookup[np.minimum(values, len(self.lookup) - 1)]
+        return np.where(values < len(self.lookup), known, FOREIGN_ID).astype(np.uint8)
 
     def settings(self) -> dict:
         """What cached ids depend on, as JSON-clean values."""
@@ -103,8 +114,8 @@ class LabelEncoding:
         foreign = sorted(foreign)
         if self.id_map:
             return f"Add {foreign} to data.encoding.id_map (255 = ignore)."
-        if foreign == [255] and self.ignore_index is None:
-            return "Probably pixels without a class: data.encoding.ignore_index=255"
+        if foreign in ([255], [65535]) and self.ignore_index is None:
+            return f"Probably pixels without a class: data.encoding.ignore_index={foreign[0]}"
         lines = []
         below_255 = [value for value in foreign if value != 255]
         if below_255 and below_255[-1] < MAX_CLASSES:
@@ -114,6 +125,8 @@ class LabelEncoding:
         lines.append(
             "'data.encoding.id_map={<file value>:<class id>,...}' if they are numbered apart"
         )
+        if foreign[-1] > 255 and len(foreign) > 1:
+            lines.append("give the maps of classes if these are of instances")
         return "Set " + ", or ".join(lines) + "."
 
     def colors_of(self, label_map) -> np.ndarray:
@@ -134,22 +147,25 @@ def decode_contents(contents, name, encoding) -> tf.Tensor:
     Plain 8-bit BMPs are decoded by TensorFlow, in parallel; all else goes through NumPy.
     """
 
-    def by_numpy() -> tf.Tensor:
-        def read(data, name) -> np.ndarray:
-            return label_files.decode_values(data, name.decode(), encoding.colour_palette)
+    def read(data, name) -> np.ndarray:
+        values = label_files.decode_values(data, os.fsdecode(name), encoding.colour_palette)
+        return encoding.ids_of(values)
 
-        return tf.numpy_function(read, [contents, name], tf.uint8)
+    identity = encoding.ignore_index is None and not encoding.id_map
 
-    values = tf.cond(
+    def plain() -> tf.Tensor:
+        values = tf.io.decode_bmp(contents, channels=0)[:, :, 0]
+        return values if identity else tf.gather(encoding.lookup, tf.cast(values, tf.int32))
+
+    ids = tf.cond(
         is_plain_8_bit_bmp(contents),
-        lambda: tf.io.decode_bmp(contents, channels=0)[:, :, 0],
-        by_numpy,
+        plain,
+        lambda: tf.numpy_function(read, [contents, name], tf.uint8),
     )
-    values.set_shape([None, None])
-    if encoding.ignore_index is None and not encoding.id_map:
-        ids, legal = values, tf.reduce_max(values) < encoding.num_classes
+    ids.set_shape([None, None])
+    if identity:
+        legal = tf.reduce_max(ids) < encoding.num_classes
     else:
-        ids = tf.gather(tf.constant(encoding.lookup), tf.cast(values, tf.int32))
         legal = tf.logical_not(tf.reduce_any(ids == FOREIGN_ID))
     message = (
         f": values that mean no class; {encoding.describe_known_values()} are expected. "
@@ -191,9 +207,10 @@ def voc_colors(count) -> list[tuple[int, int, int]]:
 
 
 def _checked_id_map(id_map, num_classes, ignore_index) -> dict[int, int] | None:
-    if ignore_index is not None and not 0 <= ignore_index <= 255:
+    highest = label_files.MAX_VALUE
+    if ignore_index is not None and not 0 <= ignore_index <= highest:
         raise ValueError(
-            f"`ignore_index` is a file value in 0..255. Received: ignore_index={ignore_index}"
+            f"`ignore_index` is a file value in 0..{highest}. Received: ignore_index={ignore_index}"
         )
     if id_map is None:
         return None
@@ -201,10 +218,10 @@ def _checked_id_map(id_map, num_classes, ignore_index) -> dict[int, int] | None:
         raise ValueError(f"`id_map` maps file values to class ids. Received: id_map={id_map!r}")
     id_map = {int(value): int(class_id) for value, class_id in id_map.items()}
     for value, class_id in id_map.items():
-        if not 0 <= value <= 255 or not (0 <= class_id < num_classes or class_id == IGNORE_ID):
+        if not 0 <= value <= highest or not (0 <= class_id < num_classes or class_id == IGNORE_ID):
             raise ValueError(
-                f"`id_map` maps file values 0..255 to ids 0..{num_classes - 1} or {IGNORE_ID} "
-                f"(ignore). Received: {value}: {class_id}"
+                f"`id_map` maps file values 0..{highest} to ids 0..{num_classes - 1} or "
+                f"{IGNORE_ID} (ignore). Received: {value}: {class_id}"
             )
     if ignore_index in id_map:
         raise ValueError(
@@ -215,11 +232,12 @@ def _checked_id_map(id_map, num_classes, ignore_index) -> dict[int, int] | None:
 
 
 def _lookup_table(num_classes, ignore_index, id_map) -> np.ndarray:
-    table = np.full(256, FOREIGN_ID, np.uint8)
-    for value, class_id in (id_map or {i: i for i in range(num_classes)}).items():
+    """Class id of each file value, at least of 0..255."""
+    meant = id_map or {i: i for i in range(num_classes)}
+    ignored = {} if ignore_index is None else {ignore_index: IGNORE_ID}
+    table = np.full(max(255, *meant, *ignored) + 1, FOREIGN_ID, np.uint8)
+    for value, class_id in (meant | ignored).items():
         table[value] = class_id
-    if ignore_index is not None:
-        table[ignore_index] = IGNORE_ID
     return table
 
 

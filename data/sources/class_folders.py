@@ -1,11 +1,14 @@
 """Photographs in one folder per class: <split>/<class>/*.jpg, or <class>/*.jpg split by name."""
 
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 from data.sources import folder_source, photo_folder
 from data.sources import splits as split_rules
+
+log = logging.getLogger(__name__)
 
 SPLIT_NAMES = {"train", "training", "validation", "val", "valid", "test"}
 
@@ -26,9 +29,9 @@ class ClassFolders(photo_folder.PhotoFolder):
 
     Raises (at the first look at the files, not in the constructor):
         FileNotFoundError: the folder is missing.
-        ValueError: no photographs, no class folders, an empty one, one that only some of the split
-            folders have, a class without training images, folders that `class_order` does not list
-            or the reverse.
+        ValueError: no photographs, no class folders, an empty one, one that the training folder has
+            not, a class without training images, folders that `class_order` does not list or the
+            reverse.
         KeyError: a split that does not exist.
     """
 
@@ -103,24 +106,37 @@ class ClassFolders(photo_folder.PhotoFolder):
         """Class folders without photographs, and those that only some of the splits have."""
         filled, empty = {}, []
         for folder, split, name in self._class_folders():
-            has_photo = next(folder_source.walk(folder, self.photo_suffixes), None)
-            filled.setdefault(split, set()).add(name)
-            if has_photo is None:
-                empty.append(f"{split}{name}")
-        if empty:
+            if next(folder_source.walk(folder, self.photo_suffixes), None) is None:
+                empty.append((split, name))
+            else:
+                filled.setdefault(split, set()).add(name)
+        train = f"{self._train}/"
+        known = filled[train] if train in filled else set().union(*filled.values())
+        refused = [f"{split}{name}" for split, name in empty if name not in known]
+        if refused:
             raise ValueError(
                 f"Every class folder holds photographs. Received: empty "
-                f"{folder_source.first_few(empty)} below {self._folder} (suffixes "
+                f"{folder_source.first_few(refused)} below {self._folder} (suffixes "
                 f"{list(self.photo_suffixes)}). Fill or remove them"
             )
-        everywhere = set.intersection(*filled.values())
-        odd = [f"{split}{name}" for split in sorted(filled) for name in filled[split] - everywhere]
+        odd = [f"{split}{name}" for split in sorted(filled) for name in filled[split] - known]
         if odd:
             raise ValueError(
-                f"The splits have the same class folders. Received: "
-                f"{folder_source.first_few(sorted(odd))} below {self._folder}, which not all of "
-                f"{sorted(filled)} have. Rename, add or remove folders"
+                f"The splits have the same class folders, or fewer than '{self._train}'. Received: "
+                f"{folder_source.first_few(sorted(odd))} below {self._folder}, which "
+                f"'{self._train}' has not. Rename, add or remove folders"
             )
+        for split in sorted(filled):
+            if missing := sorted(known - filled[split]):
+                log.warning(
+                    "%s/%s has no images of the classes %s, which are not measured there",
+                    self._folder, split, folder_source.first_few(missing),
+                )  # fmt: skip
+
+    @property
+    def _train(self) -> str:
+        """The folder of the training split, where splits are folders."""
+        return getattr(self.splits_by, "train", "train")
 
     def _class_folders(self) -> Iterator[tuple[Path, str, str]]:
         """(path, split folder with slash or "", class) of all folders where a class may be."""

@@ -1,7 +1,10 @@
 """Where the items are: a source turns a split name into records (files and classes)."""
 
 import functools
+import logging
 import os
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +12,12 @@ from typing import Any
 
 from data import files
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PHOTO_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif",
+)  # fmt: skip
 MAX_NAMED = 5
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class FolderSource(Source):
     items: str  # what messages call the items
 
     def __init__(self, root, photos, split_rule, photo_suffixes) -> None:
-        self.root = root
+        self.root = os.path.expanduser(str(root))
         self.photos = photos
         self.splits_by = split_rule
         self.photo_suffixes = tuple(photo_suffixes)
@@ -91,7 +98,9 @@ class FolderSource(Source):
 
     @functools.cached_property
     def _records(self) -> dict[str, tuple[Record, ...]]:
-        assigned = self.splits_by.assign(list(self._paths), self._folder)
+        assigned = self.splits_by.assign(list(self._paths), self._folder, self._aliases)
+        if self.image_class_names:
+            assigned = self._with_every_class_trained(assigned)
         records = {split: tuple(map(self._record, names)) for split, names in assigned.items()}
         if not records.get("train"):
             raise ValueError(
@@ -100,14 +109,33 @@ class FolderSource(Source):
             )
         return records
 
+    def _with_every_class_trained(self, assigned) -> dict[str, list[str]]:
+        """The same where classes that a hash has left without training items get one (group)."""
+        rule, moved = self.splits_by, set()
+        trained = {self._class_folder(name) for name in assigned.get("train", ())}
+        for name in self._paths:
+            if self._class_folder(name) not in trained and rule.is_by_hash(name):
+                trained.add(self._class_folder(name))
+                moved.add(rule.group_of(name))
+        if not moved:
+            return assigned
+        split_of = {name: split for split, names in assigned.items() for name in names}
+        kept = {split: [] for split in assigned}
+        for name in self._paths:
+            is_moved = rule.is_by_hash(name) and rule.group_of(name) in moved
+            kept["train" if is_moved else split_of[name]].append(name)
+        return kept
+
     def _refuse_missing(self, expected, **folders) -> None:
         """Raises a FileNotFoundError where one of {setting: folder below root} is missing."""
         root = Path(self.root)
         for what, folder in folders.items():
-            if not (root / folder).is_dir():
+            if not any(found.is_dir() for _, found in matching(root, folder)):
                 setting, path = f"data.source.{what}", root / folder
                 if not root.is_dir():
                     what, setting, path = "data set", "data.root", root
+                elif next(root.glob(f"*/{folder}/"), None):
+                    expected += f", or in <root>/*/: data.source.{what}='*/{folder}'"
                 raise FileNotFoundError(
                     f"The folder of the {what} does not exist. Received: {setting} -> "
                     f"{path.absolute()}. Expected: {expected}"
@@ -116,6 +144,16 @@ class FolderSource(Source):
     @property
     def _paths(self) -> Mapping[str, Any]:
         raise NotImplementedError
+
+    def _aliases(self, paths=None) -> dict[str, str]:
+        """{what a list may call an item: its name}: its photograph below root, as it is spelled."""
+        aliases = {}
+        for name, path in (self._paths if paths is None else paths).items():
+            photo = path if isinstance(path, str) else path[0]
+            relative = os.path.relpath(photo, self.root)
+            aliases[stem_of(relative)] = aliases[stem_of(os.path.abspath(photo))] = name
+            aliases[stem_of(os.path.relpath(photo, Path(self.root, self.photos)))] = name
+        return aliases
 
     def _record(self, name) -> Record:
         raise NotImplementedError
@@ -143,13 +181,26 @@ class FolderSource(Source):
         return folder
 
 
-def files_by_stem(folder, suffixes, what) -> dict[str, str]:
-    """Returns {path below folder without suffix: path} of all files with one of the suffixes.
+def files_by_stem(root, pattern, suffixes, what, ending="", other="") -> dict[str, str]:
+    """Returns {path below folder without ending and suffix: path} of all files that have them.
+
+    Args:
+        root: folder of the data set.
+        pattern: of folders below root; what its stars stand for comes before the path.
+        suffixes: of the files, lower case.
+        what: the files are, for messages.
+        ending: of their names before the suffix.
+        other: ending of files that are left out, where it is longer.
 
     Raises:
-        ValueError: two files differ only in their suffix.
+        ValueError: two files differ only in their suffix, or in how Unicode spells their name.
     """
-    found = paths_by_stem(folder, suffixes)
+    found = {
+        (stars + stem).removesuffix(ending): paths
+        for stars, folder in matching(root, pattern)
+        for stem, paths in paths_by_stem(folder, suffixes).items()
+        if stem.endswith(ending) and not (len(other) > len(ending) and stem.endswith(other))
+    }
     for first, *others in found.values():
         if others:
             suffix = os.path.splitext(others[0])[1].lower()
@@ -161,6 +212,22 @@ def files_by_stem(folder, suffixes, what) -> dict[str, str]:
     return {stem: paths[0] for stem, paths in found.items()}
 
 
+def matching(root, pattern) -> list[tuple[str, Path]]:
+    """[(what the stars stand for and "/", folder)] of the folders below root that match a pattern.
+
+    A pattern without a star is one folder, there or not: [("", root / pattern)].
+    """
+    if "*" not in pattern:
+        return [("", Path(root, pattern))]
+    regex = re.compile(re.escape(Path(pattern).as_posix()).replace(r"\*", "([^/]*)"))
+    found = []
+    for folder in sorted(Path(root).glob(pattern)):
+        match = regex.fullmatch(folder.relative_to(root).as_posix())
+        if match and folder.is_dir() and not any(part.startswith(".") for part in match.groups()):
+            found.append(("".join(f"{normal(part)}/" for part in match.groups()), folder))
+    return found
+
+
 def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:
     """Returns {path below folder without suffix: paths} of all files with one of the suffixes."""
     found = {}
@@ -169,27 +236,42 @@ def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:
     return found
 
 
+def stem_of(path) -> str:
+    """A path without suffix, with "/" between folders and its letters in Unicode's form NFC."""
+    return normal(os.path.splitext(path)[0].replace(os.sep, "/"))
+
+
+def normal(name: str) -> str:
+    """The one spelling of a name that Unicode can spell in several ways: systems differ in it."""
+    return unicodedata.normalize("NFC", name)
+
+
 def walk(folder, suffixes) -> Iterator[tuple[str, str]]:
     """Yields (path below folder without suffix, path) of all files with one of the suffixes.
 
-    Links are followed, but not into a folder that lies around them.
+    Links are followed, after all that lies there itself; no folder is read twice. Hidden files and
+    folders are passed over. The first of each pair has Unicode's form NFC.
 
     Raises:
         ValueError: a broken link, a pipe or a device with one of the suffixes.
     """
-    yield from _walk(os.fspath(folder), "", suffixes, frozenset())
+    seen, waiting = {}, [(os.fspath(folder), "")]
+    while waiting:  # grows: links found on the way
+        yield from _walk(*waiting.pop(0), suffixes, seen, waiting)
 
 
-def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
+def _walk(folder, stem, suffixes, seen, links) -> Iterator[tuple[str, str]]:
     try:
         status = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:  # As os.walk has it: what cannot be listed holds nothing.
         return
-    if (place := (status.st_dev, status.st_ino)) in around:
+    place = (status.st_dev, status.st_ino)
+    if place in seen:
+        log.info("%s is a link to %s, which is read already", folder, seen[place])
         return
+    seen[place] = folder
     entries = [entry for entry in entries if not entry.name.startswith(".")]
-    folders = [entry for entry in entries if entry.is_dir()]
     for entry in entries:
         base, suffix = os.path.splitext(entry.name)
         if suffix.lower() in suffixes and not entry.is_dir():
@@ -197,9 +279,12 @@ def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
                 raise ValueError(
                     f"{entry.path}: a broken link, or a pipe or device instead of a file. Remove it"
                 )
-            yield stem + base, entry.path
-    for entry in folders:
-        yield from _walk(entry.path, f"{stem}{entry.name}/", suffixes, around | {place})
+            yield stem + normal(base), entry.path
+    for entry in entries:
+        if entry.is_dir() and entry.is_symlink():
+            links.append((entry.path, f"{stem}{normal(entry.name)}/"))
+        elif entry.is_dir():
+            yield from _walk(entry.path, f"{stem}{normal(entry.name)}/", suffixes, seen, links)
 
 
 def file_stamp(path) -> list:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from pathlib import Path
 
 from data import files
@@ -10,9 +11,21 @@ from data import files
 class SplitRule:
     """Puts every item, named by its path below the data root without suffix, into a split."""
 
-    def assign(self, stems, root) -> dict[str, list[str]]:
-        """{split: its stems}."""
+    def assign(self, stems, root, aliases=dict) -> dict[str, list[str]]:
+        """{split: its stems}; `aliases` gives {another name of an item: its stem}."""
         raise NotImplementedError
+
+    def listed(self, stems, root, aliases=dict) -> set[str] | None:
+        """The stems that lists name; None where all files are meant."""
+        return None
+
+    def group_of(self, stem) -> str:
+        """Items of one group stay in one split."""
+        return stem
+
+    def is_by_hash(self, stem) -> bool:
+        """Whether the split of this item is a matter of chance, and not what somebody wrote."""
+        return False
 
     def inner_path(self, stem) -> str:
         """The part of a stem below the split, where the class folder is."""
@@ -48,7 +61,7 @@ class FolderSplits(SplitRule):
                 f"Received: validation_share={validation_share}"
             )
 
-    def assign(self, stems, root) -> dict[str, list[str]]:
+    def assign(self, stems, root, aliases=dict) -> dict[str, list[str]]:
         split_of = {self.train: "train", self.validation: "validation", self.test: "test"}
         assigned = {}
         for stem in stems:
@@ -81,9 +94,15 @@ class FolderSplits(SplitRule):
     def inner_path(self, stem) -> str:
         return stem.partition("/")[2]
 
+    def is_by_hash(self, stem) -> bool:
+        return stem.partition("/")[0] == self.train
+
 
 class ListSplits(SplitRule):
     """A text file per split names its items: one stem per line, # starts a comment.
+
+    A line may also be the path of the photograph, below the root or whole, and more words may
+    follow it. The text is UTF-8, or UTF-16 with its mark; "\\" is read as "/".
 
     Args:
         files: {split: path of the list}, relative paths below the data root.
@@ -98,30 +117,62 @@ class ListSplits(SplitRule):
     def __init__(self, files) -> None:
         self.files = dict(files)
 
-    def assign(self, stems, root) -> dict[str, list[str]]:
-        known, owner, assigned = set(stems), {}, {}
+    def assign(self, stems, root, aliases=dict) -> dict[str, list[str]]:
+        owner, assigned = {}, {}
+        for split, listed in self._read(stems, root, aliases).items():
+            for stem in listed:
+                if stem in owner:
+                    raise ValueError(
+                        f"'{stem}' is listed twice, in '{owner[stem]}' and in '{split}' "
+                        f"({Path(root) / self.files[split]}). An item belongs to one split; remove "
+                        f"it from one of the lists."
+                    )
+                owner[stem] = split
+            assigned[split] = listed
+        return assigned
+
+    def listed(self, stems, root, aliases=dict) -> set[str] | None:
+        return {stem for listed in self._read(stems, root, aliases).values() for stem in listed}
+
+    def _read(self, stems, root, aliases) -> dict[str, list[str]]:
+        """{split: the stems that its list names}."""
+        known, found = dict(zip(stems, stems, strict=True)), {}
         for split, file in self.files.items():
-            path = Path(root) / file
-            lines = [line.partition("#")[0].strip() for line in _lines(path, split)]
-            # Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem.
-            listed = [li if li in known else li.rpartition(".")[0] or li for li in lines if li]
-            unknown = [stem for stem in listed if stem not in known]
+            path = Path(root) / Path(file).expanduser()
+            lines = [_as_written(line) for line in _lines(path, split)]
+            lines = [line for line in lines if line]
+            if not all(line in known for line in lines):
+                known = aliases() | known
+            listed = [_named(line, known) for line in lines]
+            unknown = [li for li, stem in zip(lines, listed, strict=True) if stem is None]
             if unknown or not listed:
                 shown = [stem if len(stem) <= 99 else f"{stem[:99]}..." for stem in unknown[:5]]
                 received = f"{shown} ({len(unknown)} in all)" if unknown else "no lines"
                 raise ValueError(
                     f"{path}: the list of split '{split}' must name items of this data set, like "
-                    f"{sorted(known)[:3]}. Received: {received}"
+                    f"{sorted(stems)[:3]}. Received: {received}"
                 )
-            for stem in listed:
-                if stem in owner:
-                    raise ValueError(
-                        f"'{stem}' is listed twice, in '{owner[stem]}' and in '{split}' ({path}). "
-                        f"An item belongs to one split; remove it from one of the lists."
-                    )
-                owner[stem] = split
-            assigned[split] = listed
-        return assigned
+            found[split] = [stem for stem in listed if stem is not None]
+        return found
+
+
+def _as_written(line) -> str:
+    """A line of a list without comment, in the spelling of stems."""
+    return unicodedata.normalize("NFC", re.sub(r"(^|\s)#.*", "", line).strip())
+
+
+def _named(line, known) -> str | None:
+    """The item that a line names: as it stands, or its first word, with "/" or without suffix."""
+    words = line.split()[:1] if line not in known else []
+    for text in dict.fromkeys([line, *words]):
+        for path in (text, text.replace("\\", "/")):
+            name = path.removeprefix("./")
+            for whole in (path, name, name.removeprefix("/")):
+                # Lists often carry suffixes; `0001.jpg` means `0001` unless that is itself a stem.
+                for stem in (whole, whole.rpartition(".")[0]):
+                    if stem in known:
+                        return known[stem]
+    return None
 
 
 def _lines(path, split) -> list[str]:
@@ -130,13 +181,7 @@ def _lines(path, split) -> list[str]:
             f"The list of split '{split}' is missing. Received: {path}. Write one stem (path below "
             f"photos/ without suffix) per line, or change data.source.splits.files.{split}"
         )
-    try:
-        return files.read_bytes(path, "list").decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: the list of split '{split}' is a text in UTF-8. Received: {error}. Save it "
-            "so, one name per line"
-        ) from None
+    return files.read_text(path, f"list of split '{split}'").splitlines()
 
 
 class NoSplits(SplitRule):
@@ -144,7 +189,7 @@ class NoSplits(SplitRule):
 
     configurable = True
 
-    def assign(self, stems, root) -> dict[str, list[str]]:
+    def assign(self, stems, root, aliases=dict) -> dict[str, list[str]]:
         return {"train": list(stems)}
 
 
@@ -183,7 +228,7 @@ class HashedSplits(SplitRule):
                 f"Received: group_pattern={group_pattern!r}"
             ) from None
 
-    def assign(self, stems, root) -> dict[str, list[str]]:
+    def assign(self, stems, root, aliases=dict) -> dict[str, list[str]]:
         assigned = {split: [] for split in ("train", *self.fractions)}
         groups = set()
         for stem in stems:
@@ -198,6 +243,9 @@ class HashedSplits(SplitRule):
                     f"data.source.splits.fractions or data.source.splits.seed"
                 )
         return assigned
+
+    def is_by_hash(self, stem) -> bool:
+        return True
 
     def group_of(self, stem) -> str:
         match = self._pattern.search(stem)
@@ -217,7 +265,9 @@ class HashedSplits(SplitRule):
         return str(int(captured) % self.group_modulo)
 
     def split_of(self, group) -> str:
-        digest = hashlib.blake2b(f"{self.seed}:{group}".encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(
+            f"{self.seed}:{group}".encode(errors="surrogateescape"), digest_size=8
+        ).digest()
         position = int.from_bytes(digest, "big") / 2**64
         for split, share in self.fractions.items():
             if position < share:

@@ -1,6 +1,7 @@
 """Errors a user can read: what every command is run by."""
 
 import contextlib
+import io
 import os
 import shlex
 import sys
@@ -44,6 +45,9 @@ def run(main: Callable[[], None], *, interrupted: str = "Interrupted.") -> None:
     if "--version" in sys.argv[1:]:
         print(f"tessera {provenance.in_words()}")
         return
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may have no letters
+            stream.reconfigure(errors="backslashreplace")
     sys.argv[1:] = overrides.with_nulls(sys.argv[1:])
     if _WANTS_TRACEBACK:
         main()

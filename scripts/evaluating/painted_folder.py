@@ -32,6 +32,9 @@ class PaintedPairs(paired_folders.PairedFolders):
             photos.pop("sheet", None)
         super()._refuse_orphans(photos, labels)
 
+    def _advice(self, photos, labels) -> str:
+        return ""  # the command has no settings for it
+
 
 class PaintedFolder:
     """The images of one folder beside the label maps of another, as the judge knows the classes.

@@ -91,8 +91,8 @@ def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
         contact_sheet.write_png(picture, sheet)
     page = markdown(report, None if sheet is None else picture.name)
     content = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    files.write_atomically(path.with_suffix(".md"), page.encode())
-    files.write_atomically(path, content.encode())
+    files.write_atomically(path.with_suffix(".md"), page.encode(errors="backslashreplace"))
+    files.write_atomically(path, content.encode(errors="backslashreplace"))
     return path
 
 

@@ -24,13 +24,23 @@ def label_settings(count: int, names, colours, ignore_index: int | None) -> dict
 
 def text(source: paired_folders.PairedFolders, encoding: dict) -> str:
     """The file configs/data/<name>.yaml of a data set, over configs/data/paired_folders.yaml."""
-    folders = {k: getattr(source, k) for k in ("photos", "labels") if getattr(source, k) != k}
+    default = paired_folders.PairedFolders("")
+    changed = ("photos", "labels", "photo_suffixes", "label_suffixes", "photo_ending",
+               "label_ending")  # fmt: skip
+    values = {name: (getattr(source, name), getattr(default, name)) for name in changed}
+    folders: dict = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, (value, usual) in values.items()
+        if value != usual
+    }
     rule = source.splits_by
-    hashed = not isinstance(rule, splits.FolderSplits)
-    if hashed:
-        settings = {k: v for k, v in vars(rule).items() if not k.startswith("_")}
-        folders["splits"] = {k: v for k, v in settings.items() if v is not None}
-    overridden = {"override splits": "hashed" if hashed else "folders"}
+    kinds = {splits.FolderSplits: "folders", splits.ListSplits: "lists"}
+    name = kinds.get(type(rule), "hashed")
+    usual = vars(splits.FolderSplits()) if name == "folders" else {}
+    settings = {k: v for k, v in vars(rule).items() if not k.startswith("_")}
+    settings = {k: v for k, v in settings.items() if v is not None and v != usual.get(k)}
+    folders |= {"splits": settings} if settings else {}
+    overridden = {"override splits": name}
     config = {
         "defaults": ["paired_folders", overridden, "_self_"],
         "root": str(Path(source.root).absolute()),
@@ -39,7 +49,9 @@ def text(source: paired_folders.PairedFolders, encoding: dict) -> str:
         **({"source": folders} if folders else {}),
         "encoding": encoding,
     }
-    return yaml.safe_dump(config, sort_keys=False, default_flow_style=None, width=100)
+    return yaml.safe_dump(
+        config, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+    )
 
 
 def show(content: str, path: str = "these lines") -> None:

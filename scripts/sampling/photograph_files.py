@@ -4,6 +4,7 @@ hole = True (white in a mask) = missing, to be painted.
 """
 
 import logging
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -205,7 +206,7 @@ def drawn(hole: str, seed: int) -> Callable:
 
     def hole_of(name, size) -> np.ndarray:
         # By name: other files beside this one do not change its hole.
-        place = tf.constant([seed, zlib.crc32(name.encode())], tf.int64)
+        place = tf.constant([seed, zlib.crc32(os.fsencode(name))], tf.int64)
         return maker(place, *size).numpy()[..., 0] == 1
 
     return hole_of

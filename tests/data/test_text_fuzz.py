@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from data.labels import conversion
+from data.labels import palette_files
 from data.sources import splits
 from tests.helpers import mutations
 
@@ -73,7 +73,7 @@ def test_pipes_are_not_opened(tmp_path):
     with pytest.raises(FileNotFoundError, match="list of split 'train'.*pipe"):
         listed(tmp_path / "pipe")
     with pytest.raises(FileNotFoundError, match="palette file.*pipe"):
-        conversion.load_palette(tmp_path / "pipe")
+        palette_files.load_palette(tmp_path / "pipe")
 
 
 def test_damaged_lists(tmp_path):
@@ -104,9 +104,9 @@ def test_damaged_lists(tmp_path):
 def test_hostile_palettes_are_refused(tmp_path, content):
     (tmp_path / "p.yaml").write_bytes(content)
     with pytest.raises(ValueError, match="p.yaml"):
-        conversion.load_palette(tmp_path / "p.yaml")
+        palette_files.load_palette(tmp_path / "p.yaml")
 
 
 def test_damaged_palettes(tmp_path):
-    found = outcomes_of(conversion.load_palette, tmp_path / "p.yaml", PALETTES)
+    found = outcomes_of(palette_files.load_palette, tmp_path / "p.yaml", PALETTES)
     assert 0 < found.count("read") < COUNT

@@ -60,7 +60,7 @@ class Readers:
         ids = self._op(self._map, data)
         assert (values is None) == (ids is None), "check and training of a label map disagree"
         if values is not None:
-            np.testing.assert_array_equal(ENCODING.lookup[values], ids)
+            np.testing.assert_array_equal(ENCODING.ids_of(values), ids)
         found = {name: self._plain(read) is not None for name, read in self._paths.items()}
         states = {"photo": checked is not None, "map": values is not None, **found}
         return " ".join(name for name, state in states.items() if state) or "refused"
@@ -68,7 +68,7 @@ class Readers:
     def _values(self, data):
         def read():
             values = label_files.decode_values(data, self.path)
-            if (ENCODING.lookup[values] == label_maps.FOREIGN_ID).any():
+            if (ENCODING.ids_of(values) == label_maps.FOREIGN_ID).any():
                 raise ValueError(f"{self.path}: a foreign id")
             return values
 

@@ -97,7 +97,9 @@ def keep(run, image_class_names) -> None:
     if image_class_names and not run.image_class_names.is_file():
         names = [str(name) for name in image_class_names]
         with whole_files.written(run.image_class_names) as partial:
-            partial.write_text(json.dumps(names, ensure_ascii=False, indent=1) + "\n")
+            text = json.dumps(names, ensure_ascii=False, indent=1) + "\n"
+            # JSON's own form for bytes of a folder's name that are no letters
+            partial.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def check(run, image_class_names) -> None:

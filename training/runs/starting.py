@@ -94,7 +94,7 @@ def fallback_of(run: Path, folder: str | None) -> Path | None:
     if folder is None:
         return None
     path = run.absolute()
-    mark = hashlib.sha256(str(path).encode()).hexdigest()[:8]  # two runs may have one name
+    mark = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]  # two runs may have one name
     return Path(folder).expanduser().absolute() / f"{path.parent.name}_{path.name}_{mark}"
 
 

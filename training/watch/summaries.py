@@ -154,10 +154,11 @@ class Summaries:
 
 def _append(path: Path, text: str) -> None:
     """Appends to a file all of a text or nothing."""
+    content = text.encode(errors="backslashreplace")
     with open(path, "a+b", buffering=0) as file:
         size = file.seek(0, 2)
         try:
-            if file.write(text.encode()) != len(text.encode()):
+            if file.write(content) != len(content):
                 raise OSError(f"{path}: written in part")
         except OSError:
             file.truncate(size)

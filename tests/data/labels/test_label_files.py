@@ -158,9 +158,18 @@ def test_grey_png_with_alpha():
     np.testing.assert_array_equal(label_files.decode_values(png(image), "x"), values)
 
 
-def test_16_bit_values_above_255_are_refused():
-    with pytest.raises(ValueError, match="^x: a 16-bit map with values up to 1000"):
-        label_files.decode_values(grey_png_of_bits(np.full((2, 2), 1000), 16), "x")
+def test_values_beyond_16_bits_are_refused():
+    values = np.array([[0, 70000]], np.int32)
+    with pytest.raises(ValueError, match=r"^x: holds values 0..70000, where .* hold 0..65535"):
+        label_files.decode_values(tiff(Image.fromarray(values)), "x")
+    levels = label_files.decode_values(grey_png_of_bits(np.full((2, 2), 1000), 16), "x")
+    assert levels.dtype == np.uint16 and (levels == 1000).all()
+
+
+def tiff(image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "TIFF")
+    return content.getvalue()
 
 
 RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 0, 0]]], np.uint8)

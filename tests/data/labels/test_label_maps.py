@@ -107,12 +107,40 @@ def test_names_and_colours_have_defaults_and_are_counted():
         label_maps.LabelEncoding(3, class_colors=[[0, 0, 0]])
 
 
+def test_values_of_16_bits_are_mapped_before_they_are_limited(tmp_path):
+    values = np.array([[0, 1, 65535, 24003]], np.uint16)
+    path = tmp_path / "1.png"
+
+    def decoded(encoding):
+        read = tf.function(lambda data: label_maps.decode_contents(data, str(path), encoding))
+        return read(tf.constant(path.read_bytes()))
+
+    Image.fromarray(values).save(path)
+    for settings, expected in (
+        ({"id_map": {0: 0, 1: 1, 24003: 2, 65535: 255}}, [[0, 1, 255, 2]]),
+        ({"id_map": {0: 0, 1: 1, 24003: 0}, "ignore_index": 65535}, [[0, 1, 255, 0]]),
+    ):
+        encoding = label_maps.LabelEncoding(3, **settings)
+        np.testing.assert_array_equal(encoding.read(path), expected)
+        np.testing.assert_array_equal(decoded(encoding), expected)
+    for settings in ({}, {"ignore_index": 65535}, {"id_map": {0: 0, 1: 1, 65535: 255}}):
+        encoding = label_maps.LabelEncoding(3, **settings)
+        with pytest.raises(ValueError, match=r"1.png: .* Received: \[24003"):
+            encoding.read(path)
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="1.png.*values that mean no class"
+        ):
+            decoded(encoding)
+    assert label_maps.LabelEncoding(3).ids_of(np.uint16(300)) == label_maps.FOREIGN_ID
+    assert label_maps.LabelEncoding(3).advice_for([65535]).endswith("ignore_index=65535")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"num_classes": 0}, "`num_classes` must be an integer in 1..254"),
         ({"num_classes": 255}, "`num_classes` must be an integer in 1..254"),
-        ({"num_classes": 2, "ignore_index": 256}, "`ignore_index` is a file value"),
+        ({"num_classes": 2, "ignore_index": 65536}, "`ignore_index` is a file value"),
         ({"num_classes": 2, "id_map": [0, 1]}, "`id_map` maps file values"),
         ({"num_classes": 2, "id_map": {0: 2}}, "to ids 0..1 or 255"),
         ({"num_classes": 2, "id_map": {0: 1}, "ignore_index": 0}, "either ignored or mapped"),

@@ -54,6 +54,37 @@ class TestLayouts:
         class_data.write(tmp_path, "train/1/extra.png")
         assert set(held_out) <= set(names(class_folders.ClassFolders(tmp_path), "validation"))
 
+    @pytest.mark.parametrize("layout", ["share of train", "hashed", "groups"])
+    def test_a_class_of_one_image_is_trained_whatever_its_hash(self, tmp_path, layout):
+        rule = {
+            "share of train": splits.FolderSplits(validation_share=0.3),
+            "hashed": splits.HashedSplits({"validation": 0.3}),
+            "groups": splits.HashedSplits({"validation": 0.3}, r"(\d+)$"),
+        }[layout]
+        prefix = "train/" if layout == "share of train" else ""
+        held_out = next(
+            f"{i:03d}" for i in range(99)
+            if splits.HashedSplits({"validation": 0.3}).split_of(
+                f"{i:03d}" if layout == "groups" else f"{prefix}rare/{i:03d}") == "validation"
+        )  # fmt: skip
+        class_data.write(tmp_path, *(f"{prefix}{c}/{i:03d}.png" for c in "ab" for i in range(20)))
+        before = names(class_folders.ClassFolders(tmp_path, splits=rule), "validation")
+        class_data.write(tmp_path, f"{prefix}rare/{held_out}.png")
+        source = class_folders.ClassFolders(tmp_path, splits=rule)
+        assert f"{prefix}rare/{held_out}" in names(source, "train")
+        moved = set(before) - set(names(source, "validation"))
+        together = {f"{c}/{held_out}" for c in "ab"} if layout == "groups" else set()
+        assert moved == together and moved <= set(names(source, "train"))
+        assert source.count("train") + source.count("validation") == 41
+
+    def test_validation_need_not_have_every_class(self, root, caplog):
+        class_data.write(root, "train/rare/1.png")
+        (root / "validation/rare").mkdir()
+        source = class_folders.ClassFolders(root)
+        assert source.image_class_names == ("cat", "dog", "eel", "rare")
+        assert source.count("validation") == 3
+        assert "validation/ has no images of the classes ['rare']" in caplog.text
+
     def test_no_split_folders(self, tmp_path):
         class_data.write(tmp_path, *(f"{c}/{i}.png" for c in "ab" for i in range(20)))
         with pytest.raises(ValueError, match="in a folder named after its class.*=hashed"):
@@ -127,7 +158,9 @@ class TestRefusals:
 
     def test_class_in_one_split_only(self, root):
         class_data.write(root, "validation/Cat/1.png")
-        with pytest.raises(ValueError, match=r"same class folders. Received: \['validation/Cat'\]"):
+        with pytest.raises(
+            ValueError, match=r"same class folders.*. Received: \['validation/Cat'\]"
+        ):
             class_folders.ClassFolders(root).records("train")
 
     def test_class_without_training_images(self, tmp_path):

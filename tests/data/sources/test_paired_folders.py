@@ -53,7 +53,7 @@ def test_one_folder_for_both(tmp_path):
     touch(tmp_path, "base/1.jpg", "base/1.png", "base/2.jpg", "base/2.png", "base/1.xml")
     settings = {"photos": "base", "labels": "base", "splits": splits.HashedSplits({"test": 0.5})}
     with pytest.raises(ValueError, match="in one folder need different suffixes"):
-        paired_folders.PairedFolders(tmp_path, **settings)
+        paired_folders.PairedFolders(tmp_path, **settings).records("train")
     source = paired_folders.PairedFolders(
         tmp_path, photo_suffixes=[".jpg"], label_suffixes=[".png"], **settings
     )

@@ -133,7 +133,7 @@ def test_version_is_quick_and_says_the_commit():
         (["holes=null", "data/splits=null"], ["~holes", "~data/splits"]),
         (["~evaluation"], ["evaluation=null"]),
         (["~data.augmentations.flip", "seed=1"], ["data.augmentations.flip=null", "seed=1"]),
-        (["~loss=hinge", "-m", "a=~b"], ["~loss=hinge", "-m", "a=~b"]),
+        (["~loss=hinge", "-m", "a=~b"], ["~loss=hinge", "-m", "a='~b'"]),
         (["g.n={_target_: a.B, c: 1}"], ["g.n=null", "g.n={_target_: a.B, c: 1}"]),
         (["data.source.splits={train: a}"], ["data.source.splits={train: a}"]),
     ],
@@ -145,7 +145,7 @@ def test_leaving_out_is_null_and_a_new_part_replaces_the_old(words, expected):
 def test_a_folder_of_the_user_is_expanded_as_in_variables(monkeypatch):
     monkeypatch.setenv("HOME", "/home/a (b)")
     words = ["data.root=~/photos", "resume=~", "~holes", "a=~b"]
-    expected = ["data.root='/home/a (b)/photos'", "resume='/home/a (b)'", "~holes", "a=~b"]
+    expected = ["data.root='/home/a (b)/photos'", "resume='/home/a (b)'", "~holes", "a='~b'"]
     assert overrides.with_nulls(words) == expected
 
 
@@ -160,7 +160,7 @@ def test_a_printed_command_means_its_path_when_it_is_pasted(path):
     assert override.key_or_group == "resume" and override.value() == path
 
 
-@pytest.mark.parametrize("value", ["/x/照片", "/photos (1)", "/a=b:c d'e"])
+@pytest.mark.parametrize("value", ["[/x/照片", "{a: (}"])
 def test_a_value_that_hydra_cannot_read_is_shown_in_quotes(value, tmp_path):
     message = train_command.train(f"data.root={value}", f"output_root={tmp_path}")
     assert f"Received: data.root={value}." in message
@@ -168,6 +168,71 @@ def test_a_value_that_hydra_cannot_read_is_shown_in_quotes(value, tmp_path):
     (override,) = OverridesParser.create().parse_overrides([word])
     assert override.value() == value
     assert not list(tmp_path.iterdir())
+
+
+ODD_NAMES = ["My Photos (2)", "lr=0.1,bs=4", "été", "照片", "a#b", "2024", "007", "1e3", "a,b",
+             "[a]", "{b: 1}", "it's", '"q"', "$HOME", "${x}", "a;b&c", "~x", "back\\", " blank ",
+             "a~b", "true", "glob(a)", "x=y", "null x", "a:b", "%20", "a|b", "*?"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("place", ["absolute", "relative", "in a folder", "printed"])
+def test_a_path_quoted_for_the_shell_alone_arrives(name, place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = str(tmp_path / name) if place in ("absolute", "printed") else name
+    path = f"{name}/x" if place == "in a folder" else path
+    (tmp_path / path).mkdir(parents=True)
+    for key in ("root", "data.root", "++images"):
+        word = f"{key}={path}"
+        if place == "printed":
+            word = shlex.split(overrides.to_type("train.py", **{key: path}))[-1]
+        (word,) = overrides.with_nulls([word])
+        (override,) = OverridesParser.create().parse_overrides([word])
+        assert override.key_or_group == key.lstrip("+") and not override.is_sweep_override()
+        assert OmegaConf.create({"x": override.value()}).x == path
+        assert overrides.with_nulls([word]) == [word]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["seed=0,1", "-m"], ["trainer.steps=5"], ["metrics=[fid,kid]"], ["loss=hinge"],
+        ["-m", "data.root=/a,/b"], ["a={b: 1}"], ["x=null"], ["a=true"], ["data.root='/a (b)'"],
+        ["data/splits=lists,folders"], ["size=[256,256]"], ["a.b=1.5", "seed=3"],
+        ["--config-dir=/a (b)"], ["experiment=x"], ["labels=null"], ["a=[1,{b: 2}]"],
+    ],
+)  # fmt: skip
+def test_what_hydra_reads_as_it_is_meant_is_left_alone(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "3").mkdir()
+    assert overrides.with_nulls(words) == words
+
+
+def test_names_of_files_without_letters_are_printed(monkeypatch, capsys):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def fail():
+        print("\udcff.png")
+        raise ValueError("Received: \udcff.png")
+
+    with pytest.raises(SystemExit, match="Received: "):
+        errors.run(fail)
+    assert capsys.readouterr().out == "\\udcff.png\n"
+
+
+def test_words_that_begin_as_paths_do_are_paths():
+    words = ["/x/a=b", "./c=d", "count=0"]
+    expected = ["runs=['/x/a=b','./c=d']", "count=0"]
+    assert overrides.with_paths(overrides.with_nulls(words), "runs") == expected
+
+
+def test_lists_and_sweeps_of_odd_paths(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/é")
+    words = ["runs=[outputs/a b/照片, ~/x,/y]", "-m", "data.root=/照片,/a=b,/c"]
+    lists, _, sweep = overrides.with_nulls(words)
+    parsed = OverridesParser.create().parse_overrides([lists, sweep])
+    assert parsed[0].value() == ["outputs/a b/照片", "/home/é/x", "/y"]
+    assert [str(getattr(v, "text", v)) for v in parsed[1].value().list] == ["/照片", "/a=b", "/c"]
 
 
 INPAINTING = "experiment=inpaint_synthetic"

@@ -95,7 +95,7 @@ def test_resizing_never_mixes_ids_and_smooths_photographs(tmp_path):
 
 def test_partners_stay_in_one_split(tmp_path):
     rule = conversion.choose_splits(
-        label_sets.write_source(tmp_path) / "photos", 0.4, r"(\d+)$", 3, 1
+        label_sets.write_source(tmp_path), "photos", 0.4, r"(\d+)$", 3, 1
     )
     assert isinstance(rule, splits.HashedSplits)
     assigned = rule.assign([str(i) for i in range(6)], tmp_path)

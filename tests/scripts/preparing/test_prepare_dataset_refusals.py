@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from data.images import photos
-from data.labels import conversion, label_maps
+from data.labels import label_maps, palette_files
 from scripts import prepare_dataset
 from scripts.preparing import commands
 from tests.helpers import label_sets, tiny
@@ -73,19 +73,20 @@ def test_pairs_of_unequal_size(tmp_path, shape, message):
         ("[[1, 2, 300]]", "Expected a palette file"),
         ("{a: [1, 2, 3], b: [1, 2, 3]}", "each with a colour of its own"),
         ("{ignore: [1, 2, 3]}", "at least one class"),
-        ("{a: [0, 0, 256]}", "0..255. Received: palette="),
+        ("{a: [0, 0, 256]}", "0..255"),
+        ("a: [1, 2, 3]\nb: [4, 5,\nc: x", "palette.yaml: .*line 3"),
     ],
 )
 def test_palette_files(tmp_path, text, message):
     path = tmp_path / "palette.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        conversion.load_palette(path)
+        palette_files.load_palette(path)
 
 
 def test_missing_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no palette file"):
-        conversion.load_palette(tmp_path / "none.yaml")
+        palette_files.load_palette(tmp_path / "none.yaml")
     for command, key in (("convert", "source"), ("check", "root")):
         with pytest.raises(FileNotFoundError, match="folder of the data set does not exist"):
             getattr(commands, command)(

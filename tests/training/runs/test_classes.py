@@ -1,6 +1,7 @@
 """The classes of a run: counted from the data, kept in order, named by users."""
 
 import json
+import os
 
 import hydra
 import pytest
@@ -152,3 +153,11 @@ def test_a_run_is_not_resumed_with_other_classes(tmp_path):
 def test_a_name_of_a_class_computes_nothing():
     with pytest.raises(ValueError, match="Expected names of classes without.*oc.env:HOME"):
         classes.fill_counts(None, ["a", "${oc.env:HOME}"])
+
+
+def test_names_of_folders_that_are_no_text_are_kept(run):
+    names = ("été", "照片", os.fsdecode(b"\xe9t\xe9"))
+    classes.keep(run, names)
+    classes.check(run, names)
+    assert "照片" in run.image_class_names.read_text()
+    assert tuple(json.loads(run.image_class_names.read_text())) == names
