@@ -59,8 +59,9 @@ class GANTask:
             tells both networks nothing. Default null: all have their own. After Shahbazi et al.,
             arXiv 2201.06578, where weights in the networks rise.
 
-    A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
-    "regularization", the sum of Keras `losses` of a network, which is part of its total.
+    A step logs, beside losses, what the networks' attention layers do (see monitoring.py),
+    "regularization", the sum of Keras `losses` of a network, which is part of its total, and
+    "gradient_norm/generator" and "gradient_norm/discriminator" of the updates that are not lazy.
 
     Raises:
         ValueError: unknown update order, fewer than one discriminator step or micro-batch,

@@ -20,6 +20,7 @@ def test_each_network_moves_in_every_variable(order):
         "d/adversarial", "d/mean", "d/total",
         "g/adversarial", "g/distance", "g/total",
         "learning_rate/generator", "learning_rate/discriminator",
+        "gradient_norm/generator", "gradient_norm/discriminator",
     }  # fmt: skip
     assert metrics["g/total"] == metrics["g/adversarial"] + 2.0 * metrics["g/distance"]
     assert metrics["d/total"] == metrics["d/adversarial"] + 0.5 * metrics["d/mean"]
