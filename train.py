@@ -168,6 +168,7 @@ def train(
                 kind=task.kind,
                 colorize=data.encoding.colors_of,
                 image_class_names=data.image_class_names,
+                health=hydra.utils.instantiate(config.get("health"), _convert_="all"),
                 histograms=config.summaries.histograms,
             ),
             preview_batch=preview_batch,
@@ -222,7 +223,8 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
         return None, None
     if kept is not None:
         kept.check(evaluation.names(spec, data.num_examples("validation")))
-    generate = tf.function(task.generate)  # compiled once, however often it is measured
+    # Compiled once, however often it is measured.
+    generate = tf.function(getattr(task, "judge", task.generate))
     spread = evaluation.num_images if task.kind.classes == "label" else None  # of every class
 
     def evaluate() -> tuple:
@@ -233,6 +235,7 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
             validation = items("validation", spread)
             count = evaluation.num_images or data.num_examples("validation")
             training = items("train", count) if evaluation.gap else None
+            evaluation.remember(lambda number: items("train", number), data.preprocess)
             return evaluation.measure(generate, validation, data.preprocess, training)
 
         values = data.reading("validation", lambda: data.reading("train", measured))

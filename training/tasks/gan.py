@@ -267,6 +267,25 @@ class GANTask:
         """Outputs of the averaged generator (of the raw one without averaging)."""
         return self._infer(self.generating_network, batch, seeds)
 
+    def judge(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`generate`, and what the discriminator says, means over patches and scales.
+
+        Returns:
+            the outputs with "logit_real" and "logit_fake", float32 [B]; without, where the
+            discriminator gives no list of logits or the batch no image.
+        """
+        made = self.generate(batch, seeds)
+
+        def scores(entries) -> list[tf.Tensor]:
+            logits = self._infer(self.discriminator, entries, seeds)["logits"]
+            scales = logits if isinstance(logits, list | tuple) else []
+            return [tf.reduce_mean(tf.cast(x, tf.float32), range(1, len(x.shape))) for x in scales]
+
+        if "image" not in batch or not (fake := scores(batch | {"image": made["image"]})):
+            return made
+        means = (tf.add_n(x) / len(x) for x in (scores(batch), fake))
+        return made | dict(zip(("logit_real", "logit_fake"), means, strict=True))
+
     def previews(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of the raw and the averaged generator; all that the last returns beside them."""
         outputs = self._infer(self.generator, batch, seeds)

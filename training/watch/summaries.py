@@ -15,6 +15,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from training.kinds import kind as kinds
 from training.runs import run_folder
 from training.watch import contact_sheet
+from training.watch import health as health_rules
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Summaries:
         kind: what sheets show beside previews.
         colorize: class ids [..., H, W] -> uint8 [..., H, W, 3], for label maps in sheets.
         image_class_names: of whole images by id, titles of the rows where they are the condition.
+        health: rules on the scalars, whose sentences are logged and written; or None.
         histograms: whether to write weight histograms with every preview.
 
     Source: tag groups as TensorBoard reads them, "group/name".
@@ -42,12 +44,14 @@ class Summaries:
         kind: kinds.Kind | None = None,
         colorize=None,
         image_class_names=(),
+        health: health_rules.Health | None = None,
         histograms: bool = False,
     ) -> None:
         self.run = run
         self.kind = kind or kinds.Kind()
         self.colorize = colorize
         self.image_class_names = image_class_names
+        self.health = health
         self.histograms = histograms
         self._writer: Any = None
         self._refused: set[str] = set()
@@ -59,6 +63,8 @@ class Summaries:
             run_folder.drop_metrics_after(self.run.metrics, step)
         with self._or_later("TensorBoard's files"):
             _mark_start(self.run.tensorboard, step + 1)
+        if self.health is not None:
+            self.health.replay(run_folder.metrics_lines(self.run.metrics))
         if config_text:
             with self._events(step):
                 tf.summary.text("config", f"```yaml\n{config_text}\n```")
@@ -73,6 +79,10 @@ class Summaries:
         with self._or_later("metrics.jsonl"):
             _append(self.run.metrics, self._waiting)
             self._waiting = ""
+        for text in self.health.observe(values) if self.health else ():
+            log.warning("step %d: %s", step, text)
+            with self._events(step):
+                tf.summary.text("health", text)
 
     @contextlib.contextmanager
     def _events(self, step) -> Iterator[None]:
