@@ -281,10 +281,13 @@ class GANTask:
             scales = logits if isinstance(logits, list | tuple) else []
             return [tf.reduce_mean(tf.cast(x, tf.float32), range(1, len(x.shape))) for x in scales]
 
-        if "image" not in batch or not (fake := scores(batch | {"image": made["image"]})):
+        if "image" not in batch:
             return made
-        means = (tf.add_n(x) / len(x) for x in (scores(batch), fake))
-        return made | dict(zip(("logit_real", "logit_fake"), means, strict=True))
+        found = {
+            "logit_real": scores(batch),
+            "logit_fake": scores(batch | {"image": made["image"]}),
+        }
+        return made | {name: tf.add_n(x) / len(x) for name, x in found.items() if x}
 
     def previews(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of the raw and the averaged generator; all that the last returns beside them."""
