@@ -13,7 +13,7 @@ class DiscriminatorScores:
     `gap(here, training)`: of two results, "overfitting" = (t - v) / (t - f) with the mean logits of
         training photographs t, of those of the split v, and of generated images f. 0 = both look as
         real to it, 1 = what it has not seen looks generated; NaN where it tells t and f apart by
-        less than half the deviation of its logits.
+        less than the deviation of its logits.
     `reset_state()`: forgets all.
 
     Source: r_v of Karras et al., NeurIPS 2020, arXiv 2006.06676.
@@ -42,6 +42,6 @@ class DiscriminatorScores:
     def gap(self, here: dict, training: dict) -> dict[str, float]:
         deviation = np.mean([np.std(logits) for logits in self._logits.values() if logits] or [0])
         apart = training["logit_real"] - training["logit_fake"]
-        fits = apart > 0.5 * deviation
+        fits = apart > deviation
         value = (training["logit_real"] - here["logit_real"]) / apart if fits else float("nan")
         return {"overfitting": value}

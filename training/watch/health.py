@@ -53,7 +53,10 @@ class Rule:
         self._first: dict[str, list[float]] = {}
 
     def observe(self, values: dict[str, float]) -> list[tuple[str, str]]:
-        """(text of the "*", sentence) of what begins or ends with these figures, by name."""
+        """(text of the "*", sentence) of what begins or ends with these figures.
+
+        The sentence ends with the figures in a bracket, which is open.
+        """
         changes, first = [], next(iter(self.figures))
         for part in [_part(first, name) for name in values if fnmatch.fnmatchcase(name, first)]:
             found = {name: values.get(name.replace("*", part), math.nan) for name in self.figures}
@@ -70,8 +73,8 @@ class Rule:
                 self._waited[part], self.holds[part] = 0, not holds
                 shown = ", ".join(f"{name.replace('*', part)} {found[name]:.3g}" for name in found)
                 says = self.says.replace("{}", part)
-                text = f"no longer so: {says}" if holds else f"{says} {self.advice}"
-                changes.append((part, f"{text} ({shown})"))
+                text = f"No longer so: {says}" if holds else f"{says} {self.advice}"
+                changes.append((part, f"{text} ({shown}"))
         return changes
 
     def _scaled(self, name, part, value) -> float | None:
@@ -105,7 +108,11 @@ class Health:
 
     def observe(self, values: dict[str, float]) -> list[str]:
         """Sentences on what these figures begin or end."""
-        return [text for rule in self.rules.values() for _, text in rule.observe(values)]
+        return [
+            f"{text}; health.rules.{name})"
+            for name, rule in self.rules.items()
+            for _, text in rule.observe(values)
+        ]
 
     def replay(self, lines: Iterable[dict[str, float]]) -> None:
         """Brings the rules to where they stood after these figures, in silence."""
