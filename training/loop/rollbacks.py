@@ -65,10 +65,10 @@ class Rollbacks:
         """
         if sum(r["restored"] == restored for r in self.records) >= MOST_TO_ONE_CHECKPOINT:
             return False
-        record = {"step": step + 1, "restored": restored, "skipped": self.batches_of(step),
-                  "reason": reason}  # fmt: skip
+        skipped = self.batches_of(step)
+        record = {"step": step + 1, "restored": restored, "skipped": skipped, "reason": reason}
         self.records.append(record)
-        self._skipped = sorted({*self._skipped, record["skipped"]})
+        self._skipped = sorted({*self._skipped, skipped})
         if self.writes:
             with whole_files.written(self.path) as partial:
                 partial.write_text(json.dumps(self.records, indent=1) + "\n")

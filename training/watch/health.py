@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 ON, OFF = ("above", "below"), "until"
+TINY = 1e-30  # in the place of 0 as a divisor
 
 
 class Rule:
@@ -85,7 +86,7 @@ class Rule:
         if len(first) < self.patience:
             first.append(value)
             return None
-        return value / max(float(np.median(first)), np.finfo(np.float32).tiny)
+        return value / max(float(np.median(first)), TINY)
 
     def _beyond(self, name, value, key) -> bool:
         bounds = self.figures[name]
@@ -153,7 +154,7 @@ class Movement:
         self.start(step)
         return {
             f"update_ratio/{name}": _norm([a - b for a, b in zip(now, before[name], strict=True)])
-            / max(_norm(now), np.finfo(np.float32).tiny) / steps
+            / max(_norm(now), TINY) / steps
             for name, now in self._before.items()
         }  # fmt: skip
 

@@ -146,6 +146,22 @@ def spoken_rules(output_root):
     return set(re.findall(r"health\.rules\.(\w+)", log.read_text()))
 
 
+UNCONDITIONAL = ["experiment=unconditional_synthetic", "task.discriminator_steps=1"]
+SICK |= {
+    "one image for all noise": (
+        [*UNCONDITIONAL, "trainer.steps=80", RATE.format("discriminator", 0.0),
+         RATE.format("generator", 2e-3)],
+        {"generator_won", "weights_rest", "samples_alike"},
+    ),
+    "2 photographs": (
+        [*UNCONDITIONAL, "trainer.steps=800", "data.source.train_count=2", "trainer.batch_size=2",
+         RATE.format("generator", 5e-4), RATE.format("discriminator", 1e-3),
+         "data/augmentations=none"],
+        {"overfitting", "copies"},
+    ),
+}  # fmt: skip
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SICK)
 def test_a_sick_run_says_what_ails_it(name, tmp_path):
@@ -153,6 +169,20 @@ def test_a_sick_run_says_what_ails_it(name, tmp_path):
     overrides = ["experiment=class_synthetic", *SMALL, *settings, f"output_root={tmp_path / 'out'}"]
     assert train_command.train(*overrides, f"data.root={tmp_path / 'data'}") == 0
     assert spoken_rules(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", [
+    "spade_synthetic", "spade_synthetic_style", "class_synthetic", "unconditional_synthetic",
+    "inpaint_synthetic", "segment_synthetic", "classify_synthetic",
+])  # fmt: skip
+def test_the_shipped_experiments_are_silent(experiment, tmp_path):
+    """From their first steps, as they are, with intervals at which each rule could speak."""
+    intervals = [f"trainer.{name}_every_steps=10" for name in ("preview", "evaluate")]
+    settings = ["trainer.steps=40", "trainer.log_every_steps=5", *intervals]
+    out = f"output_root={tmp_path / 'out'}"
+    assert train_command.train(f"experiment={experiment}", *settings, out) == 0
+    assert spoken_rules(tmp_path / "out") == set()
 
 
 def test_metrics_of_the_rules_exist():
