@@ -170,6 +170,8 @@ def train(
                 image_class_names=data.image_class_names,
                 health=hydra.utils.instantiate(config.get("health"), _convert_="all"),
                 histograms=config.summaries.histograms,
+                legend=dict(zip(data.class_names, data.class_colors, strict=False)),
+                settings=starting.settings_given(config),
             ),
             preview_batch=preview_batch,
             evaluate=evaluate,

@@ -260,7 +260,7 @@ class Session:
         if not self.writes:
             return False
         values, confusions = measure()
-        self.summary.scalars(step, {n: v for n, v in values.items() if not math.isnan(v)})
+        self.summary.evaluation(step, {n: v for n, v in values.items() if not math.isnan(v)})
         for name, (counts, class_names) in confusions.items():
             self.summary.picture(step, name, confusion_picture.draw(counts, class_names))
         # "eval/iou/window" and its like, one for each class, are curves alone.

@@ -19,6 +19,7 @@ from training.runs import plain_config, run_config, whole_files
 OUTPUTS = run_config.CONFIGS.parent / "outputs"
 """Where runs, evaluations and comparisons lie by default, whatever the working directory."""
 AUTO = "auto"
+PLACES = ("output_root", "resume")  # overrides that do not tell runs apart
 
 log = logging.getLogger(__name__)
 _choosing = contextlib.ExitStack()
@@ -27,6 +28,17 @@ _choosing = contextlib.ExitStack()
 def task_overrides() -> list[str]:
     """The overrides of this command line that do not concern Hydra itself."""
     return list(HydraConfig.get().overrides.task)
+
+
+def settings_given(config) -> dict[str, str]:
+    """{key: value}: the name and the seed of a run, and what its command line chose."""
+    parsed = OverridesParser.create().parse_overrides(task_overrides())
+    chosen = {
+        override.key_or_group: override.get_value_element_as_str()
+        for override in parsed
+        if not override.is_delete() and override.key_or_group not in PLACES
+    }
+    return {"name": config.name, "seed": str(config.seed)} | chosen
 
 
 def code_files_given() -> tuple[str, ...]:
