@@ -63,7 +63,7 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
         run_config.check_targets(config, files)
         run_config.check_keys(config, "train")
         keep_config = functools.partial(starting.keep_config, run, config.copy())
-        signal_number = train(config, run, stop, keep_config)
+        signal_number = train(config, run, stop, keep_config, starting.settings_given(config))
     if signal_number:
         resume = overrides.to_type("train.py", resume=run.path)
         console.say(f"Stopped and saved. To go on: {resume}")
@@ -73,8 +73,9 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
 
 
 def train(
-    config: DictConfig, run, stop=None, keep_config: Callable[[dict], None] = lambda measured: None
-) -> int:
+    config: DictConfig, run, stop=None,
+    keep_config: Callable[[dict], None] = lambda measured: None, settings: dict | None = None,
+) -> int:  # fmt: skip
     """Builds everything the config names and trains it in the folder of the run.
 
     Args:
@@ -83,6 +84,7 @@ def train(
         stop: the request that listens to signals, or None.
         keep_config: writes the config into the folder, called when all of it has proved right,
             with what was measured for it, by key.
+        settings: what tells it from other runs, for TensorBoard's table of them.
 
     Returns:
         The signal that stopped it, 0 when it reached the last step.
@@ -171,7 +173,7 @@ def train(
                 health=hydra.utils.instantiate(config.get("health"), _convert_="all"),
                 histograms=config.summaries.histograms,
                 legend=dict(zip(data.class_names, data.class_colors, strict=False)),
-                settings=starting.settings_given(config),
+                settings=settings,
             ),
             preview_batch=preview_batch,
             evaluate=evaluate,
