@@ -30,15 +30,16 @@ def task_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task)
 
 
-def settings_given(config) -> dict[str, str]:
+def settings_given(config) -> dict[str, int | float | str]:
     """{key: value}: the name and the seed of a run, and what its command line chose."""
     parsed = OverridesParser.create().parse_overrides(task_overrides())
-    chosen = {
-        override.key_or_group: override.get_value_element_as_str()
-        for override in parsed
-        if not override.is_delete() and override.key_or_group not in PLACES
+    chosen = [each for each in parsed if each.key_or_group not in PLACES and not each.is_delete()]
+    return {"name": config.name, "seed": config.seed} | {
+        each.key_or_group: value
+        if isinstance(value := each.value(), int | float)
+        else each.get_value_element_as_str()
+        for each in chosen
     }
-    return {"name": config.name, "seed": str(config.seed)} | chosen
 
 
 def code_files_given() -> tuple[str, ...]:

@@ -33,6 +33,6 @@ def of(name: str) -> str | None:
 
 
 def table(values: dict[str, float]) -> str:
-    """Figures as a table in Markdown, with what they mean."""
-    rows = (f"| {name} | {value:.4g} | {of(name) or ''} |" for name, value in values.items())
-    return "\n".join(["| figure | value | |", "|---|---|---|", *rows])
+    """Figures as a table in Markdown."""
+    rows = (f"| {name} | {value:.4g} |" for name, value in values.items())
+    return "\n".join(["| figure | value |", "|---|---|", *rows])

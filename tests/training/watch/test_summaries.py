@@ -55,7 +55,7 @@ def test_curves_have_descriptions_and_evaluations_a_table(run):
     assert values(run, "eval/overfitting") == {2: 0.25}
     (logged,) = events(run).Tensors("evaluation")
     text = logged.tensor_proto.string_val[0].decode()
-    assert "| eval/overfitting | 0.25 | Where unseen" in text
+    assert "| eval/overfitting | 0.25 |\n| eval/class_diversity | 0.5 |" in text
     assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
 
 
