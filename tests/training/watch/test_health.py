@@ -185,6 +185,25 @@ def test_the_shipped_experiments_are_silent(experiment, tmp_path):
     assert spoken_rules(tmp_path / "out") == set()
 
 
+@pytest.mark.slow
+def test_figures_are_measured_on_two_devices_in_half_precision_with_micro_batches(tmp_path):
+    settings = [
+        "devices.strategy=mirrored", "devices.logical_cpus=2", "devices.precision=mixed_bfloat16",
+        "task.accumulate_steps=2", "trainer.batch_size=8", "trainer.steps=10",
+        "trainer.steps_per_call=5", "trainer.on_nonfinite=rollback", f"output_root={tmp_path}",
+    ]  # fmt: skip
+    done = tiny.command("train.py", "experiment=class_synthetic", *SMALL, *settings)
+    assert done.returncode == 0, done.stderr
+    (metrics,) = tmp_path.glob("*/*/metrics.jsonl")
+    logged, evaluated = run_folder.metrics_lines(metrics)
+    for network in ("generator", "discriminator"):
+        assert 0 < logged[f"gradient_norm/{network}"] < 1000
+        assert 1e-5 < logged[f"update_ratio/{network}"] < 0.01
+    assert 0 <= logged["d/accuracy_real"] <= 1 and 0 <= logged["d/accuracy_fake"] <= 1
+    for name in ("diversity", "class_diversity", "nearest_training_ratio", "logit_real_train"):
+        assert math.isfinite(evaluated[f"eval/{name}"])
+
+
 def test_metrics_of_the_rules_exist():
     """Names that no run logs would make a rule silent for ever."""
     known = {
