@@ -68,7 +68,7 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
             command.run(config, run, measuring)
             return
         keep_config = functools.partial(starting.keep_config, run, config.copy())
-        signal_number = train(config, run, stop, keep_config)
+        signal_number = train(config, run, stop, keep_config, starting.settings_given(config))
     if signal_number:
         resume = overrides.to_type("train.py", resume=run.path)
         console.say(f"Stopped and saved. To go on: {resume}")
@@ -78,8 +78,9 @@ def start(config: DictConfig, stop: signals.StopRequest) -> None:
 
 
 def train(
-    config: DictConfig, run, stop=None, keep_config: Callable[[dict], None] = lambda measured: None
-) -> int:
+    config: DictConfig, run, stop=None,
+    keep_config: Callable[[dict], None] = lambda measured: None, settings: dict | None = None,
+) -> int:  # fmt: skip
     """Builds everything the config names and trains it in the folder of the run.
 
     Args:
@@ -88,6 +89,7 @@ def train(
         stop: the request that listens to signals, or None.
         keep_config: writes the config into the folder, called when all of it has proved right,
             with what was measured for it, by key.
+        settings: what tells it from other runs, for TensorBoard's table of them.
 
     Returns:
         The signal that stopped it, 0 when it reached the last step.
@@ -173,7 +175,10 @@ def train(
                 kind=task.kind,
                 colorize=data.encoding.colors_of,
                 image_class_names=data.image_class_names,
+                health=hydra.utils.instantiate(config.get("health"), _convert_="all"),
                 histograms=config.summaries.histograms,
+                legend=dict(zip(data.class_names, data.class_colors, strict=False)),
+                settings=settings,
             ),
             preview_batch=preview_batch,
             evaluate=evaluate,
@@ -227,7 +232,8 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
         return None, None
     if kept is not None:
         kept.check(evaluation.names(spec, data.num_examples("validation")))
-    generate = tf.function(task.generate)  # compiled once, however often it is measured
+    # Compiled once, however often it is measured.
+    generate = tf.function(getattr(task, "judge", task.generate))
     spread = evaluation.num_images if task.kind.classes == "label" else None  # of every class
 
     def evaluate() -> tuple:
@@ -238,6 +244,7 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
             validation = items("validation", spread)
             count = evaluation.num_images or data.num_examples("validation")
             training = items("train", count) if evaluation.gap else None
+            evaluation.remember(lambda number: items("train", number), data.preprocess)
             return evaluation.measure(generate, validation, data.preprocess, training)
 
         values = data.reading("validation", lambda: data.reading("train", measured))

@@ -77,8 +77,9 @@ class ScaleMean(term.AdversarialLoss):
         step: losses.term.Step; "logits" of `real.outputs` and `fake.outputs` are read, lists of
             tensors [B, ...], one per scale.
 
-    Returns: float32 scalar for the generator; for the discriminator a dict of "loss" and the mean
-        logits "logit_real" and "logit_fake".
+    Returns: float32 scalar for the generator; for the discriminator a dict of "loss", the mean
+        logits "logit_real" and "logit_fake", and the shares of logits on the right side of
+        `boundary`, "accuracy_real" and "accuracy_fake", where there is one.
 
     Raises:
         ValueError: empty lists, or lists of different length.
@@ -86,14 +87,20 @@ class ScaleMean(term.AdversarialLoss):
 
     of_discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     of_generator: Callable[[tf.Tensor], tf.Tensor]
+    boundary: float | None = 0.0
+    """Logits above it say "real"; None = the loss has no such point."""
 
     def discriminator(self, step: term.Step) -> dict[str, tf.Tensor]:
         real, fake = step.real.outputs["logits"], step.fake.outputs["logits"]
-        return {
+        values = {
             "loss": mean_over_scales(self.of_discriminator, real, fake),
             "logit_real": mean_over_scales(tf.reduce_mean, real),
             "logit_fake": mean_over_scales(tf.reduce_mean, fake),
         }
+        if self.boundary is not None:
+            values["accuracy_real"] = mean_over_scales(lambda x: _share(x > self.boundary), real)
+            values["accuracy_fake"] = mean_over_scales(lambda x: _share(x < self.boundary), fake)
+        return values
 
     def generator(self, step: term.Step) -> tf.Tensor:
         return mean_over_scales(self.of_generator, step.fake.outputs["logits"])
@@ -126,6 +133,7 @@ class Wasserstein(ScaleMean):
 
     of_discriminator = staticmethod(wasserstein_discriminator)
     of_generator = staticmethod(critic_generator)
+    boundary = None
 
 
 class NonSaturating(ScaleMean):
@@ -157,3 +165,8 @@ class LeastSquares(ScaleMean):
 
     of_discriminator = staticmethod(least_squares_discriminator)
     of_generator = staticmethod(least_squares_generator)
+    boundary = 0.5
+
+
+def _share(flags) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(flags, tf.float32))

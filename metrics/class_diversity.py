@@ -33,8 +33,8 @@ class ClassDiversity:
 
     def update_state(self, batch, generated) -> None:
         self._labels += np.ravel(batch["label"]).tolist()
-        self._real += _small(batch["image"])
-        self._generated += _small(generated["image"])
+        self._real += small(batch["image"])
+        self._generated += small(generated["image"])
 
     def result(self) -> dict[str, float]:
         labels, ratios = np.array(self._labels), []
@@ -52,7 +52,26 @@ class ClassDiversity:
         }
 
 
-def _small(images) -> list[np.ndarray]:
+class Diversity(ClassDiversity):
+    """`ClassDiversity` with all images as one class: how much those of all conditions differ.
+
+    Call of `update_state(batch, generated)`: "image" of both.
+    `result()`: dict of one float, "diversity".
+    """
+
+    configurable = True
+
+    needs = frozenset({"features"})
+
+    def update_state(self, batch, generated) -> None:
+        same = np.zeros(len(batch["image"]), int)
+        super().update_state({"image": batch["image"], "label": same}, generated)
+
+    def result(self) -> dict[str, float]:
+        return {"diversity": super().result()["class_diversity"]}
+
+
+def small(images) -> list[np.ndarray]:
     """Vectors of images averaged down; pixels beyond a multiple of the factor do not count."""
     images = np.asarray(images, np.float32)
     factors = [max(1, size // SIDE) for size in images.shape[1:3]]
@@ -64,9 +83,13 @@ def _small(images) -> list[np.ndarray]:
 
 def _spread(vectors) -> float:
     """Mean distance of all pairs of different items."""
-    vectors = np.stack(vectors).astype(np.float64)
-    vectors -= vectors[0]  # equal ones become exactly 0
-    squares = np.mean(vectors**2, axis=1)
-    products = vectors @ vectors.T / vectors.shape[1]
-    distances = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2.0 * products, 0.0))
-    return float(distances[np.triu_indices(len(vectors), 1)].mean())
+    vectors = np.stack(vectors)
+    return float(distances(vectors, vectors)[np.triu_indices(len(vectors), 1)].mean())
+
+
+def distances(these, those) -> np.ndarray:
+    """float64 [N, M], root mean squares of the differences of vectors [N, D] and [M, D]."""
+    these, those = (np.asarray(x, np.float64) - those[0] for x in (these, those))  # equal: exact 0
+    squares = (np.mean(x**2, axis=1) for x in (these, those))
+    products = these @ those.T / these.shape[1]
+    return np.sqrt(np.maximum(np.add.outer(*squares) - 2.0 * products, 0.0))

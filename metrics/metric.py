@@ -14,6 +14,9 @@ class Metric(Protocol):
     state. Metrics of classes may have `confusion()` -> int64 [K, K], row = true class, and
     `class_names`. Metrics whose `result` needs items have `names(spec, count)`, its names for so
     many items of batches as that spec says; the others name all figures from the start.
+    While a run trains, metrics with `num_training`, `remembered` and `remember(batch)` are shown so
+    many training items once, and `gap(here, training)` of two results takes the place of their
+    differences; see training/watch/evaluation.py.
     """
 
     needs: frozenset[str]
@@ -24,6 +27,7 @@ class Metric(Protocol):
     Of a network that predicts, the run's own or a judge: "prediction".
     Of the settings of scripts/evaluate.py: "features" and "lpips", the networks of these groups.
     As an argument of the constructor: "class_names".
+    Of a run that trains, so that no command offers the metric: "training" items, "discriminator".
     """
 
     def reset_state(self) -> None:

@@ -13,13 +13,17 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
 GENERATOR = ["width=4", "multipliers=[2,1]", "upsample=[true,true]", "normalizer.hidden=8"]
 DISCRIMINATOR = ["discriminator.width=4", "discriminator.depth=2"]
-NO_SIGNAL = "evaluation.metrics.sliced_wasserstein=null"  # nothing else is measured in most tests
+NO_SIGNAL = ["evaluation.metrics.sliced_wasserstein=null"]
+NO_FIGURES = NO_SIGNAL + [  # nothing else is measured in most tests
+    f"evaluation.metrics.{name}=null"
+    for name in ("overall_diversity", "training_neighbours", "discriminator")
+]
 PERCEPTUAL_OVERRIDES = [
     f"data.image_size=[{SIZE},{SIZE}]",
     *(f"generator.{setting}" for setting in GENERATOR),
     *DISCRIMINATOR,
     "trainer.batch_size=2",
-    NO_SIGNAL,
+    *NO_FIGURES,
 ]
 OVERRIDES = [*PERCEPTUAL_OVERRIDES, "~perceptual"]  # whose network takes longer than all the rest
 CLASS_OVERRIDES = [  # as many blocks as attentive normalisation after block 3 needs
@@ -28,7 +32,7 @@ CLASS_OVERRIDES = [  # as many blocks as attentive normalisation after block 3 n
     "generator.noise_dim=8",
     "discriminator.channels=[8,8]",
     "discriminator.downsample=[true,true]",
-    NO_SIGNAL,
+    *NO_FIGURES,
     "evaluation.metrics.kernel_distance=null",
 ]
 INPAINTING_OVERRIDES = [
@@ -37,7 +41,7 @@ INPAINTING_OVERRIDES = [
     "discriminator.channels=[4,4]",
     "trainer.batch_size=2",
     "~perceptual",
-    NO_SIGNAL,
+    *NO_SIGNAL,
 ]
 CLASSIFIER_OVERRIDES = [f"data.image_size=[{SIZE},{SIZE}]", "image_classifier.channels=[4,8]"]
 

@@ -57,6 +57,14 @@ def test_adversarial_values(name):
     for side, logits in (("real", REAL), ("fake", FAKE)):
         mean = np.mean([scale.mean() for scale in logits])
         np.testing.assert_allclose(result[f"logit_{side}"], mean, rtol=1e-5)
+    assert ("accuracy_real" in result) is (name != "Wasserstein")
+    if name != "Wasserstein":
+        boundary = 0.5 if name == "LeastSquares" else 0.0
+        for side, right in (
+            ("real", [(scale > boundary).mean() for scale in REAL]),
+            ("fake", [(scale < boundary).mean() for scale in FAKE]),
+        ):
+            np.testing.assert_allclose(result[f"accuracy_{side}"], np.mean(right), rtol=1e-6)
     assert value.dtype == tf.float32 and value.shape == ()
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(

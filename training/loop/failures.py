@@ -13,7 +13,9 @@ GROWN, STEPS_GROWN = 1e4, 20
 
 
 class NonFiniteMetricError(ValueError):
-    """A loss has become infinite or not a number."""
+    """A loss has become infinite or not a number, in the step of this number, counted from 0."""
+
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class BatchFiles:
         batches_per_step: of the task.
         mend: number of a batch that cannot be read -> whether reading it again may go well. Raises
             ValueError, which names the files and what is wrong with them.
+        batches_of: see `rollbacks.Rollbacks`.
     """
 
     names_of_batch: Callable[[int], list[str]] | None
     batches_per_step: int
     mend: Callable[[int], bool] | None = None
+    batches_of: Callable[[int], int] = lambda step: step
 
     def of_steps(self, first: int, count: int = 1) -> list[str]:
         if self.names_of_batch is None:
@@ -38,11 +42,14 @@ class BatchFiles:
                 for name in self.names_of_batch(number)]  # fmt: skip
 
     def batches(self, first: int, count: int = 1) -> range:
-        """Numbers of the batches of some steps."""
+        """Numbers of the batches of some steps, which follow each other."""
+        first = self.batches_of(first)
         return range(first * self.batches_per_step, (first + count) * self.batches_per_step)
 
 
-def require_finite(metrics: dict, step: int, kept: list[int], files: BatchFiles) -> None:
+def require_finite(
+    metrics: dict, step: int, kept: list[int], files: BatchFiles, rolls_back: bool = False
+) -> None:
     """Stops at the first value that is not finite, and says where it was.
 
     Args:
@@ -50,6 +57,7 @@ def require_finite(metrics: dict, step: int, kept: list[int], files: BatchFiles)
         step: steps done before them.
         kept: steps of the checkpoints there are.
         files: what the batches were made of.
+        rolls_back: whether such batches are passed over.
 
     Raises:
         NonFiniteMetricError: a value is not finite.
@@ -67,12 +75,15 @@ def require_finite(metrics: dict, step: int, kept: list[int], files: BatchFiles)
     if names:
         log.error("Files in the batch of step %d: %s", number, ", ".join(names))
     values = ", ".join(f"{name}={metrics[name][offset]}" for name in first if first[name] == offset)
-    raise NonFiniteMetricError(
+    error = NonFiniteMetricError(
         f"Every loss must be finite. Received: {values} at step {number}"
         + (f", batch of {', '.join(names[:4])} ({len(names)} files)" if names else "")
         + f". The last checkpoint, step {kept[-1] if kept else 'none'}, is untouched. Try a "
         "lower learning rate, or float32 if the run uses float16."
+        + ("" if rolls_back else " trainer.on_nonfinite=rollback passes over such batches.")
     )
+    error.step = step + offset
+    raise error
 
 
 class GrowthWatch:

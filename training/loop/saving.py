@@ -26,6 +26,10 @@ class Saving:
         self.failed = 0
         """Tries in a row that have failed."""
 
+    def newest(self) -> int | None:
+        """The step of the newest checkpoint, None where there is none."""
+        return max((step for each in self.store.stores() for step in each.steps()), default=None)
+
     def restore(self) -> int:
         """Puts the newest checkpoint into the task, that of the run or of its fallback.
 

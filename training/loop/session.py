@@ -1,12 +1,13 @@
 """One process's part in a run: the task with its data, devices and files."""
 
+import dataclasses
 import logging
 import math
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
-from training.loop import failures, saving
+from training.loop import failures, rollbacks, saving
 from training.runs import checkpoint
 from training.watch import confusion_picture
 
@@ -39,7 +40,11 @@ class Session:
         self.saving = saving.Saving(store, task, writes)
         self.summary = summary
         self.preprocess = preprocess
-        self.files = files or failures.BatchFiles(None, task.batches_per_step)
+        self.rollbacks = rollbacks.Rollbacks(summary.run.rollbacks, writes)
+        self.files = dataclasses.replace(
+            files or failures.BatchFiles(None, task.batches_per_step),
+            batches_of=self.rollbacks.batches_of,
+        )
         self.seed = seed
         self.jit_compile = jit_compile
         self.strategy = tf.distribute.get_strategy()
@@ -56,7 +61,7 @@ class Session:
 
     def batches_from(self, first_step) -> tf.distribute.DistributedDataset:
         """Distributed batches, from those of a step on."""
-        first_batch = first_step * self.task.batches_per_step
+        first_batch = self.rollbacks.batches_of(first_step) * self.task.batches_per_step
         return self.strategy.distribute_datasets_from_function(
             lambda context: self.make_dataset(first_batch, context)
         )
@@ -150,6 +155,34 @@ class Session:
         begun, whole = self._progress.lookup(tf.constant([BEGUN, WHOLE], tf.int64)).numpy()
         return max(step, int(whole)) if begun == whole else None
 
+    def roll_back(self, error: Exception, step: int) -> int:
+        """The step to go on from after one that made something not finite.
+
+        The state is that of the newest checkpoint again; the batches of the step are passed over.
+
+        Args:
+            error: what was not finite.
+            step: of that number, counted from 0.
+
+        Raises:
+            Exception: `error`, where that has not helped.
+        """
+        kept = self.saving.newest()
+        if kept is None or not self.rollbacks.add(step, kept, str(error)):
+            skipped = [record["step"] for record in self.rollbacks.records]
+            log.error("Going back has not helped: steps %s were passed over, see %s.", skipped,
+                      self.rollbacks.path)  # fmt: skip
+            raise error
+        restored = self.saving.restore()
+        self.prepared_at = None
+        for key in (BEGUN, WHOLE):
+            self._mark(key, tf.constant(restored, tf.int64))
+        if self.writes:
+            self.summary.start(restored)
+        log.error("%s Back at step %d; the batches of step %d are passed over from now on (%s).",
+                  error, restored, step + 1, self.rollbacks.path)  # fmt: skip
+        return restored
+
     def read_on(self, error: tf.errors.OpError, step: int, count: int) -> int:
         """The step to go on from after an error in `count` steps from `step` on.
 
@@ -227,7 +260,7 @@ class Session:
         if not self.writes:
             return False
         values, confusions = measure()
-        self.summary.scalars(step, {n: v for n, v in values.items() if not math.isnan(v)})
+        self.summary.evaluation(step, {n: v for n, v in values.items() if not math.isnan(v)})
         for name, (counts, class_names) in confusions.items():
             self.summary.picture(step, name, confusion_picture.draw(counts, class_names))
         # "eval/iou/window" and its like, one for each class, are curves alone.

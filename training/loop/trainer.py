@@ -14,9 +14,11 @@ from training.loop import console, failures, session, signals
 from training.runs import best as best_checkpoint
 from training.runs import checkpoint
 from training.tasks import protocol
-from training.watch import summaries
+from training.watch import health, summaries
 
 log = logging.getLogger(__name__)
+
+STOP, ROLLBACK = "stop", "rollback"
 
 
 class Trainer:
@@ -37,6 +39,9 @@ class Trainer:
         evaluate_every_steps: interval of evaluation; 0 = only at the end.
         jit_compile: whether XLA compiles the step.
         seed: seed of everything random in the steps.
+        on_nonfinite: what becomes of a run whose loss is not finite: "stop" (default), or
+            "rollback": it goes back to its newest checkpoint and passes over the batches of that
+            step, see rollbacks.Rollbacks; it then stops after three times to one checkpoint.
 
     Raises:
         ValueError: a number out of its range.
@@ -58,6 +63,7 @@ class Trainer:
         evaluate_every_steps: int = 0,
         jit_compile: bool = False,
         seed: int = 0,
+        on_nonfinite: str = STOP,
     ) -> None:
         positive = {
             "steps": steps,
@@ -77,6 +83,10 @@ class Trainer:
                 f"{tuple(positive)} must be at least 1, {tuple(intervals)} at least 0. Received: "
                 f"{wrong}"
             )
+        if on_nonfinite not in (STOP, ROLLBACK):
+            raise ValueError(
+                f"on_nonfinite must be {STOP} or {ROLLBACK}. Received: on_nonfinite={on_nonfinite}"
+            )
         self.steps = steps
         self.batch_size = batch_size
         self.steps_per_call = steps_per_call
@@ -86,6 +96,7 @@ class Trainer:
         self.evaluate_every_steps = evaluate_every_steps
         self.jit_compile = jit_compile
         self.seed = seed
+        self.on_nonfinite = on_nonfinite
 
     def reader(self, data) -> Callable[[int, tf.distribute.InputContext], tf.data.Dataset]:
         """What `fit` takes as `make_dataset`, of a pipeline."""
@@ -160,6 +171,8 @@ class Trainer:
             stop.training_begins()
             log.info("Training from step %d to %d. The first call compiles.", step, self.steps)
             bar = stack.enter_context(console.Console(self.steps, step))
+            if self.on_nonfinite == ROLLBACK and live.saving.newest() is None:
+                live.save(step)  # to go back to
             stopped = self._loop(live, step, stop, bar, preview_batch, evaluate, best)
         if writes:
             summary.close()
@@ -168,13 +181,16 @@ class Trainer:
     def _loop(self, live, step, stop, bar, preview_batch, evaluate, best) -> int:
         """Steps and what is due after them, to the end or to a signal; returns that."""
         task, growth = live.task, failures.GrowthWatch()
+        movement = health.Movement(getattr(task, "networks", {}) if live.writes else {})
         window = _Window(self.batch_size * getattr(task, "accumulate_steps", 1))
         stopping, before = False, step
+        movement.start(step)
         try:
             iterator = iter(live.batches_from(step))
             while step < self.steps and not stopping:
                 run_steps, before = live.steps_at(step), step
-                count = int(min(self._steps_to_next_event(step), live.alike_from(step)))
+                jump = live.rollbacks.until_jump(step)
+                count = int(min(self._steps_to_next_event(step), live.alike_from(step), jump))
                 try:
                     metrics = window.timed(
                         run_steps, iterator, tf.constant(step), tf.constant(count)
@@ -184,22 +200,36 @@ class Trainer:
                     iterator = iter(live.batches_from(step))
                     bar.advance(step - before)
                     continue
-                failures.require_finite(metrics, step, live.saving.store.steps(), live.files)
+                try:
+                    self._require_finite(metrics, step, live)
+                except failures.NonFiniteMetricError as error:
+                    step, iterator = self._back(live, error, error.step, window, movement)
+                    bar.advance(step - before)
+                    continue
                 growth.look(metrics, step)
                 step += count
                 bar.advance(count)
+                if count == jump:
+                    iterator = iter(live.batches_from(step))
                 stopping = live.any_worker(bool(stop))
 
                 # What is due at this step; a stop between two saves loses nothing.
                 logs = self._due(step, self.log_every_steps)
                 if logs or step in task.phases:
                     means, seconds_per_step = window.close()
+                    means |= movement.measure(step)
                     bar.report(step, means, seconds_per_step * (self.steps - step))
                     if live.writes:
                         live.summary.scalars(step, means)
                 # Before all that may fail: it loses no step then.
                 if stopping or self._due(step, self.checkpoint_every_steps) or live.saves(logs):
-                    live.save(step, last=stopping or step == self.steps)
+                    try:
+                        live.save(step, last=stopping or step == self.steps)
+                    except checkpoint.NonFiniteError as error:
+                        before, bad = step, step - 1
+                        step, iterator = self._back(live, error, bad, window, movement)
+                        bar.advance(step - before)
+                        continue
                 shows = self._due(step, self.preview_every_steps)
                 if evaluate is not None and self._due(step, self.evaluate_every_steps):
                     shows |= live.evaluate(step, evaluate, best)
@@ -215,6 +245,20 @@ class Trainer:
         if step >= self.steps:
             return 0
         return stop.received or signal.SIGTERM
+
+    def _require_finite(self, metrics, step, live) -> None:
+        rolls_back = self.on_nonfinite == ROLLBACK
+        kept = live.saving.store.steps()
+        failures.require_finite(metrics, step, kept, live.files, rolls_back)
+
+    def _back(self, live, error, bad_step, window, movement) -> tuple:
+        """(step to go on from, its iterator) after a step that was not finite, where wanted."""
+        if self.on_nonfinite == STOP:
+            raise error
+        step = live.roll_back(error, bad_step)
+        window.close()
+        movement.start(step)
+        return step, iter(live.batches_from(step))
 
     def _steps_to_next_event(self, step) -> int:
         """Steps of the next call: no further than the next interval's end."""

@@ -27,6 +27,10 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be written, read or matched with the networks at hand."""
 
 
+class NonFiniteError(CheckpointError):
+    """A variable is infinite or not a number."""
+
+
 class UnwritableError(CheckpointError):
     """The disk refuses a checkpoint; the state is as good as before."""
 
@@ -95,7 +99,7 @@ class CheckpointStore:
             Its folder, which is in the fallback where this disk refuses it.
 
         Raises:
-            CheckpointError: a value is not finite.
+            NonFiniteError: a value is not finite.
             UnwritableError: the disk refuses, that of the fallback as well; earlier checkpoints
                 stay.
         """
@@ -243,7 +247,7 @@ def _refuse_non_finite(step, arrays, entries) -> None:
     for owner, values in arrays.items():
         for entry, value in zip(entries[owner], values, strict=True):
             if np.issubdtype(value.dtype, np.floating) and not np.isfinite(value).all():
-                raise CheckpointError(
+                raise NonFiniteError(
                     f"Variables must be finite. Received: {owner} variable {entry.path!r} with "
                     f"non-finite values at step {step}. Earlier checkpoints are untouched; "
                     "resume with a lower learning rate in a new run, or another seed."

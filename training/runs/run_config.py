@@ -37,6 +37,8 @@ RESUMABLE = (
     "trainer.preview_every_steps",
     "trainer.checkpoint_every_steps",
     "trainer.evaluate_every_steps",
+    "trainer.on_nonfinite",
+    "health",
 )
 
 LEFT_OUT_BY_NULL = ("checkpoints.best_metric", "checkpoints.patience")

@@ -115,6 +115,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def rollbacks(self) -> Path:
+        """The batches it passes over, see training/loop/rollbacks.py."""
+        return self.path / "rollbacks.json"
+
+    @property
     def data_files(self) -> Path:
         """Names and sizes of the files it was trained on, see data_files.py."""
         return self.path / "data_files.json.gz"

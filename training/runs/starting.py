@@ -22,6 +22,7 @@ from training.runs import plain_config, run_config, whole_files
 OUTPUTS = run_config.CONFIGS.parent / "outputs"
 """Where runs, evaluations and comparisons lie by default, whatever the working directory."""
 AUTO = "auto"
+PLACES = ("output_root", "resume")  # overrides that do not tell runs apart
 
 log = logging.getLogger(__name__)
 _choosing = contextlib.ExitStack()
@@ -30,6 +31,18 @@ _choosing = contextlib.ExitStack()
 def task_overrides() -> list[str]:
     """The overrides of this command line that do not concern Hydra itself."""
     return list(HydraConfig.get().overrides.task)
+
+
+def settings_given(config) -> dict[str, int | float | str]:
+    """{key: value}: the name and the seed of a run, and what its command line chose."""
+    parsed = OverridesParser.create().parse_overrides(task_overrides())
+    chosen = [each for each in parsed if each.key_or_group not in PLACES and not each.is_delete()]
+    return {"name": config.name, "seed": config.seed} | {
+        each.key_or_group: value
+        if isinstance(value := each.value(), int | float)
+        else each.get_value_element_as_str()
+        for each in chosen
+    }
 
 
 def code_files_given() -> tuple[str, ...]:

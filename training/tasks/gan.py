@@ -59,8 +59,9 @@ class GANTask:
             tells both networks nothing. Default null: all have their own. After Shahbazi et al.,
             arXiv 2201.06578, where weights in the networks rise.
 
-    A step logs, beside losses, what the networks' attention layers do (see monitoring.py), and
-    "regularization", the sum of Keras `losses` of a network, which is part of its total.
+    A step logs, beside losses, what the networks' attention layers do (see monitoring.py),
+    "regularization", the sum of Keras `losses` of a network, which is part of its total, and
+    "gradient_norm/generator" and "gradient_norm/discriminator" of the updates that are not lazy.
 
     Raises:
         ValueError: unknown update order, fewer than one discriminator step or micro-batch,
@@ -265,6 +266,28 @@ class GANTask:
     def generate(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Outputs of the averaged generator (of the raw one without averaging)."""
         return self._infer(self.generating_network, batch, seeds)
+
+    def judge(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`generate`, and what the discriminator says, means over patches and scales.
+
+        Returns:
+            the outputs with "logit_real" and "logit_fake", float32 [B]; without, where the
+            discriminator gives no list of logits or the batch no image.
+        """
+        made = self.generate(batch, seeds)
+
+        def scores(entries) -> list[tf.Tensor]:
+            logits = self._infer(self.discriminator, entries, seeds)["logits"]
+            scales = logits if isinstance(logits, list | tuple) else []
+            return [tf.reduce_mean(tf.cast(x, tf.float32), range(1, len(x.shape))) for x in scales]
+
+        if "image" not in batch:
+            return made
+        found = {
+            "logit_real": scores(batch),
+            "logit_fake": scores(batch | {"image": made["image"]}),
+        }
+        return made | {name: tf.add_n(x) / len(x) for name, x in found.items() if x}
 
     def previews(self, batch: protocol.Batch, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """Images of the raw and the averaged generator; all that the last returns beside them."""

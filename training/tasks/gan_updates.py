@@ -51,7 +51,7 @@ class GANUpdates:
             gradients_of = functools.partial(
                 self._generator_gradients, update, len(micro_batches), between
             )
-            metrics |= self._apply("generator", gradients_of, micro_batches)
+            metrics |= self._apply("generator", update, gradients_of, micro_batches)
         return metrics
 
     def update_discriminator(
@@ -73,14 +73,16 @@ class GANUpdates:
             gradients_of = functools.partial(
                 self._discriminator_gradients, update, len(micro_batches), made
             )
-            metrics |= self._apply("discriminator", gradients_of, micro_batches)
+            metrics |= self._apply("discriminator", update, gradients_of, micro_batches)
         return metrics
 
-    def _apply(self, owner, gradients_of, micro_batches) -> protocol.Metrics:
+    def _apply(self, owner, update, gradients_of, micro_batches) -> protocol.Metrics:
         """Moves a network by the gradients of all micro-batches; returns what is logged."""
-        networks = (self.generator, self.discriminator)
+        networks, optimizer = (self.generator, self.discriminator), self.optimizers[owner]
         gradients, metrics = updates.accumulated(gradients_of, micro_batches, networks)
-        updates.apply(gradients, getattr(self, owner), self.optimizers[owner])
+        if update.every == 1:
+            metrics[f"gradient_norm/{owner}"] = updates.gradient_norm(gradients, optimizer)
+        updates.apply(gradients, getattr(self, owner), optimizer)
         return metrics
 
     def _generator_gradients(self, update, count, between, micro_batch) -> tuple:

@@ -38,7 +38,7 @@ class SupervisedTask:
             Default 1.
 
     A step logs "loss/total", "loss/regularization" where the network has Keras `losses`,
-    "accuracy" of the batch, and "learning_rate/network".
+    "accuracy" of the batch, "gradient_norm/network" and "learning_rate/network".
 
     Raises:
         KeyError: in `build`, the data lack the target or an entry that the network reads.
@@ -164,6 +164,7 @@ class SupervisedTask:
         )
         gradients_of = functools.partial(self._gradients, weights)
         gradients, metrics = updates.accumulated(gradients_of, micro_batches, [self.network])
+        metrics["gradient_norm/network"] = updates.gradient_norm(gradients, self.optimizer)
         updates.apply(gradients, self.network, self.optimizer)
         self._step.assign_add(1)
         rate = tf.cast(self.optimizer.learning_rate, tf.float32)

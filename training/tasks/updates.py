@@ -102,6 +102,24 @@ def assign(variables: Sequence, kept: list[tf.Tensor]) -> None:
         variable.assign(value)
 
 
+def gradient_norm(gradients: list[tf.Tensor], optimizer) -> tf.Tensor:
+    """Norm of a replica's gradient of the mean loss of its share, float32 scalar.
+
+    0 where loss scaling has overflowed: such an update is left out.
+
+    Args:
+        gradients: of a loss that is `scaled`, before they are summed over replicas.
+        optimizer: what scaled it.
+    """
+    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in dense])
+    norm *= tf.distribute.get_replica_context().num_replicas_in_sync
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        norm /= tf.cast(optimizer.dynamic_scale, tf.float32)
+        norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
+    return norm
+
+
 def apply(gradients: list[tf.Tensor], network: keras.Model, optimizer) -> None:
     """Moves the trainable variables of one network; with loss scaling, unless one is not finite."""
     context = tf.distribute.get_replica_context()

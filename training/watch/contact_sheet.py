@@ -1,5 +1,6 @@
 """Pictures for people: 8-bit images, sheets with captions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from training.runs import whole_files
 CAPTION_HEIGHT = 16
 ROW_TITLE_WIDTH = 84
 GAP = 2
+LEGEND_WIDTH = 120  # of a class
+VISIBLE = 128  # pixels a side, of images that a browser shows
 
 
 def to_uint8(images) -> np.ndarray:
@@ -48,6 +51,27 @@ def contact_sheet(columns: dict[str, np.ndarray], row_titles=()) -> np.ndarray:
         for row, image in enumerate(images):
             sheet.paste(Image.fromarray(image), tile_corner(row, column, height, width, margin))
     return np.asarray(sheet)
+
+
+def enlarged(images: np.ndarray) -> np.ndarray:
+    """uint8 [B, H, W, 3] by a whole factor, nearest neighbour, to VISIBLE pixels a side or more."""
+    factor = max(1, -(-VISIBLE // min(images.shape[1:3])))
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
+def with_legend(sheet: np.ndarray, colors: dict[str, Sequence[int]]) -> np.ndarray:
+    """A sheet with the names of classes beside their colours below it."""
+    columns = max(1, sheet.shape[1] // LEGEND_WIDTH)
+    height = CAPTION_HEIGHT * -(-len(colors) // columns)
+    below = Image.new("RGB", (sheet.shape[1], height), "white")
+    draw, font = ImageDraw.Draw(below), ImageFont.load_default(size=11)
+    for number, (name, color) in enumerate(colors.items()):
+        left, top = number % columns * LEGEND_WIDTH, number // columns * CAPTION_HEIGHT
+        side = CAPTION_HEIGHT - 4
+        draw.rectangle([left + 2, top + 2, left + side, top + side], tuple(color), "gray")
+        text = fit(name, LEGEND_WIDTH - side - 8, font)
+        draw.text((left + side + 5, top + 1), text, fill="black", font=font)
+    return np.concatenate([sheet, np.asarray(below)])
 
 
 def tile_corner(row: int, column: int, height: int, width: int, margin: int = 0) -> tuple[int, int]:

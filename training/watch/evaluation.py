@@ -62,7 +62,7 @@ class Evaluation:
                 found = list(metric.result())
             names += found
             if key in self.gap:
-                names += [f"{x}_{end}" for x in found if "/" not in x for end in ("train", "gap")]
+                names += gap_of(metric, *[dict.fromkeys(found, 0.0)] * 2)
         return [f"eval/{name}" for name in names]
 
     def measure(
@@ -82,11 +82,22 @@ class Evaluation:
             seen = Evaluation(self.gap, num_images=count, batch_size=self.batch_size)
             seen.observe(generate, training, preprocess)
             for metric in self.gap.values():
-                for name, value in metric.result().items():
-                    if "/" not in name:
-                        values[f"{name}_train"] = value
-                        values[f"{name}_gap"] = values[name] - value
+                values |= gap_of(metric, values, metric.result())
         return {f"eval/{name}": value for name, value in values.items()}
+
+    def remember(self, training, preprocess=lambda batch: batch) -> None:
+        """Shows training items, once, to the metrics that compare with them.
+
+        Args:
+            training: number -> batches of so many training items.
+            preprocess: last op on a batch.
+        """
+        for metric in self.metrics.values():
+            if hasattr(metric, "remember") and not metric.remembered:
+                for batch in training(metric.num_training):
+                    entries = dict(batch)
+                    wanted = np.asarray(entries.pop("valid"))
+                    metric.remember(_rows(preprocess(entries), wanted))
 
     def observe(self, generate, dataset, preprocess=lambda batch: batch) -> int:
         """Shows the metrics all items; arguments as `measure`. Returns how many there were."""
@@ -120,6 +131,15 @@ class Evaluation:
             )
             for name, metric in found.items()
         }
+
+
+def gap_of(metric, here: dict, training: dict) -> dict[str, float]:
+    """What a metric's results on a split and on training items say together, by name."""
+    if hasattr(metric, "gap"):
+        return {f"{n}_train": x for n, x in training.items()} | metric.gap(here, training)
+    found = {name: value for name, value in training.items() if "/" not in name}
+    gaps = {f"{name}_gap": here[name] - value for name, value in found.items()}
+    return {f"{name}_train": value for name, value in found.items()} | gaps
 
 
 def _rows(tensors, wanted) -> dict[str, np.ndarray]:

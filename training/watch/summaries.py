@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.hparams import api as hparams
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from training.kinds import kind as kinds
 from training.runs import run_folder
-from training.watch import contact_sheet
+from training.watch import contact_sheet, descriptions
+from training.watch import health as health_rules
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,10 @@ class Summaries:
         kind: what sheets show beside previews.
         colorize: class ids [..., H, W] -> uint8 [..., H, W, 3], for label maps in sheets.
         image_class_names: of whole images by id, titles of the rows where they are the condition.
+        health: rules on the scalars, whose sentences are logged and written; or None.
         histograms: whether to write weight histograms with every preview.
+        legend: {name: colour} of the classes in label maps.
+        settings: {key: value} that tell this run from others, for TensorBoard's table of runs.
 
     Source: tag groups as TensorBoard reads them, "group/name".
     """
@@ -42,13 +47,19 @@ class Summaries:
         kind: kinds.Kind | None = None,
         colorize=None,
         image_class_names=(),
+        health: health_rules.Health | None = None,
         histograms: bool = False,
+        legend: dict | None = None,
+        settings: dict | None = None,
     ) -> None:
         self.run = run
         self.kind = kind or kinds.Kind()
         self.colorize = colorize
         self.image_class_names = image_class_names
+        self.health = health
         self.histograms = histograms
+        self.legend = legend or {}
+        self.settings = settings or {}
         self._writer: Any = None
         self._refused: set[str] = set()
         self._waiting = ""  # lines of metrics.jsonl
@@ -59,20 +70,34 @@ class Summaries:
             run_folder.drop_metrics_after(self.run.metrics, step)
         with self._or_later("TensorBoard's files"):
             _mark_start(self.run.tensorboard, step + 1)
+        if self.health is not None:
+            self.health.replay(run_folder.metrics_lines(self.run.metrics))
         if config_text:
             with self._events(step):
                 tf.summary.text("config", f"```yaml\n{config_text}\n```")
+                if step == 0:  # a resumed run is the same one
+                    hparams.hparams(self.settings)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """One point of each curve, in TensorBoard and as a line of metrics.jsonl."""
         with self._events(step):
             for name, value in values.items():
-                tf.summary.scalar(name, value)
+                tf.summary.scalar(name, value, description=descriptions.of(name))
         line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
         self._waiting += json.dumps(line) + "\n"
         with self._or_later("metrics.jsonl"):
             _append(self.run.metrics, self._waiting)
             self._waiting = ""
+        for text in self.health.observe(values) if self.health else ():
+            log.warning("step %d: %s", step, text)
+            with self._events(step):
+                tf.summary.text("health", text)
+
+    def evaluation(self, step: int, values: dict[str, float]) -> None:
+        """The figures of an evaluation: points of curves, and a table as text."""
+        self.scalars(step, values)
+        with self._events(step):
+            tf.summary.text("evaluation", descriptions.table(values))
 
     @contextlib.contextmanager
     def _events(self, step) -> Iterator[None]:
@@ -116,16 +141,27 @@ class Summaries:
             image = self.colorize(image) if of_ids else contact_sheet.to_uint8(image)
             sheets.setdefault(sheet if slash else "samples", {})[title] = image
         for name, columns in sheets.items():
-            self.picture(step, name, contact_sheet.contact_sheet(columns, rows))
+            large = {title: contact_sheet.enlarged(images) for title, images in columns.items()}
+            shown = contact_sheet.contact_sheet(large, rows)
+            if self.legend and name == "samples":
+                shown = contact_sheet.with_legend(shown, self.legend)
+            titles = f"Columns: {', '.join(columns)}. A row is an item, the same at every step."
+            sheet = contact_sheet.contact_sheet(columns, rows)
+            self.picture(step, name, sheet, shown=shown, description=titles)
         return self._path(step, "samples")
 
-    def picture(self, step: int, name: str, image: np.ndarray) -> Path:
+    def picture(
+        self, step: int, name: str, image: np.ndarray, *, shown: np.ndarray | None = None,
+        description: str | None = None,
+    ) -> Path:  # fmt: skip
         """One picture, uint8 [H,W,3], in TensorBoard and as a PNG; returns the path of that.
 
-        It is `samples/step_00001200_<name>.png`; of "group/name", the last part is in the path.
+        TensorBoard shows `shown` in its place, and the description. The file is
+        `samples/step_00001200_<name>.png`; of "group/name", the last part is in the path.
         """
         with self._events(step):
-            tf.summary.image(name, image[np.newaxis])
+            shown = image if shown is None else shown
+            tf.summary.image(name, shown[np.newaxis], description=description)
         path = self._path(step, name)
         with self._or_later("sheets"):
             contact_sheet.write_png(path, image)

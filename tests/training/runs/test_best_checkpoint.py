@@ -290,13 +290,16 @@ def test_auto_is_the_signal_where_it_is_measured(tmp_path):
     spec = {"image": tf.TensorSpec([None, 32, 32, 3])}
     _, kept = train.measuring(config, run, MEASURED, FOUR_ITEMS, spec)
     assert (kept.metric, kept.best_is, kept.patience) == (best.SIGNAL, "lowest", 5)
-    for words in (["evaluation=null"], ["evaluation.metrics.sliced_wasserstein=null"]):
+    for words in (["evaluation=null"], tiny.NO_FIGURES):
         assert train.measuring(saved_run.compose("train", *words), run, None, None) == (None, None)
     for experiment in (path.stem for path in sorted(EXPERIMENTS.glob("*.yaml"))):
         config = saved_run.compose("train", f"experiment={experiment}")
         generates = not experiment.startswith(("segment", "classify"))
         assert ("sliced_wasserstein" in config.evaluation.metrics) == generates
-        assert config.evaluation.gap == (["sliced_wasserstein"] if generates else [])
+        assert ("sliced_wasserstein" in config.evaluation.gap) == generates
+        whole = generates and not experiment.startswith("inpaint")
+        assert ("discriminator" in config.evaluation.gap) == whole
+        assert ("training_neighbours" in config.evaluation.metrics) == whole
         assert config.checkpoints.best_metric == "auto"
 
 

@@ -132,8 +132,7 @@ def test_the_update_is_that_of_the_large_batch(order, ratio, replicas):
             metrics = tf.function(divided.train_step)(micro, seed)
             divided.after_step(metrics)
         assert metrics.keys() == expected.keys()
-        for name, value in expected.items():
-            np.testing.assert_allclose(metrics[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+        distribution.assert_equal_metrics(metrics, expected, replicas, rtol=1e-4, atol=1e-5)
     assert_equal_states(whole, divided)
     assert divided.optimizers["generator"].iterations.numpy() == 2
     assert divided.optimizers["discriminator"].iterations.numpy() == 2 * ratio
@@ -273,8 +272,7 @@ def test_a_supervised_update_is_that_of_the_large_batch(replicas):
         metrics = divided.train_step(batches, tiny_gan.SEED)
         divided.after_step(metrics)
     assert divided.batches_per_step == MICRO
-    for name, value in expected.items():
-        np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
+    distribution.assert_equal_metrics(metrics, expected, replicas, rtol=1e-5)
     for name, owner in whole.state().items():
         for a, b in zip(owner.variables, divided.state()[name].variables, strict=True):
             np.testing.assert_allclose(b.numpy(), a.numpy(), rtol=1e-4, atol=1e-6, err_msg=name)

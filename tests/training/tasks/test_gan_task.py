@@ -20,6 +20,7 @@ def test_each_network_moves_in_every_variable(order):
         "d/adversarial", "d/mean", "d/total",
         "g/adversarial", "g/distance", "g/total",
         "learning_rate/generator", "learning_rate/discriminator",
+        "gradient_norm/generator", "gradient_norm/discriminator",
     }  # fmt: skip
     assert metrics["g/total"] == metrics["g/adversarial"] + 2.0 * metrics["g/distance"]
     assert metrics["d/total"] == metrics["d/adversarial"] + 0.5 * metrics["d/mean"]
@@ -127,3 +128,17 @@ def test_seeded_noise_belongs_to_its_item():
     np.testing.assert_allclose(together[1], alone[0], atol=1e-6)
     assert set(task.previews(batch, tf.zeros([3], tf.int32))) == {"generated", "averaged"}
     assert set(tiny_gan.make_task().previews(batch, tf.zeros([3], tf.int32))) == {"generated"}
+
+
+def test_the_discriminator_judges_each_item_and_nothing_moves():
+    task, batch = tiny_gan.make_task(), tiny_gan.make_batch()
+    before = [variable.numpy() for owner in task.state().values() for variable in owner.variables]
+    judged = tf.function(task.judge)(batch, tf.range(4))
+    made = task.generate(batch, tf.range(4))
+    for name, image in (("logit_real", batch["image"]), ("logit_fake", made["image"])):
+        logits = task.discriminator({"mask": batch["mask"], "image": image})["logits"][0]
+        np.testing.assert_allclose(judged[name], np.mean(logits, (1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(judged["image"], made["image"], rtol=1e-5)
+    after = [variable.numpy() for owner in task.state().values() for variable in owner.variables]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert set(task.judge({"mask": batch["mask"]}, tf.range(4))) == set(made)

@@ -106,7 +106,9 @@ def test_before_its_start_the_generator_alone_moves_on_its_own_terms():
     assert sorted(task.phases) == [0, 2]
     generator, discriminator = (tiny_gan.snapshot(n) for n in (task.generator, task.discriminator))
     metrics = task.phases[0]([tiny_gan.make_batch(i) for i in range(3)], tiny_gan.SEED)
-    assert set(metrics) == {"g/l1", "g/total", "learning_rate/generator"}
+    assert set(metrics) == {
+        "g/l1", "g/total", "learning_rate/generator", "gradient_norm/generator",
+    }  # fmt: skip
     np.testing.assert_allclose(metrics["g/total"], 3.0 * metrics["g/l1"], rtol=1e-6)
     assert any(tiny_gan.changed(generator, task.generator))
     assert not any(tiny_gan.changed(discriminator, task.discriminator))

@@ -120,8 +120,7 @@ def test_two_replicas_move_as_one(make):
         }
         metrics = tf.function(lambda: strategy.run(double.train_step, ([shares], SEED)))()
         both = {k: strategy.reduce("MEAN", v, axis=None) for k, v in metrics.items()}
-    for name, value in alone.items():
-        np.testing.assert_allclose(both[name], value, rtol=1e-4, err_msg=name)
+    distribution.assert_equal_metrics(both, alone, rtol=1e-4)
     for one, two in zip(weights(single.network), weights(double.network), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
 

@@ -116,3 +116,34 @@ def test_a_gap_is_of_metrics_that_there_are():
     with pytest.raises(ValueError, match=r"metrics of the evaluation, a\. Received: gap=\['b'\]"):
         evaluation.Evaluation({"a": Collector()}, gap=["b"])
     assert evaluation.Evaluation({"a": None}, gap=["a"]).gap == {}
+
+
+def test_metrics_that_compare_with_training_items_see_them_once():
+    class Compared(Collector):
+        num_training, remembered = 3, 0
+
+        def remember(self, batch):
+            self.remembered += len(batch["x"])
+
+    metric, asked = Compared(), []
+
+    def training(number):
+        asked.append(number)
+        return dataset(number, 2)
+
+    measured = evaluation.Evaluation({"a": metric, "b": Collector()})
+    for _ in range(2):
+        measured.remember(training)
+    assert metric.remembered == 3 and asked == [3]
+
+
+class Ratio(Collector):
+    def gap(self, here, training):
+        return {"ratio": here["count"] / max(training["count"], 1.0)}
+
+
+def test_a_metric_may_say_what_a_gap_of_its_own_is():
+    measured = evaluation.Evaluation({"a": Ratio()}, gap=["a"], num_images=6, batch_size=2)
+    values = measured.measure(generate, dataset(6, 2), training=dataset(3, 2))
+    assert values == {"eval/count": 6.0, "eval/count_train": 3.0, "eval/ratio": 2.0}
+    assert set(measured.names({}, 5)) == set(values)

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorboard.backend.event_processing import data_provider
+from tensorboard.backend.event_processing import plugin_event_multiplexer as event_multiplexer
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator
+from tensorboard.context import RequestContext
+from tensorboard.plugins import base_plugin
+from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
 from data.labels import label_maps
 from training.kinds import classification, semantic
@@ -33,6 +38,55 @@ def events(run):
 
 def values(run, tag):
     return {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events(run).Tensors(tag)}
+
+
+def description(run, tag):
+    return events(run).SummaryMetadata(tag).summary_description
+
+
+def test_curves_have_descriptions_and_evaluations_a_table(run):
+    summary = summaries.Summaries(run)
+    summary.start(0)
+    summary.scalars(1, {"d/accuracy_real": 0.5, "unheard/of": 1.0})
+    summary.evaluation(2, {"eval/overfitting": 0.25, "eval/class_diversity": 0.5})
+    summary.close()
+    assert "gets right" in description(run, "d/accuracy_real")
+    assert description(run, "unheard/of") == ""
+    assert values(run, "eval/overfitting") == {2: 0.25}
+    (logged,) = events(run).Tensors("evaluation")
+    text = logged.tensor_proto.string_val[0].decode()
+    assert "| eval/overfitting | 0.25 |\n| eval/class_diversity | 0.5 |" in text
+    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
+
+
+def test_settings_and_last_figures_fill_the_table_of_runs(run):
+    """Asked for as the page of TensorBoard does."""
+    for step, last in ((0, 5), (5, 9)):
+        summary = summaries.Summaries(run, settings={"name": "a", "trainer.steps": "9"})
+        summary.start(step, "name: a")
+        summary.scalars(last, {"g/total": float(last)})
+        summary.close()
+        time.sleep(1.1)
+    multiplexer = event_multiplexer.EventMultiplexer(tensor_size_guidance={"scalars": 0})
+    multiplexer.AddRunsFromDirectory(str(run.path))
+    multiplexer.Reload()
+    provider = data_provider.MultiplexerDataProvider(multiplexer, str(run.path))
+    context = backend_context.Context(base_plugin.TBContext(data_provider=provider))
+    asked = api_pb2.ListSessionGroupsRequest(
+        allowed_statuses=[api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_RUNNING, api_pb2.STATUS_SUCCESS],
+        slice_size=9, start_index=0,
+    )  # fmt: skip
+    nothing, experiment = RequestContext(), "e"
+    tags = context.hparams_metadata(nothing, experiment)
+    described = context.experiment_from_metadata(nothing, experiment, True, tags, {})
+    handler = list_session_groups.Handler(nothing, context, experiment, asked)
+    (group,) = handler.run().session_groups
+    assert {n: v.string_value for n, v in group.hparams.items()} == {
+        "name": "a", "trainer.steps": "9",
+    }  # fmt: skip
+    assert {info.name for info in described.hparam_infos} == {"name", "trainer.steps"}
+    found = {value.name.tag: value.value for value in group.sessions[0].metric_values}
+    assert found["g/total"] == 9.0
 
 
 def test_scalars_reach_tensorboard_and_the_plain_file(run):
@@ -65,7 +119,10 @@ def test_what_a_killed_process_wrote_beyond_its_checkpoint_is_forgotten(run):
 
 
 def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
-    summary = summaries.Summaries(run, kind=semantic.Semantic(), colorize=ENCODING.colors_of)
+    summary = summaries.Summaries(
+        run, kind=semantic.Semantic(), colorize=ENCODING.colors_of,
+        legend=dict(zip(("wall", "window"), COLORS, strict=True)),
+    )  # fmt: skip
     summary.start(0)
     image = np.linspace(-1, 1, 2 * 20 * 30 * 3).reshape(2, 20, 30, 3).astype(np.float32)
     label_map = np.zeros([2, 20, 30], np.uint8)
@@ -85,6 +142,16 @@ def test_a_sheet_shows_maps_in_class_colours_and_images_to_the_pixel(run):
     np.testing.assert_array_equal(tile(1, 2), np.round((1 - image[1]) * 127.5).astype(np.uint8))
     (logged,) = events(run).Tensors("samples")
     assert logged.step == 7
+    large = tf.io.decode_png(tf.make_ndarray(logged.tensor_proto)[2]).numpy()
+    left, top = contact_sheet.tile_corner(1, 1, 7 * 20, 7 * 30)  # 20 px are seven times as large
+    cell = large[top : top + 140, left : left + 210]
+    np.testing.assert_array_equal(cell[::7, ::7], tile(1, 1))
+    np.testing.assert_array_equal(cell[6::7, 6::7], tile(1, 1))
+    legend = large[contact_sheet.tile_corner(2, 0, 140, 210)[1] - contact_sheet.GAP :]
+    assert len(legend) == contact_sheet.CAPTION_HEIGHT
+    for number, color in enumerate(COLORS):
+        assert tuple(legend[8, number * contact_sheet.LEGEND_WIDTH + 8]) == color
+    assert "label map, real, generated" in description(run, "samples")
 
 
 def test_previews_of_class_ids_are_coloured(run):
