@@ -16,18 +16,18 @@ class Rollbacks:
     A run that is resumed reads it and passes over the same batches.
 
     Args:
-        path: JSON file of the run.
+        path: JSON file of the run; None = there is none, and nothing is written.
         writes: whether this process writes it.
 
     Raises:
         ValueError: the file is damaged.
     """
 
-    def __init__(self, path: Path, writes: bool) -> None:
+    def __init__(self, path: Path | None, writes: bool) -> None:
         self.path = path
         self.writes = writes
         self.records: list[dict[str, Any]] = []
-        if path.is_file():
+        if path is not None and path.is_file():
             try:
                 self.records = json_files.read(path)
                 self._skipped = sorted({int(record["skipped"]) for record in self.records})
@@ -69,7 +69,7 @@ class Rollbacks:
         record = {"step": step + 1, "restored": restored, "skipped": skipped, "reason": reason}
         self.records.append(record)
         self._skipped = sorted({*self._skipped, skipped})
-        if self.writes:
+        if self.writes and self.path is not None:
             with whole_files.written(self.path) as partial:
                 partial.write_text(json.dumps(self.records, indent=1) + "\n")
         return True

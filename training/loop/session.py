@@ -40,7 +40,7 @@ class Session:
         self.saving = saving.Saving(store, task, writes)
         self.summary = summary
         self.preprocess = preprocess
-        self.rollbacks = rollbacks.Rollbacks(summary.run.rollbacks, writes)
+        self.rollbacks = rollbacks.Rollbacks(summary.run.rollbacks if summary else None, writes)
         self.files = dataclasses.replace(
             files or failures.BatchFiles(None, task.batches_per_step),
             batches_of=self.rollbacks.batches_of,
