@@ -1,16 +1,20 @@
 """Where the items are: a source turns a split name into records (files and classes)."""
 
+import collections
 import functools
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data import files
+from data import files, outputs
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+OWN_PICTURE, NO_SUFFIX = "sheets or layouts of earlier commands", "without suffix"
 MAX_NAMED = 5
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,13 +147,13 @@ class FolderSource(Source):
         return folder
 
 
-def files_by_stem(folder, suffixes, what) -> dict[str, str]:
+def files_by_stem(folder, suffixes, what, known=()) -> dict[str, str]:
     """Returns {path below folder without suffix: path} of all files with one of the suffixes.
 
     Raises:
         ValueError: two files differ only in their suffix.
     """
-    found = paths_by_stem(folder, suffixes)
+    found = paths_by_stem(folder, suffixes, known)
     for first, *others in found.values():
         if others:
             suffix = os.path.splitext(others[0])[1].lower()
@@ -161,26 +165,38 @@ def files_by_stem(folder, suffixes, what) -> dict[str, str]:
     return {stem: paths[0] for stem, paths in found.items()}
 
 
-def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:
-    """Returns {path below folder without suffix: paths} of all files with one of the suffixes."""
-    found = {}
-    for stem, path in walk(folder, suffixes):
+def paths_by_stem(folder, suffixes, known=()) -> dict[str, list[str]]:
+    """Returns {path below folder without suffix: paths} of all files with one of the suffixes.
+
+    What else lies there is counted in the log by suffix, but for the suffixes that are known.
+    """
+    found, unread = {}, collections.Counter()
+    for stem, path in walk(folder, suffixes, unread):
         found.setdefault(stem, []).append(path)
+    counts = {suffix: count for suffix, count in unread.items() if suffix not in known}
+    if counts:
+        _say_unread(str(folder), ", ".join(f"{n} {s}" for s, n in sorted(counts.items())))
     return found
 
 
-def walk(folder, suffixes) -> Iterator[tuple[str, str]]:
+@functools.lru_cache(maxsize=64)  # once, however often a command looks
+def _say_unread(folder, counts) -> None:
+    log.warning("Not read below %s: %s", folder, counts)
+
+
+def walk(folder, suffixes, unread=None) -> Iterator[tuple[str, str]]:
     """Yields (path below folder without suffix, path) of all files with one of the suffixes.
 
-    Links are followed, but not into a folder that lies around them.
+    Sheets, layouts and previews that commands wrote are no data. What is not read is counted in
+    `unread`, a Counter, by suffix. Links are followed, but not into a folder that lies around them.
 
     Raises:
         ValueError: a broken link, a pipe or a device with one of the suffixes.
     """
-    yield from _walk(os.fspath(folder), "", suffixes, frozenset())
+    yield from _walk(os.fspath(folder), "", suffixes, frozenset(), unread)
 
 
-def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
+def _walk(folder, stem, suffixes, around, unread) -> Iterator[tuple[str, str]]:
     try:
         status = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -197,9 +213,14 @@ def _walk(folder, stem, suffixes, around) -> Iterator[tuple[str, str]]:
                 raise ValueError(
                     f"{entry.path}: a broken link, or a pipe or device instead of a file. Remove it"
                 )
-            yield stem + base, entry.path
+            if suffix.lower() != ".png" or not outputs.is_sheet(entry.path):
+                yield stem + base, entry.path
+                continue
+            suffix = OWN_PICTURE
+        if unread is not None and not entry.is_dir():
+            unread[suffix.lower() or NO_SUFFIX] += 1
     for entry in folders:
-        yield from _walk(entry.path, f"{stem}{entry.name}/", suffixes, around | {place})
+        yield from _walk(entry.path, f"{stem}{entry.name}/", suffixes, around | {place}, unread)
 
 
 def file_stamp(path) -> list:

@@ -72,8 +72,13 @@ class PairedFolders(folder_source.FolderSource):
             f"<root>/{self.labels}/"
         )
         self._refuse_missing(expected, photos=self.photos, labels=self.labels)
-        photos = folder_source.files_by_stem(root / self.photos, self.photo_suffixes, "photographs")
-        labels = folder_source.files_by_stem(root / self.labels, self.label_suffixes, "label maps")
+        both = (*self.photo_suffixes, *self.label_suffixes) if self.photos == self.labels else ()
+        photos = folder_source.files_by_stem(
+            root / self.photos, self.photo_suffixes, "photographs", both
+        )
+        labels = folder_source.files_by_stem(
+            root / self.labels, self.label_suffixes, "label maps", both
+        )
         self._refuse_orphans(photos, labels)
         return {stem: (photos[stem], labels[stem]) for stem in sorted(photos)}
 

@@ -8,6 +8,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from data import transforms
+from data.images import photos
 from data.labels import conversion, label_check, label_maps
 from data.sources import paired_folders
 from scripts.preparing import data_config, preview
@@ -34,7 +35,7 @@ def with_settings_of_this_command(message: str) -> str:
     renamed = {"splits.fractions": "validation_share", "splits.seed": "split_seed"}
     for name, here in renamed.items():
         message = message.replace(f"data.source.{name}", here)
-    return re.sub(r"data\.(encoding|source)\.", "", message)
+    return re.sub(r"data\.(encoding\.|source\.)?(?=\w+ ?[=-])", "", message)
 
 
 def convert(config: dict) -> None:
@@ -45,19 +46,21 @@ def convert(config: dict) -> None:
     if colours is None and encoding.palette is None and not encoding.id_map:
         colours = conversion.stored_colours(source.records(source.splits[0])[0].label_map)
     size = config["size"] and transforms.checked_size("size", config["size"])
+    reader = photos.PhotoReader(config["background"], config["bits_used"])
     result = conversion.convert(
-        source, out, encoding, size=size, colours=colours, overwrite=config["overwrite"]
-    )
+        source, out, encoding, size=size, colours=colours, overwrite=config["overwrite"],
+        reader=reader, inputs=[config["palette"]] if config["palette"] else (),
+    )  # fmt: skip
     count = config["num_classes"] or (len(names) if names else count_classes(result.pixels))
     labels = data_config.label_settings(count, names, colours, 255 if result.ignored else None)
     converted = paired_folders.PairedFolders(out)
-    text = data_config.text(converted, labels)
+    text = data_config.text(converted, labels, reader)
     (out / data_config.FILE).write_text(text)
     pairs = ", ".join(f"{n} {split}" for split, n in result.counts.items())
     print(f"{out}: {pairs} pairs, {count} classes.")
     if config["preview_count"]:
         preview.preview_pairs(
-            converted, label_maps.LabelEncoding(**labels), config["preview_count"]
+            converted, label_maps.LabelEncoding(**labels), config["preview_count"], reader
         )
         print(f"Look at {out / preview.FILE}")
     data_config.show(text, f"{out / data_config.FILE}")
@@ -76,7 +79,10 @@ def check(config: dict) -> None:
         encoding = label_maps.LabelEncoding(**labels)
         names = labels.get("class_names")
         colours = [tuple(colour) for colour in labels.get("class_colors", ())]
-    report = label_check.check_source(source, encoding, None)
+    reader = photos.PhotoReader(config["background"], config["bits_used"])
+    report = label_check.check_source(source, encoding, None, reader=reader)
+    if encoding.is_open:
+        label_maps.question_sparse(report.pixels)
     count = encoding.num_classes
     if count == label_maps.MAX_CLASSES:  # the number of classes is not given
         count = count_classes(report.pixels)
@@ -86,7 +92,7 @@ def check(config: dict) -> None:
     print(shown.table())
     labels = data_config.label_settings(count, names, colours, encoding.ignore_index)
     labels |= {key: value for key in ("id_map", "palette") if (value := getattr(encoding, key))}
-    data_config.show(data_config.text(source, labels))
+    data_config.show(data_config.text(source, labels, reader))
 
 
 def required(config: dict, key: str) -> str:

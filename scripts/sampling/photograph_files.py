@@ -53,7 +53,8 @@ def found(run, config: DictConfig, out: Path) -> list[Photograph]:
         check_settings(config)
     if config.images is None:
         return of_validation(run, config)
-    return with_holes_of(config, out) if with_holes else of_files(config, out)
+    find = with_holes_of if with_holes else of_files
+    return find(run.data.reader, config, out)
 
 
 def of_validation(run, config: DictConfig) -> list[Photograph]:
@@ -74,22 +75,24 @@ def of_validation(run, config: DictConfig) -> list[Photograph]:
     ]
 
 
-def of_files(config: DictConfig, out: Path) -> list[Photograph]:
+def of_files(reader: photos.PhotoReader, config: DictConfig, out: Path) -> list[Photograph]:
     """Those of images=, in the pixels that training on them will see."""
 
     def inspect(name, paths) -> Photograph:
-        # Rotated ones are refused: beside label maps, photographs are read as stored.
-        size = photos.inspect_photo(paths[0])
-        return Photograph(name, size, lambda: {"image": photos.read_photo(paths[0])}, paths)
+        facts = reader.inspect_file(paths[0])
+        if not facts.fits_a_map:  # Training would refuse it beside the map that is made of it.
+            raise ValueError(photos.rotated_complaint(paths[0]))
+        return Photograph(name, facts.size, lambda: {"image": reader.read(paths[0])}, paths)
 
     chosen = list(named(config, [out, out / "labels"]).items())[: config.count]
     return checked({name: (path,) for name, path in chosen}, inspect)
 
 
-def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
+def with_holes_of(reader: photos.PhotoReader, config: DictConfig, out: Path) -> list[Photograph]:
     """Those of images=, each with its mask or a hole drawn for it.
 
     Args:
+        reader: of the run's data.
         config: of the command.
         out: folder of the results; where it lies below images=, it is not searched.
     """
@@ -108,7 +111,7 @@ def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
 
     def inspect(name, paths) -> Photograph:
         def read() -> dict[str, np.ndarray]:
-            image = photos.read_photo(paths[0], upright=True)
+            image = reader.read(paths[0])
             return {"image": image, "hole": read_hole(name, image.shape[:2])}
 
         item, profile = read(), photos.colour_profile(paths[0])

@@ -128,7 +128,7 @@ class Summaries:
             tf.summary.image(name, image[np.newaxis])
         path = self._path(step, name)
         with self._or_later("sheets"):
-            contact_sheet.write_png(path, image)
+            contact_sheet.write_sheet(path, image)
         return path
 
     def _path(self, step, name) -> Path:
