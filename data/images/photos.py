@@ -21,6 +21,7 @@ QUARTER_TURNS = (5, 6, 7, 8)
 FLIPPED = (3, 4, 7, 8), (2, 3, 6, 7)
 """Orientations of which rows, and columns, run backwards (after rows and columns are exchanged)."""
 BITS = range(8, 17)
+DARK_BITS = 14  # without a level of more bits, photographs have a quarter of the brightness
 # What makes a PNG of 8 bits without an alpha channel more than its pixels.
 PNG_EXTRAS = (b"tRNS", b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
 PILLOW, JPEG, PNG = 0, 1, 2
@@ -143,6 +144,24 @@ class PhotoReader:
     def inspect_file(self, path) -> Facts:
         """`inspect` of a file; FileNotFoundError where there is none."""
         return self.inspect(files.read_bytes(path, "photograph"), os.fspath(path))
+
+    def complaint_of(self, whites) -> str | None:
+        """What is wrong with a set whose 16-bit photographs would all be nearly black.
+
+        Args:
+            whites: {path: `Facts.white`}.
+        """
+        deep = {path: white for path, white in whites.items() if white is not None}
+        if self.bits_used is not None or not deep or max(deep.values()) >= 2**DARK_BITS:
+            return None
+        brightest = max(deep, key=lambda path: deep[path])
+        needed = deep[brightest].bit_length()
+        return (
+            f"{len(deep)} photographs of 16 bits a channel are nearly black. Received: levels up "
+            f"to {deep[brightest]} of 65535, in {brightest}. Set data.bits_used="
+            f"{max(BITS[0], needed + needed % 2)} if so many bits hold all levels, "
+            "data.bits_used=16 if they are meant to be dark"
+        )
 
     def _read(self, data, name, ratio=1) -> tuple[np.ndarray, Facts]:
         decoder = _decoder(data)

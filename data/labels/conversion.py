@@ -164,7 +164,11 @@ def convert(
                 lambda p: _convert_pair(*p, work, encoding, size, palette, reader), pairs
             )
             results = tqdm(made, "Converting", len(pairs), disable=None)
-            pixels = sum(results, np.zeros(256, np.int64))
+            per_pair, whites = zip(*results, strict=True)
+        pixels = np.sum(per_pair, axis=0)
+        paths = [record.photo for record, _ in pairs]
+        if dark := reader.complaint_of(dict(zip(paths, whites, strict=True))):
+            raise ValueError(dark)
         if encoding.is_open:
             label_maps.question_sparse(pixels[:IGNORE_ID])
         settings = {"source": str(Path(source.root).absolute()), "size": size and list(size)}
@@ -192,8 +196,8 @@ def write_label_map(path, ids: np.ndarray, palette: bytes) -> None:
     image.save(path, format="BMP")
 
 
-def _convert_pair(record, place: Path, work: Path, encoding, size, palette, reader) -> np.ndarray:
-    """Converts one pair; returns pixels per id."""
+def _convert_pair(record, place: Path, work: Path, encoding, size, palette, reader) -> tuple:
+    """Converts one pair; returns (pixels per id, `Facts.white`)."""
     ids = encoding.read(record.label_map)
     content = files.read_bytes(record.photo, "photograph")
     facts = reader.inspect(content, record.photo)
@@ -226,4 +230,4 @@ def _convert_pair(record, place: Path, work: Path, encoding, size, palette, read
         label_image = label_image.resize(target, Image.Resampling.NEAREST)
     ids = np.asarray(label_image)
     write_label_map(f"{work / 'labels' / place}.bmp", ids, palette)
-    return np.bincount(ids.ravel(), minlength=256)
+    return np.bincount(ids.ravel(), minlength=256), facts.white

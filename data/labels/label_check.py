@@ -15,7 +15,6 @@ from data.labels.label_maps import FOREIGN_ID
 log = logging.getLogger(__name__)
 
 MAX_NAMED = 5
-DARK_BITS = 14  # 16-bit photographs without a level of more bits have a quarter of the brightness
 
 
 @dataclass
@@ -86,7 +85,8 @@ def check_source(source, encoding, cache_folder, *, reader=None, progress=True) 
     )
     report = summarize(findings.values(), encoding)
     complaints = list(_complaints(findings, encoding, report.values))
-    complaints += _complaints_about_depth(findings, reader)
+    dark = reader.complaint_of({r.photo: found["white"] for r, found in findings.items()})
+    complaints += [dark] if dark else []
     if complaints:
         raise ValueError(
             f"The data check of {len(records)} {items} found what would spoil the training:\n"
@@ -195,21 +195,6 @@ def _complaints(findings, encoding, all_values) -> Iterator[str]:
             f"`{label_files.CONVERT_COMMAND}`"
         )
     yield from _complaints_about_values(findings, encoding, all_values)
-
-
-def _complaints_about_depth(findings, reader) -> Iterator[str]:
-    """Of a set of 16-bit photographs that would all be nearly black."""
-    deep = [(found["white"], record.photo) for record, found in findings.items()]
-    deep = [(white, photo) for white, photo in deep if white is not None]
-    white, photo = max(deep, default=(None, None))
-    if reader.bits_used is None and white is not None and white < 2**DARK_BITS:
-        bits = max(8, white.bit_length()) + white.bit_length() % 2
-        yield (
-            f"{len(deep)} photographs of 16 bits a channel have no level above {white} of 65535, "
-            f"so all are nearly black. Received: first {deep[0][1]}, brightest {photo}. Set "
-            f"data.bits_used={bits} if so many bits hold all levels, "
-            "data.bits_used=16 if they are meant to be dark"
-        )
 
 
 def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:

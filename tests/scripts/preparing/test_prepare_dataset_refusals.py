@@ -62,10 +62,8 @@ def test_pairs_of_unequal_size(tmp_path, shape, message):
         commands.convert(config)
     if shape == (48, 64):
         commands.convert({**config, "size": [12, 16]})
-        assert photos.PhotoReader().inspect_file(tmp_path / "out/photos/train/2.jpg").size == (
-            12,
-            16,
-        )
+        resized = photos.PhotoReader().inspect_file(tmp_path / "out/photos/train/2.jpg")
+        assert resized.size == (12, 16)
 
 
 @pytest.mark.parametrize(
