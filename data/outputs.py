@@ -10,7 +10,7 @@ from pathlib import Path
 
 SHEET_MARK, IMAGE_MARK = b"tEXttessera\0sheet", b"tEXttessera\0image"
 HEAD_BYTES = 256  # a sheet has no colour profile, so that its mark follows the header
-ADVICE = "Choose another folder, or rename or move that file"
+ADVICE = "Choose another out, or rename or move that file"
 
 
 def is_sheet(path) -> bool:

@@ -258,14 +258,14 @@ class ImagePipeline:
         """Names of the items of a split, in the order of `evaluation_dataset`."""
         return [record.name for record in self.source.records(split)]
 
-    def read_label_map(self, path) -> np.ndarray:
+    def read_label_map(self, path, *, advice=None) -> np.ndarray:
         """Class ids of any label map file as evaluation sees them: uint8 [H, W].
 
         Raises:
             FileNotFoundError, ValueError: as `LabelEncoding.read`.
         """
         size = self.resize.evaluation_size(self.image_size)
-        ids = self.resize.label_map(tf.constant(self.encoding.read(path)), size)
+        ids = self.resize.label_map(tf.constant(self.encoding.read(path, advice=advice)), size)
         return transforms.center_crop({"label_map": ids}, self.image_size)["label_map"].numpy()
 
     def read_image(self, path) -> np.ndarray:

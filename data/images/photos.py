@@ -23,7 +23,7 @@ FLIPPED = (3, 4, 7, 8), (2, 3, 6, 7)
 BITS = range(8, 17)
 DARK_BITS = 14  # without a level of more bits, photographs have a quarter of the brightness
 # What makes a PNG of 8 bits without an alpha channel more than its pixels.
-PNG_EXTRAS = (b"tRNS", b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
+PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
 PILLOW, JPEG, PNG = 0, 1, 2
 
 

@@ -42,6 +42,7 @@ class PaintedFolder:
     def __init__(self, config) -> None:
         self.name = self.title = str(Path(config.fake))
         self.described = f"the images of {self.name}"
+        subjects.refuse_missing(config, "fake", "labels")
         judge = subjects.judge_of(config.judge, self, config.device)
         encoding = copy.copy(judge.data.encoding)
         encoding.check, encoding.sample_size = "all", None

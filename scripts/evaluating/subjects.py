@@ -117,6 +117,7 @@ class EvaluatedFolder:
     protocol, class_names = {}, ()
 
     def __init__(self, config: DictConfig) -> None:
+        refuse_missing(config, "real", "fake")
         for folder in (config.real, config.fake):
             folder_data(folder, (1, 1), config).check()
         size = config.image_size and list(config.image_size)
@@ -206,6 +207,16 @@ def folder_data(folder, image_size, config) -> pipeline.ImagePipeline:
     source = photo_folder.PhotoFolder(folder, splits=splits.NoSplits())
     labels = no_label_maps.NoLabelMaps(check="all")
     return pipeline.ImagePipeline(source, image_size, encoding=labels, **settings)
+
+
+def refuse_missing(config, *names) -> None:
+    """Raises FileNotFoundError where the folder of one of these settings is not there."""
+    for name in names:
+        if not Path(config[name]).is_dir():
+            raise FileNotFoundError(
+                f"Expected a folder of images. Received: {name}={config[name]}, which is not there "
+                "or is no folder. Correct the path"
+            )
 
 
 def reading(config) -> dict:

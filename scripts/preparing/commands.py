@@ -35,7 +35,7 @@ def with_settings_of_this_command(message: str) -> str:
     renamed = {"splits.fractions": "validation_share", "splits.seed": "split_seed"}
     for name, here in renamed.items():
         message = message.replace(f"data.source.{name}", here)
-    return re.sub(r"data\.(encoding\.|source\.)?(?=\w+ ?[=-])", "", message)
+    return re.sub(r"data\.(encoding\.|source\.|(?=background|bits_used))", "", message)
 
 
 def convert(config: dict) -> None:

@@ -116,7 +116,7 @@ def painted(painter, tmp_path_factory):
         path = root / "labels" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(ids).save(path)
-    contact_sheet.write_png(root / "fake" / "sheet.png", np.zeros([90, 70, 3], np.uint8))
+    contact_sheet.write_sheet(root / "fake" / "sheet.png", np.zeros([90, 70, 3], np.uint8))
     return root
 
 

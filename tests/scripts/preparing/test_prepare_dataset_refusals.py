@@ -47,7 +47,7 @@ def test_a_failed_conversion_leaves_nothing(tmp_path):
 def test_values_without_a_class(tmp_path):
     source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
     config = label_sets.settings("convert", source=source, out=tmp_path / "out", num_classes=3)
-    with pytest.raises(ValueError, match=r"mean no class.*Received: \[3\]. Add them to id_map"):
+    with pytest.raises(ValueError, match=r"mean no class.*Received: \[3\]. Set .*id_map"):
         commands.convert(config)
 
 

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from data.images import photos
 from scripts.sampling import photograph_files, photographs, sampling
 from tests.helpers import tiny
 from training.kinds import inpainting
@@ -15,6 +16,7 @@ from training.kinds import photographs as any_size
 from training.runs import trained_run
 from training.watch import contact_sheet
 
+READER = photos.PhotoReader()
 RNG = np.random.default_rng(11)
 SIZE = tiny.SIZE
 
@@ -176,7 +178,7 @@ def test_masks_of_any_kind(tmp_path):
 
     def hole(file, invert=False):
         config = composed("any", tmp_path, images=image, masks=file, invert=invert)
-        (photograph,) = photograph_files.with_holes_of(config, tmp_path / "out")
+        (photograph,) = photograph_files.with_holes_of(READER, config, tmp_path / "out")
         return photograph.read()["hole"]
 
     alpha = np.dstack([np.full((24, 32, 3), 255, np.uint8), grey])  # white on transparent
@@ -237,7 +239,7 @@ def test_drawn_holes_depend_on_seed_and_name_alone(tmp_path):
     for kind in photograph_files.HOLE_NAMES:
         for seed in (0, 1):
             config = composed("any", tmp_path, images=images, hole=kind, seed=seed)
-            found = photograph_files.with_holes_of(config, tmp_path / "out")
+            found = photograph_files.with_holes_of(READER, config, tmp_path / "out")
             holes[kind, seed] = [photograph.read()["hole"] for photograph in found]
             assert all(
                 0 < hole.mean() < 0.9 and hole.shape == (40, 56) for hole in holes[kind, seed]
@@ -245,7 +247,8 @@ def test_drawn_holes_depend_on_seed_and_name_alone(tmp_path):
     (images / "a.png").unlink()
     config = composed("any", tmp_path, images=images, hole="freeform", seed=1)
     again = [
-        photograph.read()["hole"] for photograph in photograph_files.with_holes_of(config, tmp_path)
+        photograph.read()["hole"]
+        for photograph in photograph_files.with_holes_of(READER, config, tmp_path)
     ]
     np.testing.assert_array_equal(again, holes["freeform", 1][1:])
     for kind in ("freeform", "strokes", "rectangle"):
@@ -319,7 +322,7 @@ def test_what_is_wrong_with_which_files(opened, folders, tmp_path):
     refused("images=FILE or FOLDER.*a folder without any", FileNotFoundError, images=empty)
     refused("masks=FILE or FOLDER.*a folder without any", FileNotFoundError, masks=empty)
     refused("the same folder", masks=images)
-    refused("replace no image and no mask.*masks/.*png. Choose another out", out=masks)
+    refused("replace nothing that is read.*masks/.*png. Choose another out", out=masks)
     (masks / "rgb.png").rename(masks / "other.png")
     refused(r"1 images without a mask \['rgb'\], 1 masks without an image \['other'\]")
     (masks / "other.png").rename(masks / "rgb.png")
