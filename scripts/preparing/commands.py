@@ -49,7 +49,7 @@ def convert(config: dict) -> None:
     reader = photos.PhotoReader(config["background"], config["bits_used"])
     result = conversion.convert(
         source, out, encoding, size=size, colours=colours, overwrite=config["overwrite"],
-        reader=reader, inputs=[config["palette"]] if config["palette"] else (),
+        reader=reader, inputs=[config["palette"]] if isinstance(config["palette"], str) else (),
     )  # fmt: skip
     count = config["num_classes"] or (len(names) if names else count_classes(result.pixels))
     labels = data_config.label_settings(count, names, colours, 255 if result.ignored else None)
@@ -112,10 +112,13 @@ def count_classes(pixels: np.ndarray) -> int:
 def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.LabelEncoding]:
     """(class names or None, colours or None, LabelEncoding) of what the files hold."""
     names, palette, colours = config["class_names"], None, None
-    if config["palette"]:
+    if isinstance(config["palette"], list | dict):  # as the config of a run has it
+        palette = config["palette"]
+    elif config["palette"]:
         palette_names, palette, colours = conversion.load_palette(config["palette"])
         names = names or palette_names
-    ignore = 255 if palette and 255 in palette.values() else config["ignore_index"]
+    mapped = isinstance(palette, dict) and 255 in palette.values()
+    ignore = 255 if mapped else config["ignore_index"]
     count = config["num_classes"] or (len(names) if names else label_maps.MAX_CLASSES)
     # With an unknown number of classes there is no warning of those that do not occur.
     checked = "all" if count < label_maps.MAX_CLASSES else f"sample:{sys.maxsize}"
