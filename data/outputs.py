@@ -52,12 +52,13 @@ def refuse_losses(
                 "Expected a place without files of other origin, as none is overwritten. "
                 f"Received: {path}, which is there already. {ADVICE}"
             )
-    for path in read if replaced is not None else ():
-        if Path(os.path.realpath(replaced)) in Path(os.path.realpath(path)).parents:
-            raise ValueError(
-                f"Expected a folder to replace that holds nothing that is read. Received: "
-                f"{replaced}, with {path}. {ADVICE}"
-            )
+    whole = None if replaced is None else Path(os.path.realpath(replaced))
+    held = [path for path in read if whole in Path(os.path.realpath(path)).parents]
+    if held:
+        raise ValueError(
+            f"Expected a folder to replace that holds nothing that is read. Received: "
+            f"{replaced}, with {held[0]}. {ADVICE}"
+        )
 
 
 def _place(path) -> tuple:

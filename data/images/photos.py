@@ -1,6 +1,7 @@
 """Photographs: the one reader for training, checks, conversion, sampling, evaluation and sheets."""
 
 import contextlib
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ DARK_BITS = 14  # without a level of more bits, photographs have a quarter of th
 # What makes a PNG of 8 bits without an alpha channel more than its pixels.
 PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
 PILLOW, JPEG, PNG = 0, 1, 2
+MAX_NAMED = 5
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,17 @@ class PhotoReader:
             return image.convert("RGB")
         behind = Image.new("RGBA", image.size, self.background)
         return Image.alpha_composite(behind, image.convert("RGBA")).convert("RGB")
+
+
+def warn_of_pictures(counts) -> None:
+    """Warns of files that hold several pictures: {path: `Facts.pictures`}."""
+    several = [str(path) for path, count in counts.items() if count > 1]
+    if several:
+        more = f" and {len(several) - MAX_NAMED} more" if len(several) > MAX_NAMED else ""
+        log.warning(
+            "%d photographs hold several pictures (frames, pages), of which the first is seen: "
+            "%s%s", len(several), ", ".join(several[:MAX_NAMED]), more,
+        )  # fmt: skip
 
 
 def is_plain(data) -> bool:

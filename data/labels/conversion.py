@@ -161,14 +161,16 @@ def convert(
                 (work / kind / folder).mkdir(parents=True, exist_ok=True)
         with futures.ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
             made = pool.map(
-                lambda p: _convert_pair(*p, work, encoding, size, palette, reader), pairs
+                lambda p: _convert_pair(p[0], p[1], work, encoding, size, palette, reader), pairs
             )
             results = tqdm(made, "Converting", len(pairs), disable=None)
-            per_pair, whites = zip(*results, strict=True)
+            per_pair, facts = zip(*results, strict=True)
         pixels = np.sum(per_pair, axis=0)
         paths = [record.photo for record, _ in pairs]
-        if dark := reader.complaint_of(dict(zip(paths, whites, strict=True))):
+        facts_of = dict(zip(paths, facts, strict=True))
+        if dark := reader.complaint_of({path: fact.white for path, fact in facts_of.items()}):
             raise ValueError(dark)
+        photos.warn_of_pictures({path: fact.pictures for path, fact in facts_of.items()})
         if encoding.is_open:
             label_maps.question_sparse(pixels[:IGNORE_ID])
         settings = {"source": str(Path(source.root).absolute()), "size": size and list(size)}
@@ -197,7 +199,7 @@ def write_label_map(path, ids: np.ndarray, palette: bytes) -> None:
 
 
 def _convert_pair(record, place: Path, work: Path, encoding, size, palette, reader) -> tuple:
-    """Converts one pair; returns (pixels per id, `Facts.white`)."""
+    """Converts one pair; returns (pixels per id, photos.Facts)."""
     ids = encoding.read(record.label_map)
     content = files.read_bytes(record.photo, "photograph")
     facts = reader.inspect(content, record.photo)
@@ -219,15 +221,16 @@ def _convert_pair(record, place: Path, work: Path, encoding, size, palette, read
     unchanged = target in (None, (width, height))
     if suffix in COPIED_SUFFIXES and unchanged and photos.is_plain(content):
         shutil.copyfile(record.photo, f"{photo_path}{suffix}")
-    elif unchanged:
-        Image.fromarray(reader.decode(content, record.photo)).save(f"{photo_path}.png")
     else:
         photo = Image.fromarray(reader.decode(content, record.photo))
-        photo = photo.resize(target, Image.Resampling.LANCZOS)
-        photo.save(f"{photo_path}.jpg", quality=95, subsampling=0)
+        if target is None or unchanged:
+            photo.save(f"{photo_path}.png")
+        else:
+            photo = photo.resize(target, Image.Resampling.LANCZOS)
+            photo.save(f"{photo_path}.jpg", quality=95, subsampling=0)
     label_image = Image.fromarray(ids)
     if target is not None:
         label_image = label_image.resize(target, Image.Resampling.NEAREST)
     ids = np.asarray(label_image)
     write_label_map(f"{work / 'labels' / place}.bmp", ids, palette)
-    return np.bincount(ids.ravel(), minlength=256), facts.white
+    return np.bincount(ids.ravel(), minlength=256), facts

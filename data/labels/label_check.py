@@ -220,12 +220,7 @@ def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:
 def _warn(findings, encoding, report) -> None:
     if report.absent and encoding.sample_size is None:
         log.warning("Classes that occur in no label map: %s", ", ".join(report.absent))
-    several = [record.photo for record, found in findings.items() if found.get("pictures", 1) > 1]
-    if several:
-        log.warning(
-            "%d photographs hold several pictures (frames, pages), of which the first is seen: %s",
-            len(several), _first(several, ", "),
-        )  # fmt: skip
+    photos.warn_of_pictures({r.photo: found.get("pictures", 1) for r, found in findings.items()})
 
 
 def _first(items, separator) -> str:
