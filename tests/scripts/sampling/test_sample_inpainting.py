@@ -334,10 +334,6 @@ def test_what_is_wrong_with_which_files(opened, folders, tmp_path):
     refused(r"(?s)bmp.png: the mask has no known pixel.*rgb.png: the mask has no missing pixel at "
             r"37x51.*1\.\.1.*saved as 0 and 255.*tiny.webp: not an image file")  # fmt: skip
     (masks / "tiny.png").write_bytes(b"no image")
-    save(images / "deep.png", np.arange(900, dtype=np.uint16).reshape(30, 30))
-    refused(
-        "deep.png: expected 8 bits a channel", images=images / "deep.png", masks=masks / "rgb.png"
-    )
     save(images / "tiny.bmp", random_image(3, 1))
     refused("different names in images=.*tiny.bmp and .*tiny.webp")
     one = save(tmp_path / "one/x.png", random_image(1, 1))  # as in "1x1"
