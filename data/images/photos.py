@@ -23,8 +23,16 @@ FLIPPED = (3, 4, 7, 8), (2, 3, 6, 7)
 """Orientations of which rows, and columns, run backwards (after rows and columns are exchanged)."""
 BITS = range(8, 17)
 DARK_BITS = 14  # without a level of more bits, photographs have a quarter of the brightness
+PLAIN_PNG = [bytes((bits, 0)) for bits in (1, 2, 4, 8)] + [b"\x08\x02"]
+PLAIN_PNG += [bytes((bits, 3)) for bits in (1, 2, 4, 8)]
 # What makes a PNG of 8 bits without an alpha channel more than its pixels.
-PNG_EXTRAS = (b"tRNS", b"acTL", b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
+PNG_EXTRAS = "tRNS|acTL|eXIf|Raw profile type exif|tiff:Orientation"
+# An orientation other than upright, as EXIF of either byte order has it, or XMP.
+ORIENTED = (
+    r"\x12\x01\C\x00\x01\x00\x00\x00[\x02-\x08]|\x01\x12\x00\C\x00\x00\x00\x01\x00{1,3}[\x02-\x08]"
+    r"|tiff:Orientation(?:=[\"']|>)[2-8]"
+)
+MAX_EXIF_BYTES = 1 << 18
 PILLOW, JPEG, PNG = 0, 1, 2
 MAX_NAMED = 5
 
@@ -57,8 +65,8 @@ class Facts:
 class PhotoReader:
     """Image files as RGB, uint8 [H, W, 3], upright: the same pixels wherever a file is read.
 
-    JPEG and PNG files that hold RGB or grey of 8 bits and nothing else are decoded by TensorFlow,
-    in parallel; all others by Pillow: turned as their EXIF orientation says, laid over the
+    JPEG and PNG files of 8 bits a channel, upright and opaque, are decoded by TensorFlow, in
+    parallel; all others by Pillow: turned as their EXIF orientation says, laid over the
     background where they are transparent, 16 bits brought to 8. Of animations and pages the first
     picture is read. More than 179 million pixels are refused before they take memory.
 
@@ -103,7 +111,7 @@ class PhotoReader:
             image, facts = self._read(data, os.fsdecode(name))
             return image, np.bool_(facts.fits_a_map)
 
-        decoder = tf.numpy_function(lambda data: np.int32(_decoder(data)), [contents], tf.int32)
+        decoder = _decoder(contents)
         fits = tf.constant(True)
         image, fits = tf.case(
             [
@@ -140,7 +148,7 @@ class PhotoReader:
         """Reads the bytes of a photograph to the last one, with the verdict of `decode`."""
         # A JPEG is read whole but only an eighth of its pixels are computed.
         facts = self._read(data, name, ratio=8)[1]
-        if _decoder(data) == JPEG:
+        if int(_decoder(data)) == JPEG:
             height, width = (int(side) for side in tf.io.extract_jpeg_shape(data).numpy()[:2])
             return Facts((height, width))
         return facts
@@ -168,7 +176,7 @@ class PhotoReader:
         )
 
     def _read(self, data, name, ratio=1) -> tuple[np.ndarray, Facts]:
-        decoder = _decoder(data)
+        decoder = int(_decoder(data))
         if decoder == PILLOW:
             return self._read_with_pillow(data, name)
         with _named(name):
@@ -221,8 +229,8 @@ def warn_of_pictures(counts) -> None:
 
 
 def is_plain(data) -> bool:
-    """Whether every program shows these bytes alike: RGB or grey of 8 bits, upright, opaque."""
-    return _decoder(data) != PILLOW
+    """Whether every program shows these bytes alike: 8 bits a channel, upright and opaque."""
+    return int(_decoder(data)) != PILLOW
 
 
 def colour_profile(path) -> bytes | None:
@@ -241,20 +249,24 @@ def rotated_complaint(name) -> str:
     )
 
 
-def _decoder(data) -> int:
-    """Who decodes these bytes: PILLOW, JPEG or PNG."""
-    if data.startswith(opening.PNG_SIGNATURE):
-        bits, kind = data[24:25], data[25:26]
-        plain = bits <= b"\x08" and kind in (b"\0", b"\2", b"\3")
-        return PNG if plain and not any(extra in data for extra in PNG_EXTRAS) else PILLOW
-    if not data.startswith(JPEG_SIGNATURE):
-        return PILLOW
-    try:
-        with opening.opened(data, "", pixels=False) as image:
-            plain = image.mode in ("RGB", "L") and _orientation(image) == UPRIGHT
-            return JPEG if plain else PILLOW
-    except ValueError:
-        return JPEG  # Its decoder says what is wrong, and may read what Pillow does not.
+def _decoder(contents) -> tf.Tensor:
+    """Who decodes these bytes: PILLOW, JPEG or PNG, an int32 scalar.
+
+    Without Python in it, so that plain files are read without: threads of tf.data that wait for the
+    interpreter can keep a process from ending.
+    """
+    header = tf.strings.join([tf.strings.substr(contents, 0, 26), b"\0" * 26])
+    kind = tf.strings.substr(header, 24, 2)  # of a PNG: bits a channel and colour type
+    is_png = tf.strings.substr(header, 0, 8) == opening.PNG_SIGNATURE
+    is_jpeg = tf.strings.substr(header, 0, 3) == JPEG_SIGNATURE
+    before_pixels = tf.strings.substr(contents, 0, MAX_EXIF_BYTES)
+    png = is_png & tf.reduce_any(kind == PLAIN_PNG) & ~_holds(contents, PNG_EXTRAS)
+    jpeg = is_jpeg & ~_holds(before_pixels, ORIENTED)
+    return tf.where(jpeg, JPEG, tf.where(png, PNG, PILLOW))
+
+
+def _holds(contents, pattern) -> tf.Tensor:
+    return tf.strings.regex_full_match(contents, rf"(?s)\C*(?:{pattern})\C*")
 
 
 def _orientation(image) -> int:
