@@ -62,6 +62,16 @@ def files() -> dict[str, tuple[str, bytes, np.ndarray]]:
             found[f"orientation {orientation} {kind}"] = (
                 suffix, saved(stored, kind, exif=exif), COLOUR,
             )  # fmt: skip
+        for order in ("<", ">"):  # of the bytes of EXIF
+            exif = Image.Exif()
+            exif.endian = order
+            exif[0x0112] = orientation
+            data = saved(stored, "JPEG", exif=exif, quality=95)
+            with Image.open(io.BytesIO(data)) as image:
+                seen = turned(np.asarray(image), orientation)
+            found[f"orientation {orientation} JPEG {'big' if order == '>' else 'little'}"] = (
+                ".jpg", data, seen,
+            )  # fmt: skip
     return found
 
 
