@@ -36,6 +36,9 @@ class ImagePipeline:
         shuffle: "permutation" (default), or "index_shuffle", see `order.of_epoch`.
         class_balanced: bool, whether training draws the classes of images evenly, see
             balance.ClassBalance. Default False: every item once an epoch.
+        background: [red, green, blue] behind transparent parts of photographs. Default None: the
+            colours hidden under them, as in earlier runs.
+        bits_used: of photographs with 16 bits a channel, see photos.PhotoReader. Default None.
         seed: int in 0..2^31-1, of order, augmentations and holes. Default 0.
         on_bad_item: what becomes of items that cannot be read, found by no check before: "stop"
             (default), or "skip": others take their place, see bad_items.BadItems.
@@ -49,7 +52,7 @@ class ImagePipeline:
     def __init__(
         self, source, image_size, *, encoding=None, root=None, resize=None, augmentations=None,
         cache=None, holes=None, shuffle=order.PERMUTATION, class_balanced=False, seed=0,
-        on_bad_item="stop",
+        on_bad_item="stop", background=None, bits_used=None,
     ) -> None:  # fmt: skip
         self.source = source
         self.image_size = transforms.checked_size("image_size", image_size)
@@ -62,6 +65,7 @@ class ImagePipeline:
         self.augmentations = {k: a for k, a in (augmentations or {}).items() if a is not None}
         self.cache = cache or decoded_cache.CacheSettings()
         self.holes = holes
+        self.reader = photos.PhotoReader(background, bits_used)
         self.shuffle = order.checked_shuffle(shuffle)
         self.class_balanced = class_balanced
         self.seed = order.checked_seed(seed)
@@ -122,7 +126,7 @@ class ImagePipeline:
         if self.encoding.sample_size == 0:
             return None
         return label_check.check_source(
-            self.source, self.encoding, self.cache.resolved_folder(self.root)
+            self.source, self.encoding, self.cache.resolved_folder(self.root), reader=self.reader
         )
 
     def training_dataset(
@@ -255,24 +259,24 @@ class ImagePipeline:
         """Names of the items of a split, in the order of `evaluation_dataset`."""
         return [record.name for record in self.source.records(split)]
 
-    def read_label_map(self, path) -> np.ndarray:
+    def read_label_map(self, path, *, advice=None) -> np.ndarray:
         """Class ids of any label map file as evaluation sees them: uint8 [H, W].
 
         Raises:
             FileNotFoundError, ValueError: as `LabelEncoding.read`.
         """
         size = self.resize.evaluation_size(self.image_size)
-        ids = self.resize.label_map(tf.constant(self.encoding.read(path)), size)
+        ids = self.resize.label_map(tf.constant(self.encoding.read(path, advice=advice)), size)
         return transforms.center_crop({"label_map": ids}, self.image_size)["label_map"].numpy()
 
     def read_image(self, path) -> np.ndarray:
         """Any photograph as evaluation sees it: float32 [H, W, 3] in [-1, 1].
 
         Raises:
-            FileNotFoundError, ValueError: as `photos.read_photo`.
+            FileNotFoundError, ValueError: as `photos.PhotoReader.read`.
         """
         size = self.resize.evaluation_size(self.image_size)
-        image = self.resize.photo(tf.constant(photos.read_photo(path)), size)
+        image = self.resize.photo(tf.constant(self.reader.read(path)), size)
         cut = transforms.center_crop({"image": image}, self.image_size)
         return transforms.to_unit_range(cut["image"]).numpy()
 
@@ -317,7 +321,9 @@ class ImagePipeline:
             items, contents = source.records(split), source.contents(split)
             bad = bad_items.BadItems(split, len(items), self.on_bad_item)
             bad = self._bad.setdefault(split, bad)  # whatever the size, what is bad stays so
-            decoder = decoding.Decoder(items, bad, self.encoding, self.resize, size, contents)
+            decoder = decoding.Decoder(
+                items, bad, self.encoding, self.resize, size, contents, self.reader
+            )
             store = decoding.open_split(source, split, decoder, self.cache, self.root)
             self._stores[split, size] = store
         return self._stores[split, size]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from data import files
 from data.holes import makers
-from data.images import opening
+from data.images import photos
 from data.images.decoded_cache import GIB
 from data.sources import folder_source
 
@@ -104,9 +104,8 @@ class MaskFolder(makers.HoleMaker):
                 f"The folder of the masks does not exist. Received: data.holes.folder -> "
                 f"{Path(self.folder).absolute()}"
             )
-        paths = sorted(
-            path for _, path in folder_source.walk(self.folder, folder_source.PHOTO_SUFFIXES)
-        )
+        found = folder_source.paths_by_stem(self.folder, folder_source.PHOTO_SUFFIXES)
+        paths = sorted(path for paths in found.values() for path in paths)
         if not paths:
             raise ValueError(
                 f"There are no masks in this folder. Received: data.holes.folder -> "
@@ -130,12 +129,9 @@ def read_mask(path, *, invert=False, size=None, setting="invert") -> np.ndarray:
         ValueError: it cannot be read, or has no missing or no known pixel.
     """
     data = files.read_bytes(path, "mask")
-    with opening.opened(data, os.fspath(path), "Replace or remove the mask") as image:
-        grey = ImageOps.exif_transpose(image)
-        if grey.has_transparency_data:
-            known = Image.new("RGBA", grey.size, "white" if invert else "black")
-            grey = Image.alpha_composite(known, grey.convert("RGBA"))
-        grey = grey.convert("L")
+    known = (255, 255, 255) if invert else (0, 0, 0)
+    grey = Image.fromarray(photos.PhotoReader(known, bits_used=16).decode(data, os.fspath(path)))
+    grey = grey.convert("L")
     if size is not None:
         grey = grey.resize(size[::-1], Image.Resampling.NEAREST)
     values = np.asarray(grey)

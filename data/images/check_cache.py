@@ -13,7 +13,7 @@ from data import files
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 5  # 5: where values lie
+CACHE_VERSION = 5  # 4: a checksum before the findings, 5: photographs upright, where values lie
 
 
 def cache_file(folder, root) -> Path | None:

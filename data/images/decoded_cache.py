@@ -13,7 +13,7 @@ from data import files
 log = logging.getLogger(__name__)
 
 KINDS = ("auto", "memory", "file", "none")
-FORMAT_VERSION = 3  # 2: a checksum behind the bytes, 3: of their name as well
+FORMAT_VERSION = 4  # 3: a checksum of bytes and name behind them, 4: photographs upright
 CHECKSUM_BYTES = 8
 GIB = 2**30
 

@@ -54,17 +54,19 @@ class Decoder:
         resize: transforms.Resize.
         size: (h, w), the loaded size.
         contents: op index -> bytes and names, as FileContents. Default: FileContents(records).
+        reader: photos.PhotoReader. Default: its defaults.
 
     Raises:
         ValueError: the records have no label maps and `encoding` asks for them.
     """
 
-    def __init__(self, records, bad, encoding, resize, size, contents=None) -> None:
+    def __init__(self, records, bad, encoding, resize, size, contents=None, reader=None) -> None:
         self.records = records
         self.bad = bad
         self.encoding = encoding
         self.resize = resize
         self.size = size
+        self.reader = reader or photos.PhotoReader()
         label_check.item_for(records[0], encoding)
         self.contents = contents or FileContents(records, encoding.has_maps)
         self.layout = {"image": tf.TensorSpec([*size, 3], tf.uint8)}
@@ -76,14 +78,15 @@ class Decoder:
     def read(self, index) -> dict[str, tf.Tensor]:
         """The op: index of a record (int64 scalar) -> example."""
         found = self.contents(index)
-        image = photos.decode_contents(found["photo"], found["photo_name"])
+        image, fits = self.reader.decode_contents(found["photo"], found["photo_name"])
         example = {}
         if self.encoding.has_maps:
             name = found["label_map_name"]
             ids = label_maps.decode_contents(found["label_map"], name, self.encoding)
             same_size = tf.reduce_all(tf.shape(image)[:2] == tf.shape(ids))
-            message = ": photograph and label map differ in size"
-            with tf.control_dependencies([tf.debugging.Assert(same_size, [name, message])]):
+            message = ": photograph and label map differ in size, or in what is upright"
+            checked = tf.debugging.Assert(same_size & fits, [name, message])
+            with tf.control_dependencies([checked]):
                 image = tf.identity(image)
             example["label_map"] = self.resize.label_map(ids, self.size)
         if self.contents.has_label:
@@ -127,7 +130,9 @@ class Decoder:
 
     def file_keys(self) -> list[str]:
         """One key per record: another file, content or setting gives another key."""
-        settings = [self.size, self.resize.settings(), self.encoding.settings()]
+        settings = [
+            self.size, self.resize.settings(), self.encoding.settings(), self.reader.settings()
+        ]  # fmt: skip
         text = json.dumps(settings, sort_keys=True)
         items = (label_check.item_for(record, self.encoding) for record in self.records)
         parts = ([decoded_cache.FORMAT_VERSION, text, i.name, *i.stamp()] for i in items)
@@ -139,7 +144,7 @@ class Decoder:
         """Reads the item again in plain Python, for an error that names the file and the defect."""
         record = label_check.item_for(self.records[index], self.encoding)
         try:
-            label_check.check_pair(record, self.encoding)
+            label_check.check_pair(record, self.encoding, self.reader)
         except tf.errors.OpError:  # of a packed record, which this does not name
             pass
         except ValueError as plain:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data import files
+from data import files, outputs
 from data.batch import IGNORE_ID
 from data.images import opening, photos
 from data.labels import label_maps
@@ -79,7 +79,9 @@ def check_output(out: Path, source: Path, *, overwrite: bool) -> None:
         )
 
 
-def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) -> Conversion:
+def convert(
+    source, out, encoding, *, size=None, colours=None, overwrite=False, reader=None, inputs=()
+) -> Conversion:
     """Writes photos/<split>/ and labels/<split>/ below `out`, all of it or nothing.
 
     Args:
@@ -89,28 +91,41 @@ def convert(source, out, encoding, *, size=None, colours=None, overwrite=False) 
         size: (height, width) to resize to: maps nearest, photographs antialiased. Default: as is.
         colours: [(r, g, b)] by id for the palette of the BMP files. Default: PASCAL VOC's.
         overwrite: replace the result of an earlier conversion.
+        reader: photos.PhotoReader of the originals. Default: its defaults. What is not an upright
+            8-bit photograph in RGB or grey is written as one.
+        inputs: other files that must not be in the place of the result.
 
     Raises:
         ValueError: `out` is taken; a file cannot be read; values without a class; unequal sizes.
     """
     out = Path(out).absolute()
     check_output(out, Path(source.root), overwrite=overwrite)
-    palette = palette_of(colours)
+    palette, reader = palette_of(colours), reader or photos.PhotoReader()
     pairs = [
         (record, Path(split, source.splits_by.inner_path(record.name)))
         for split in source.splits
         for record in source.records(split)
     ]
+    read = [path for record, _ in pairs for path in (record.photo, record.label_map)]
+    outputs.refuse_losses((), [*read, *inputs], replaced=out)
     with files.folder_beside(out) as work:
         for folder in {place.parent for _, place in pairs}:
             for kind in ("photos", "labels"):
                 (work / kind / folder).mkdir(parents=True, exist_ok=True)
         with futures.ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
             made = pool.map(
-                lambda p: _convert_pair(p[0], p[1], work, encoding, size, palette), pairs
+                lambda p: _convert_pair(p[0], p[1], work, encoding, size, palette, reader), pairs
             )
             results = tqdm(made, "Converting", len(pairs), disable=None)
-            pixels = sum(results, np.zeros(256, np.int64))
+            per_pair, facts = zip(*results, strict=True)
+        pixels = np.sum(per_pair, axis=0)
+        paths = [record.photo for record, _ in pairs]
+        facts_of = dict(zip(paths, facts, strict=True))
+        if dark := reader.complaint_of({path: fact.white for path, fact in facts_of.items()}):
+            raise ValueError(dark)
+        photos.warn_of_pictures({path: fact.pictures for path, fact in facts_of.items()})
+        if encoding.is_open:
+            label_maps.question_sparse(pixels[:IGNORE_ID])
         settings = {"source": str(Path(source.root).absolute()), "size": size and list(size)}
         (work / MARKER).write_text(json.dumps(settings) + "\n")
         replaced = work.with_name(work.name + ".replaced")
@@ -136,14 +151,16 @@ def write_label_map(path, ids: np.ndarray, palette: bytes) -> None:
     image.save(path, format="BMP")
 
 
-def _convert_pair(record, place: Path, work: Path, encoding, size, palette: bytes) -> np.ndarray:
-    """Converts one pair; returns pixels per id."""
-    ids = encoding.read(
-        record.label_map,
-        advice="Add them to id_map ({<file value>:<class id>,...}, 255 = ignore), or set "
-        "ignore_index",
-    )
-    height, width = photos.inspect_photo(record.photo)
+def _convert_pair(record, place: Path, work: Path, encoding, size, palette, reader) -> tuple:
+    """Converts one pair; returns (pixels per id, photos.Facts)."""
+    ids = encoding.read(record.label_map)
+    content = files.read_bytes(record.photo, "photograph")
+    facts = reader.inspect(content, record.photo)
+    height, width = facts.size
+    if facts.orientation != photos.UPRIGHT and not (
+        facts.fits_a_map and (size or ids.shape == facts.size)
+    ):
+        raise ValueError(photos.rotated_complaint(record.photo))
     unlike = abs(height / width / (ids.shape[0] / ids.shape[1]) - 1) > ASPECT_TOLERANCE
     if unlike or (size is None and ids.shape != (height, width)):
         raise ValueError(
@@ -154,16 +171,19 @@ def _convert_pair(record, place: Path, work: Path, encoding, size, palette: byte
         )
     photo_path, suffix = work / "photos" / place, Path(record.photo).suffix.lower()
     target = None if size is None else (size[1], size[0])
-    if suffix in COPIED_SUFFIXES and target in (None, (width, height)):
+    unchanged = target in (None, (width, height))
+    if suffix in COPIED_SUFFIXES and unchanged and photos.is_plain(content):
         shutil.copyfile(record.photo, f"{photo_path}{suffix}")
     else:
-        photo = Image.fromarray(photos.read_photo(record.photo))
-        if target is not None:
+        photo = Image.fromarray(reader.decode(content, record.photo))
+        if target is None or unchanged:
+            photo.save(f"{photo_path}.png")
+        else:
             photo = photo.resize(target, Image.Resampling.LANCZOS)
-        photo.save(f"{photo_path}.jpg", quality=95, subsampling=0)
+            photo.save(f"{photo_path}.jpg", quality=95, subsampling=0)
     label_image = Image.fromarray(ids)
     if target is not None:
         label_image = label_image.resize(target, Image.Resampling.NEAREST)
     ids = np.asarray(label_image)
     write_label_map(f"{work / 'labels' / place}.bmp", ids, palette)
-    return np.bincount(ids.ravel(), minlength=256)
+    return np.bincount(ids.ravel(), minlength=256), facts

@@ -52,13 +52,14 @@ class LabelReport:
         return "\n".join(lines)
 
 
-def check_source(source, encoding, cache_folder, *, progress=True) -> LabelReport:
+def check_source(source, encoding, cache_folder, *, reader=None, progress=True) -> LabelReport:
     """Checks the files of all splits, or a sample of each, and counts the classes.
 
     Args:
         source: object with `root`, `splits` and `records(split)`; unpaired files are its errors.
         encoding: LabelEncoding or NoLabelMaps; its `check` says how many files are read.
         cache_folder: where results are kept by file name, size and time; None keeps none.
+        reader: photos.PhotoReader. Default: its defaults.
         progress: bool, show a bar (on terminals only).
 
     Returns:
@@ -70,6 +71,7 @@ def check_source(source, encoding, cache_folder, *, progress=True) -> LabelRepor
             and settings.
     """
     items = "pairs" if encoding.has_maps else "photographs"
+    reader = reader or photos.PhotoReader()
     records, of_split = [], {}
     for split in source.splits:
         members = source.records(split)
@@ -79,13 +81,15 @@ def check_source(source, encoding, cache_folder, *, progress=True) -> LabelRepor
         records += of_split[split]
     findings = check_cache.gather(
         records,
-        lambda record: inspect(record, encoding.colour_palette),
+        lambda record: inspect(record, encoding.colour_palette, reader),
         check_cache.cache_file(cache_folder, source.root),
-        settings=encoding.palette,
+        settings=[encoding.palette, reader.settings()],
         progress=progress,
     )
     report = summarize(findings.values(), encoding)
     complaints = list(_complaints(findings, encoding, report.values))
+    dark = reader.complaint_of({r.photo: found["white"] for r, found in findings.items()})
+    complaints += [dark] if dark else []
     if complaints:
         raise ValueError(
             f"The data check of {len(records)} {items} found what would spoil the training:\n"
@@ -99,10 +103,11 @@ def check_source(source, encoding, cache_folder, *, progress=True) -> LabelRepor
     return report
 
 
-def check_pair(record, encoding) -> None:
+def check_pair(record, encoding, reader=None) -> None:
     """Raises the ValueError that `check_source` would raise for this one pair."""
     record = item_for(record, encoding)
-    findings = {record: inspect(record, encoding.colour_palette)}
+    reader = reader or photos.PhotoReader()
+    findings = {record: inspect(record, encoding.colour_palette, reader)}
     values = summarize(findings.values(), encoding).values
     for complaint in _complaints(findings, encoding, values):
         raise ValueError(complaint)
@@ -115,18 +120,21 @@ def sample(records, size) -> list:
     return [records[i * len(records) // size] for i in range(size)]
 
 
-def inspect(record, palette) -> dict:
+def inspect(record, palette, reader) -> dict:
     """Findings of one item: sizes, counts of file values, and what is wrong with reading it."""
-    findings: dict = dict.fromkeys(("photo_size", "label_size", "colours", "error"))
+    findings: dict = dict.fromkeys(("photo_size", "label_size", "colours", "error", "white"))
     findings["values"] = {}
     try:
         photo, label_map = record.read()
-        size, upright = photos.inspect_contents(photo, record.photo)
-        findings |= {"photo_size": list(size), "upright": upright}
+        facts = reader.inspect(photo, record.photo)
+        findings |= {"photo_size": list(facts.size), "pictures": facts.pictures}
+        findings["white"] = facts.white
         if label_map is not None:
-            if not upright:
-                raise ValueError(photos.rotated_complaint(record.photo))
             values = label_files.decode_values(label_map, record.label_map, palette)
+            if facts.orientation != photos.UPRIGHT and (
+                values.shape != facts.size or not facts.fits_a_map
+            ):
+                raise ValueError(photos.rotated_complaint(record.photo))
             counts = np.bincount(values.reshape(-1), minlength=256)
             findings["label_size"] = list(values.shape)
             findings["values"] = {str(v): int(counts[v]) for v in np.flatnonzero(counts)}
@@ -211,34 +219,18 @@ def _complaints_about_values(findings, encoding, all_values) -> Iterator[str]:
         f"value {value} in {len(files)} files ({all_values[value]:,} pixels), first {files[0]}"
         for value, files in sorted(files_of.items())
     ]
+    advice = encoding.advice_for(files_of, all_values)
     yield (
         f"Label maps hold values that mean no class; with data.encoding.num_classes="
         f"{encoding.num_classes}, {encoding.describe_known_values()} are expected. "
-        f"Received: {_first(listed, '; ')}. {_advice(encoding, files_of, all_values)}"
+        f"Received: {_first(listed, '; ')}. {advice}"
     )
-
-
-def _advice(encoding, foreign, all_values) -> str:
-    """Common numberings are recognised; else the general advice."""
-    classes = encoding.num_classes
-    present = set(all_values) - {encoding.ignore_index}
-    if not encoding.id_map and min(present) == 1 and max(present) == classes:
-        mapping = ",".join(f"{i + 1}:{i}" for i in range(classes))
-        return f"The values count from 1. Set 'data.encoding.id_map={{{mapping}}}'"
-    if not encoding.id_map and classes == 2 and present == {0, 255}:
-        return "These are black and white masks. Set 'data.encoding.id_map={0:0,255:1}'"
-    return encoding.advice_for(foreign)
 
 
 def _warn(findings, encoding, report) -> None:
     if report.absent and encoding.sample_size is None:
         log.warning("Classes that occur in no label map: %s", ", ".join(report.absent))
-    rotated = [record.photo for record, found in findings.items() if not found.get("upright", True)]
-    if rotated:
-        log.warning(
-            "%d photographs are stored rotated or mirrored (EXIF) and are seen as stored: %s",
-            len(rotated), _first(rotated, ", "),
-        )  # fmt: skip
+    photos.warn_of_pictures({r.photo: found.get("pictures", 1) for r, found in findings.items()})
 
 
 def _first(items, separator) -> str:

@@ -18,6 +18,8 @@ LABEL_SUFFIXES = (".bmp", ".png", ".tif", ".tiff", ".gif")
 CONVERT_COMMAND = "python scripts/prepare_dataset.py convert source=FOLDER out=FOLDER"
 MAX_COLOURS_NAMED = 6
 MAX_VALUE = 65535
+LOSSY, LOSSY_TIFF = ("JPEG", "MPO", "AVIF"), ("jpeg", "tiff_jpeg", "webp")
+EXIF_ORIENTATION = 0x0112
 
 
 class ColourMapError(ValueError):
@@ -80,6 +82,7 @@ def read_values(path, palette: ColourPalette | None = None) -> np.ndarray:
 
     BMP of 1, 4 and 8 bits, plain or run-length encoded, and PNG of mode P give the palette index;
     grey PNGs of any bit depth give the stored level; PNGs and BMPs of RGB are mapped by `palette`.
+    What is compressed with loss, animated or stored rotated (EXIF) is refused.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -99,7 +102,27 @@ def decode_values(data: bytes, name: str, palette: ColourPalette | None = None) 
             raise ValueError(f"{name}: {error}. Replace or remove the file") from None
     remedy = "Label maps are BMP or PNG files. Replace or remove the file"
     with opening.opened(data, name, remedy) as image:
+        _refuse_doubtful(image, data, name)
         return _values_of_image(image, data, name, palette)
+
+
+def _refuse_doubtful(image, data, name) -> None:
+    """Raises ValueError for a file that may hold other values than were drawn, or elsewhere."""
+    lossy = image.format in LOSSY or (image.format == "WEBP" and b"VP8L" not in data[:64])
+    if lossy or image.info.get("compression") in LOSSY_TIFF:
+        raise ValueError(
+            f"{name}: compressed with loss ({image.format}), which changes class ids at every "
+            "border, whatever the suffix says. Make the label maps again from their source, as PNG "
+            "or BMP"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise ValueError(f"{name}: {image.n_frames} pictures in one label map. Save the one meant")
+    if image.format != "PNG" or b"eXIf" in data:  # Pillow decodes a PNG whole to look for it.
+        if image.getexif().get(EXIF_ORIENTATION, 1) not in (0, 1):
+            raise ValueError(
+                f"{name}: a label map stored rotated or mirrored (EXIF orientation). Save it "
+                "upright, as its photograph is seen"
+            )
 
 
 def _values_of_image(image, data, name, palette) -> np.ndarray:

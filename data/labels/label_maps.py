@@ -88,7 +88,7 @@ class LabelEncoding:
             raise ValueError(
                 f"{path}: label map values that mean no class; with {self.num_classes} classes "
                 f"{self.describe_known_values()} are expected. Received: {foreign}. "
-                f"{advice or self.advice_for(foreign)}"
+                f"{advice or self.advice_for(foreign, np.unique(values).tolist())}"
             )
         return ids
 
@@ -100,6 +100,11 @@ class LabelEncoding:
         known = self.lookup[np.minimum(values, len(self.lookup) - 1)]
         return np.where(values < len(self.lookup), known, FOREIGN_ID).astype(np.uint8)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether values are counted as they are: neither classes nor a mapping are given."""
+        return self.num_classes == MAX_CLASSES and not self.id_map and not self.palette
+
     def settings(self) -> dict:
         """What cached ids depend on, as JSON-clean values."""
         return {"lookup": self.lookup.tolist(), "palette": self.palette}
@@ -109,9 +114,20 @@ class LabelEncoding:
         extra = "" if self.ignore_index is None else f" and {self.ignore_index} (ignore)"
         return f"values {known}{extra}"
 
-    def advice_for(self, foreign) -> str:
-        """The config lines that would make these foreign file values legal."""
-        foreign = sorted(foreign)
+    def advice_for(self, foreign, present=()) -> str:
+        """The config lines that would make foreign file values legal, of those that are present."""
+        foreign, present = sorted(foreign), sorted(set(present) - {self.ignore_index})
+        if present and not self.id_map:
+            if present[0] == 1 and present[-1] == self.num_classes:
+                return f"The values count from 1. Set {_in_order(range(1, self.num_classes + 1))}"
+            if self.num_classes in (2, MAX_CLASSES) and present == [0, 255]:
+                return f"These are black and white masks. Set {_in_order(present)}"
+            far_apart = is_sparse([value for value in present if value != 255])
+            if far_apart and self.num_classes in (len(present), MAX_CLASSES):
+                return (
+                    f"Maps stretched for viewing hold few values, far apart. Set "
+                    f"{_in_order(present)} if each is a class, with 255 as the id of what is none"
+                )
         if self.id_map:
             return f"Add {foreign} to data.encoding.id_map (255 = ignore)."
         if foreign in ([255], [65535]) and self.ignore_index is None:
@@ -204,6 +220,32 @@ def voc_colors(count) -> list[tuple[int, int, int]]:
         return sum((index >> (3 * bit + first_bit) & 1) << (7 - bit) for bit in range(8))
 
     return [(channel(i, 0), channel(i, 1), channel(i, 2)) for i in range(count)]
+
+
+def is_sparse(values) -> bool:
+    """Whether fewer than half of the numbers up to the highest occur, as ids seldom do."""
+    return len(values) > 1 and 2 * len(values) < max(values) + 1
+
+
+def question_sparse(pixels) -> None:
+    """Raises ValueError where ids, counted without a known number of classes, are sparse.
+
+    Args:
+        pixels: of each id.
+    """
+    present = np.flatnonzero(pixels).tolist()
+    if is_sparse(present):
+        raise ValueError(
+            f"Expected class ids: numbers from 0 on, most of which occur. Received: "
+            f"{len(present)} of 0..{present[-1]}: {present[:12]}. Maps stretched for viewing are "
+            f"read with {_in_order(present)}; where the other classes are just rare, say how many "
+            f"there are: data.encoding.num_classes={present[-1] + 1}"
+        )
+
+
+def _in_order(values) -> str:
+    mapping = ",".join(f"{value}:{index}" for index, value in enumerate(values))
+    return f"'data.encoding.id_map={{{mapping}}}'"
 
 
 def _checked_id_map(id_map, num_classes, ignore_index) -> dict[int, int] | None:

@@ -1,5 +1,6 @@
 """Where the items are: a source turns a split name into records (files and classes)."""
 
+import collections
 import functools
 import logging
 import os
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data import files
+from data import files, outputs
 
 PHOTO_SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif",
 )  # fmt: skip
+OWN_PICTURE, NO_SUFFIX = "sheets or layouts of earlier commands", "without suffix"
 MAX_NAMED = 5
 
 log = logging.getLogger(__name__)
@@ -181,7 +183,7 @@ class FolderSource(Source):
         return folder
 
 
-def files_by_stem(root, pattern, suffixes, what, ending="", other="") -> dict[str, str]:
+def files_by_stem(root, pattern, suffixes, what, ending="", other="", known=()) -> dict[str, str]:
     """Returns {path below folder without ending and suffix: path} of all files that have them.
 
     Args:
@@ -191,6 +193,7 @@ def files_by_stem(root, pattern, suffixes, what, ending="", other="") -> dict[st
         what: the files are, for messages.
         ending: of their names before the suffix.
         other: ending of files that are left out, where it is longer.
+        known: suffixes that are not counted as not read.
 
     Raises:
         ValueError: two files differ only in their suffix, or in how Unicode spells their name.
@@ -198,7 +201,7 @@ def files_by_stem(root, pattern, suffixes, what, ending="", other="") -> dict[st
     found = {
         (stars + stem).removesuffix(ending): paths
         for stars, folder in matching(root, pattern)
-        for stem, paths in paths_by_stem(folder, suffixes).items()
+        for stem, paths in paths_by_stem(folder, suffixes, known).items()
         if stem.endswith(ending) and not (len(other) > len(ending) and stem.endswith(other))
     }
     for first, *others in found.values():
@@ -228,11 +231,17 @@ def matching(root, pattern) -> list[tuple[str, Path]]:
     return found
 
 
-def paths_by_stem(folder, suffixes) -> dict[str, list[str]]:
-    """Returns {path below folder without suffix: paths} of all files with one of the suffixes."""
-    found = {}
-    for stem, path in walk(folder, suffixes):
+def paths_by_stem(folder, suffixes, known=()) -> dict[str, list[str]]:
+    """Returns {path below folder without suffix: paths} of all files with one of the suffixes.
+
+    What else lies there is counted in the log by suffix, but for the suffixes that are known.
+    """
+    found, unread = {}, collections.Counter()
+    for stem, path in walk(folder, suffixes, unread):
         found.setdefault(stem, []).append(path)
+    counts = {suffix: count for suffix, count in unread.items() if suffix not in known}
+    if counts:
+        _say_unread(str(folder), ", ".join(f"{n} {s}" for s, n in sorted(counts.items())))
     return found
 
 
@@ -246,21 +255,28 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def walk(folder, suffixes) -> Iterator[tuple[str, str]]:
+@functools.lru_cache(maxsize=64)  # once, however often a command looks
+def _say_unread(folder, counts) -> None:
+    log.warning("Not read below %s: %s", folder, counts)
+
+
+def walk(folder, suffixes, unread=None) -> Iterator[tuple[str, str]]:
     """Yields (path below folder without suffix, path) of all files with one of the suffixes.
 
     Links are followed, after all that lies there itself; no folder is read twice. Hidden files and
-    folders are passed over. The first of each pair has Unicode's form NFC.
+    folders are passed over. Sheets, layouts and previews that commands wrote are no data. What is
+    not read is counted in `unread`, a Counter, by suffix. The first of each pair has Unicode's form
+    NFC.
 
     Raises:
         ValueError: a broken link, a pipe or a device with one of the suffixes.
     """
     seen, waiting = {}, [(os.fspath(folder), "")]
     while waiting:  # grows: links found on the way
-        yield from _walk(*waiting.pop(0), suffixes, seen, waiting)
+        yield from _walk(*waiting.pop(0), suffixes, seen, waiting, unread)
 
 
-def _walk(folder, stem, suffixes, seen, links) -> Iterator[tuple[str, str]]:
+def _walk(folder, stem, suffixes, seen, links, unread) -> Iterator[tuple[str, str]]:
     try:
         status = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -279,12 +295,18 @@ def _walk(folder, stem, suffixes, seen, links) -> Iterator[tuple[str, str]]:
                 raise ValueError(
                     f"{entry.path}: a broken link, or a pipe or device instead of a file. Remove it"
                 )
-            yield stem + normal(base), entry.path
+            if suffix.lower() != ".png" or not outputs.is_sheet(entry.path):
+                yield stem + normal(base), entry.path
+                continue
+            suffix = OWN_PICTURE
+        if unread is not None and not entry.is_dir():
+            unread[suffix.lower() or NO_SUFFIX] += 1
     for entry in entries:
         if entry.is_dir() and entry.is_symlink():
             links.append((entry.path, f"{stem}{normal(entry.name)}/"))
         elif entry.is_dir():
-            yield from _walk(entry.path, f"{stem}{normal(entry.name)}/", suffixes, seen, links)
+            below = f"{stem}{normal(entry.name)}/"
+            yield from _walk(entry.path, below, suffixes, seen, links, unread)
 
 
 def file_stamp(path) -> list:

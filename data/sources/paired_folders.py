@@ -98,11 +98,12 @@ class PairedFolders(folder_source.FolderSource):
                 )
             )
         others = reversed(endings) if one_folder else ("", "")
+        known = (*self.photo_suffixes, *self.label_suffixes) if one_folder else ()
         photos, labels = (
             folder_source.files_by_stem(root, *settings)
             for settings in zip(
                 folders, (self.photo_suffixes, self.label_suffixes), ("photographs", "label maps"),
-                endings, others, strict=True,
+                endings, others, (known, known), strict=True,
             )
         )  # fmt: skip
         return photos, labels

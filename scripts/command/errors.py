@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -30,6 +31,7 @@ from scripts.command import overrides
 from training.runs import provenance, run_config
 
 _WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+DATA_KEY = re.compile(r"(?<![\w/.-])data(?:\.\w+)+")
 OF_USERS = (ValueError, KeyError, OSError, HydraException, OmegaConfBaseException)
 
 
@@ -83,7 +85,31 @@ def message(error: BaseException) -> str:
     """The reason of an error, and how to see where it arose."""
     composing = ConfigCompositionException | MissingConfigException | OverrideParseException
     hint = "" if isinstance(error, composing) else "\n(HYDRA_FULL_ERROR=1 shows the traceback.)"
-    return full_reason(error) + hint
+    return with_keys_of_this_command(full_reason(error)) + hint
+
+
+def with_keys_of_this_command(text: str) -> str:
+    """Messages about data name settings of train.py: here by what this command calls them.
+
+    What it has no setting for is said to be one of train.py.
+    """
+    known = _known_keys()
+    everywhere = {key.partition(".")[2].partition(".")[0] for key in _known_keys("train")}
+    foreign = {}
+
+    def here(found: re.Match) -> str:
+        key, leaf = found[0], found[0].rpartition(".")[2]
+        if key in known or key.split(".")[1] not in everywhere:
+            return key
+        names = [name for name in (leaf, f"data_{leaf}") if name in known]
+        if not names:
+            foreign[key] = None
+        return names[0] if names else key
+
+    text = DATA_KEY.sub(here, text)
+    if foreign:
+        text += f"\n(Settings of train.py, not of this command: {', '.join(foreign)}.)"
+    return text
 
 
 def full_reason(error: BaseException) -> str:
@@ -197,9 +223,10 @@ def _unknown_key(full: str) -> str:
     return f"Every key of the config must exist. Received: unknown key {full!r}.{hint}"
 
 
-def _known_keys() -> set[str]:
-    """Keys that this command can have: those of its own config and of its groups' choices."""
-    own = run_config.CONFIGS / f"{Path(sys.argv[0]).stem}.yaml"
+def _known_keys(command: str | None = None) -> set[str]:
+    """Keys that a command, by default this one, can have: of its config and its groups' choices."""
+    command = command or ("preview" if "command=preview" in sys.argv else Path(sys.argv[0]).stem)
+    own = run_config.CONFIGS / f"{command}.yaml"
     files = [own] if own.is_file() else list(run_config.CONFIGS.glob("*.yaml"))
     for file in files:  # grows: a config may begin with another one
         content = OmegaConf.load(file)

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from data import outputs
 from scripts.command import checks, tables
 from scripts.comparing import run_differences, run_figures, run_pictures
 from training.runs import run_folder, starting
@@ -41,6 +42,7 @@ def compare(config: DictConfig) -> str:
     out = Path(config.out) if config.out else run_folder.new_run_folder(
         COMPARISONS, starting.now()
     )  # fmt: skip
+    outputs.refuse_losses([out / "sheet.png"] if pictures is not None else ())
     sections = [
         ("Runs", [[["run", "folder"], *([run.name, str(run.folder.path)] for run in runs)]]),
         ("Settings that differ", run_differences.config_blocks(differences, list(training))),
@@ -58,7 +60,7 @@ def compare(config: DictConfig) -> str:
         sections.append(("Pictures", run_pictures.blocks(pictures)))
         content["pictures"] = {"shown": pictures.shown, "left_out": pictures.left_out}
         if pictures.sheet is not None:
-            contact_sheet.write_png(out / "sheet.png", pictures.sheet)
+            contact_sheet.write_sheet(out / "sheet.png", pictures.sheet)
             image = "\n![The same inputs, a column a run](sheet.png)\n"
             sheet = f", sheet {out}/sheet.png"
     out.mkdir(parents=True, exist_ok=True)

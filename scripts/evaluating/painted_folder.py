@@ -25,12 +25,7 @@ class PaintedKind(kinds.Kind):
 
 
 class PaintedPairs(paired_folders.PairedFolders):
-    """Images and label maps of the same names; the sheet of scripts/sample.py is no image."""
-
-    def _refuse_orphans(self, photos, labels) -> None:
-        if "sheet" not in labels:
-            photos.pop("sheet", None)
-        super()._refuse_orphans(photos, labels)
+    """Images and label maps of the same names."""
 
     def _advice(self, photos, labels) -> str:
         return ""  # the command has no settings for it
@@ -54,19 +49,22 @@ class PaintedFolder:
     def __init__(self, config) -> None:
         self.name = self.title = str(Path(config.fake))
         self.described = f"the images of {self.name}"
+        subjects.refuse_missing(config, "fake", "labels")
         judge = subjects.judge_of(config.judge, self, config.device)
         encoding = copy.copy(judge.data.encoding)
         encoding.check, encoding.sample_size = "all", None
         fake, labels = (str(Path(folder).absolute()) for folder in (config.fake, config.labels))
-        source = PaintedPairs(fake, photos=fake, labels=labels, splits=splits.NoSplits())
+        source = paired_folders.PairedFolders(
+            fake, photos=fake, labels=labels, splits=splits.NoSplits()
+        )
         self.data = pipeline.ImagePipeline(
             source, list(judge.data.image_size), encoding=encoding,
-            cache=decoded_cache.CacheSettings("none"),
+            cache=decoded_cache.CacheSettings("none"), **subjects.reading(config),
         )  # fmt: skip
         self.data.check()
         known = tuple(judge.data.image_size)
         given = config.image_size and tuple(config.image_size)
-        found = given or subjects.common_size(config.fake, skipped=("sheet",))
+        found = given or subjects.common_size(config, config.fake)
         if found != known:
             wanted, other = ("x".join(map(str, size)) for size in (known, found))
             raise ValueError(

@@ -88,7 +88,7 @@ def write(folder: Path, report: dict, sheet: np.ndarray | None) -> Path:
     report = _with_earlier(path, plain(report))
     picture = path.with_suffix(".png")
     if sheet is not None:
-        contact_sheet.write_png(picture, sheet)
+        contact_sheet.write_sheet(picture, sheet)
     page = markdown(report, None if sheet is None else picture.name)
     content = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     files.write_atomically(path.with_suffix(".md"), page.encode(errors="backslashreplace"))

@@ -38,8 +38,9 @@ def check(config: DictConfig) -> None:
             f"labels={config.labels} without. Add it."
         )
     of_runs = ["step", "data_root", "lpips", *([] if "labels" in given else ["judge"])]
-    for name in of_runs if config.run is None else ("image_size",):
-        if config[name] is not None:
+    defaults = OmegaConf.load(run_config.CONFIGS / "evaluate.yaml")
+    for name in of_runs if config.run is None else ("image_size", "background", "bits_used"):
+        if config[name] != defaults.get(name):
             what = "two folders" if config.run is None else "a run"
             raise ValueError(
                 f"Expected settings that the evaluation of {what} reads. Received: "

@@ -10,8 +10,7 @@ import hydra
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from data import files, pipeline
-from data.images import opening
+from data import pipeline
 from data.labels import no_label_maps
 from data.sources import photo_folder, splits
 from scripts.evaluating import real_images
@@ -118,11 +117,14 @@ class EvaluatedFolder:
     protocol, class_names = {}, ()
 
     def __init__(self, config: DictConfig) -> None:
+        refuse_missing(config, "real", "fake")
         for folder in (config.real, config.fake):
-            folder_data(folder, (1, 1)).check()
+            folder_data(folder, (1, 1), config).check()
         size = config.image_size and list(config.image_size)
-        size = size or common_size(config.real, config.fake)
-        self.data, images = (folder_data(folder, size) for folder in (config.real, config.fake))
+        size = size or common_size(config, config.real, config.fake)
+        self.data, images = (
+            folder_data(folder, size, config) for folder in (config.real, config.fake)
+        )
         (self.split,) = self.data.source.splits
         self._images = real_images.RealImages(images, self.split, config.batch_size)
         self.inputs = self._images.batches()
@@ -199,28 +201,42 @@ def kind_of_holes(settings) -> str:
     return settings["_target_"].rpartition(".")[2]
 
 
-def folder_data(folder, image_size) -> pipeline.ImagePipeline:
+def folder_data(folder, image_size, config) -> pipeline.ImagePipeline:
     """Pipeline of all images of a folder, in one split; its check reads every file."""
+    settings = reading(config)
     source = photo_folder.PhotoFolder(folder, splits=splits.NoSplits())
     labels = no_label_maps.NoLabelMaps(check="all")
-    return pipeline.ImagePipeline(source, image_size, encoding=labels)
+    return pipeline.ImagePipeline(source, image_size, encoding=labels, **settings)
 
 
-def common_size(*folders, skipped=()) -> tuple[int, int]:
-    """(height, width) of all images below some folders but those of names that are skipped.
+def refuse_missing(config, *names) -> None:
+    """Raises FileNotFoundError where the folder of one of these settings is not there."""
+    for name in names:
+        if not Path(config[name]).is_dir():
+            raise FileNotFoundError(
+                f"Expected a folder of images. Received: {name}={config[name]}, which is not there "
+                "or is no folder. Correct the path"
+            )
+
+
+def reading(config) -> dict:
+    """How images of folders are read, as arguments of ImagePipeline."""
+    background = config.background and list(config.background)
+    return {"background": background, "bits_used": config.bits_used}
+
+
+def common_size(config, *folders) -> tuple[int, int]:
+    """(height, width) of all images below some folders, upright.
 
     Raises:
         FileNotFoundError, ValueError: as `folder_data`, or images of several sizes.
     """
     first: Any = None
     for folder in folders:
-        source = folder_data(folder, (1, 1)).source
+        data = folder_data(folder, (1, 1), config)
+        source = data.source
         for record in (record for split in source.splits for record in source.records(split)):
-            if record.name in skipped:
-                continue
-            content = files.read_bytes(record.photo, "photograph")
-            with opening.opened(content, record.photo, pixels=False) as image:
-                size = image.size[::-1]
+            size = data.reader.inspect_file(record.photo).size
             first = first or (size, record.photo)
             if size != first[0]:
                 here, there = ("x".join(map(str, sides)) for sides in (first[0], size))

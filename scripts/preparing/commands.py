@@ -8,6 +8,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from data import files, transforms
+from data.images import photos
 from data.labels import (
     annotations,
     conversion,
@@ -46,7 +47,7 @@ def with_settings_of_this_command(message: str) -> str:
     }
     for name, here in renamed.items():
         message = message.replace(name, here)
-    return re.sub(r"data\.(encoding|source)\.", "", message)
+    return re.sub(r"data\.(encoding\.|source\.|(?=background|bits_used))", "", message)
 
 
 def convert(config: dict) -> None:
@@ -73,13 +74,15 @@ def convert_maps(config: dict, out: Path, kind: type, given_colours=None) -> Non
     if colours is None and encoding.palette is None and not encoding.id_map:
         colours = conversion.stored_colours(source.records(source.splits[0])[0].label_map)
     size = config["size"] and transforms.checked_size("size", config["size"])
+    reader = photos.PhotoReader(config["background"], config["bits_used"])
     result = conversion.convert(
-        source, out, encoding, size=size, colours=colours, overwrite=config["overwrite"]
-    )
+        source, out, encoding, size=size, colours=colours, overwrite=config["overwrite"],
+        reader=reader, inputs=[config["palette"]] if isinstance(config["palette"], str) else (),
+    )  # fmt: skip
     count = config["num_classes"] or (len(names) if names else count_classes(result.pixels))
     labels = data_config.label_settings(count, names, colours, 255 if result.ignored else None)
     converted = paired_folders.PairedFolders(out)
-    text = data_config.text(converted, labels)
+    text = data_config.text(converted, labels, reader)
     (out / data_config.FILE).write_text(text)
     pairs = ", ".join(f"{n} {split}" for split, n in result.counts.items())
     print(f"{out}: {pairs} pairs, {count} classes.")
@@ -88,7 +91,7 @@ def convert_maps(config: dict, out: Path, kind: type, given_colours=None) -> Non
               f"{folder_source.first_few(left_out)}")  # fmt: skip
     if config["preview_count"]:
         preview.preview_pairs(
-            converted, label_maps.LabelEncoding(**labels), config["preview_count"]
+            converted, label_maps.LabelEncoding(**labels), config["preview_count"], reader
         )
         print(f"Look at {out / preview.FILE}")
     data_config.show(text, f"{out / data_config.FILE}")
@@ -107,7 +110,10 @@ def check(config: dict) -> None:
         encoding = label_maps.LabelEncoding(**labels)
         names = labels.get("class_names")
         colours = [tuple(colour) for colour in labels.get("class_colors", ())]
-    report = label_check.check_source(source, encoding, None)
+    reader = photos.PhotoReader(config["background"], config["bits_used"])
+    report = label_check.check_source(source, encoding, None, reader=reader)
+    if encoding.is_open:
+        label_maps.question_sparse(report.pixels)
     count = encoding.num_classes
     if count == label_maps.MAX_CLASSES:  # the number of classes is not given
         count = count_classes(report.pixels)
@@ -121,7 +127,7 @@ def check(config: dict) -> None:
         print(f"Question: {question}.")
     labels = data_config.label_settings(count, names, colours, encoding.ignore_index)
     labels |= {key: value for key in ("id_map", "palette") if (value := getattr(encoding, key))}
-    data_config.show(data_config.text(source, labels))
+    data_config.show(data_config.text(source, labels, reader))
 
 
 def required(config: dict, key: str) -> str:
@@ -141,7 +147,10 @@ def count_classes(pixels: np.ndarray) -> int:
 def read_encoding(config: dict) -> tuple[list | None, list | None, label_maps.LabelEncoding]:
     """(class names or None, colours or None, LabelEncoding) of what the files hold."""
     names, colours, palette, ignore = config["class_names"], None, None, config["ignore_index"]
-    if config["palette"]:
+    if isinstance(config["palette"], list | dict):  # as the config of a run has it
+        palette = config["palette"]
+        ignore = 255 if isinstance(palette, dict) and 255 in palette.values() else ignore
+    elif config["palette"]:
         found = palette_files.load_palette(str(config["palette"]))
         names = names or found.names
         palette, colours = found.ids or None, found.colours or None

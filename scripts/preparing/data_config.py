@@ -22,7 +22,7 @@ def label_settings(count: int, names, colours, ignore_index: int | None) -> dict
     return settings
 
 
-def text(source: paired_folders.PairedFolders, encoding: dict) -> str:
+def text(source: paired_folders.PairedFolders, encoding: dict, reader: photos.PhotoReader) -> str:
     """The file configs/data/<name>.yaml of a data set, over configs/data/paired_folders.yaml."""
     default = paired_folders.PairedFolders("")
     changed = ("photos", "labels", "photo_suffixes", "label_suffixes", "photo_ending",
@@ -44,7 +44,9 @@ def text(source: paired_folders.PairedFolders, encoding: dict) -> str:
     config = {
         "defaults": ["paired_folders", overridden, "_self_"],
         "root": str(Path(source.root).absolute()),
-        "image_size": list(photos.inspect_photo(source.records(source.splits[0])[0].photo)),
+        "image_size": list(reader.inspect_file(source.records(source.splits[0])[0].photo).size),
+        "background": reader.background and list(reader.background),
+        "bits_used": reader.bits_used,
         "resize": {"load_size": None},
         **({"source": folders} if folders else {}),
         "encoding": encoding,

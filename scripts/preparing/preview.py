@@ -8,7 +8,7 @@ import tensorflow as tf
 from omegaconf import DictConfig
 from PIL import Image
 
-from data import order
+from data import order, outputs
 from data.images import photos
 from data.labels import label_check, label_maps
 from data.sources import paired_folders
@@ -35,6 +35,7 @@ def preview(config: DictConfig) -> None:
     checks.check_whole_numbers(config, count=1, first_batch=0)
     if Path(str(config.out)).suffix.lower() != ".png":
         raise ValueError(f"The sheet is a PNG file. Received: out={config.out}")
+    outputs.refuse_losses([config.out])
     data = hydra.utils.instantiate(config.data, _convert_="all")
     data.check()
     available = data.num_examples("train")
@@ -44,7 +45,7 @@ def preview(config: DictConfig) -> None:
     names = data.image_class_names
     titles = [names[label] for label in batch["label"]] if names else []
     sheet = contact_sheet.contact_sheet(columns(batch, data), titles)
-    contact_sheet.write_png(Path(config.out), sheet)
+    contact_sheet.write_sheet(Path(config.out), sheet)
     print(f"{config.out}: {count} of {available} training items, as training sees them.")
     if data.holes is not None:
         print(describe_areas(hole_areas(data)))
@@ -80,17 +81,18 @@ def describe_areas(areas: np.ndarray) -> str:
 
 
 def preview_pairs(
-    source: paired_folders.PairedFolders, encoding: label_maps.LabelEncoding, count: int
-) -> None:
+    source: paired_folders.PairedFolders, encoding: label_maps.LabelEncoding, count: int,
+    reader: photos.PhotoReader,
+) -> None:  # fmt: skip
     """Writes preview.png: photographs, maps in class colours, and both mixed, from all splits."""
     records = [record for split in source.splits for record in source.records(split)]
     tiles = {"photograph": [], "label map": [], "both": []}
     for record in label_check.sample(records, count):
-        photo = Image.fromarray(photos.read_photo(record.photo)).resize((PAIR_SIDE, PAIR_SIDE))
+        photo = Image.fromarray(reader.read(record.photo)).resize((PAIR_SIDE, PAIR_SIDE))
         coloured = Image.fromarray(encoding.colors_of(encoding.read(record.label_map)))
         coloured = coloured.resize(photo.size, Image.Resampling.NEAREST)
         shown = photo, coloured, Image.blend(photo, coloured, 0.5)
         for column, tile in zip(tiles.values(), shown, strict=True):
             column.append(np.asarray(tile))
     sheet = contact_sheet.contact_sheet({title: np.stack(each) for title, each in tiles.items()})
-    contact_sheet.write_png(Path(source.root) / FILE, sheet)
+    contact_sheet.write_sheet(Path(source.root) / FILE, sheet)

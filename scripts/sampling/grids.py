@@ -1,5 +1,6 @@
 """Pictures of the size of the run, in rows and columns: of label maps, of classes, of noise."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from data import outputs
 from data.labels import label_files
 from data.sources import folder_source
 from scripts.sampling import files
@@ -20,19 +22,22 @@ def sample(run, config: DictConfig, out: Path) -> str:
 
     With `layouts` there are `<name>_layout.png` and layouts.png as well.
     """
-    grid = run.task.kind.grid(run, **settings_of(run, config))
+    settings = settings_of(run, config)
+    grid = run.task.kind.grid(run, **settings)
+    refuse_losses(grid, settings, out, config.layouts)
     shown = {"sheet.png": [], "layouts.png": []}
     for first in tqdm(range(0, len(grid.names), config.batch_size), "Sampling", disable=None):
         numbers = np.arange(first, min(first + config.batch_size, len(grid.names)))
         made = run.task.kind.sample(
             run, grid.conditions(numbers), grid.seeds[numbers], layouts=config.layouts
         )
-        write(out, grid, numbers, made["image"], "", shown["sheet.png"])
+        write(contact_sheet.write_png, out, grid, numbers, made["image"], "", shown["sheet.png"])
         if config.layouts:
-            write(out, grid, numbers, made["layout"], "_layout", shown["layouts.png"])
+            layouts = made["layout"], "_layout", shown["layouts.png"]
+            write(contact_sheet.write_sheet, out, grid, numbers, *layouts)
     for name, pictures in shown.items():
         if pictures:
-            contact_sheet.write_png(out / name, sheet(grid, np.stack(pictures)))
+            contact_sheet.write_sheet(out / name, sheet(grid, np.stack(pictures)))
     return f"{len(grid.names)} images of step {run.step} in {out}, sheet {out}/sheet.png"
 
 
@@ -55,10 +60,22 @@ def settings_of(run, config: DictConfig) -> dict[str, Any]:
     return asked
 
 
-def write(out: Path, grid: kinds.Grid, numbers, pictures, ending: str, shown: list) -> None:
+def refuse_losses(grid: kinds.Grid, settings: dict, out: Path, layouts: bool) -> None:
+    """As `outputs.refuse_losses`, of the pictures of a grid and the files it was made from."""
+    endings = ("", "_layout") if layouts else ("",)
+    written = [out / f"{name}{ending}.png" for name in grid.names for ending in endings]
+    written += [out / "sheet.png", *([out / "layouts.png"] if layouts else [])]
+    files_of = [settings.get(name) for name in ("labels", "style")]
+    read = [path for given in files_of if isinstance(given, dict) for path in given.values()]
+    outputs.refuse_losses(written, read)
+
+
+def write(
+    writer: Callable, out: Path, grid: kinds.Grid, numbers, pictures, ending: str, shown: list
+) -> None:
     """Writes these pictures of the grid; those that go on its sheet are added to `shown`."""
     for number, picture in zip(numbers, pictures, strict=True):
-        contact_sheet.write_png(out / f"{grid.names[number]}{ending}.png", picture)
+        writer(out / f"{grid.names[number]}{ending}.png", picture)
         if number < grid.shown_rows * len(grid.columns):
             shown.append(picture)
 

@@ -54,7 +54,8 @@ def found(run, config: DictConfig, out: Path) -> list[Photograph]:
         check_settings(config)
     if config.images is None:
         return of_validation(run, config)
-    return with_holes_of(config, out) if with_holes else of_files(config, out)
+    find = with_holes_of if with_holes else of_files
+    return find(run.data.reader, config, out)
 
 
 def of_validation(run, config: DictConfig) -> list[Photograph]:
@@ -75,22 +76,23 @@ def of_validation(run, config: DictConfig) -> list[Photograph]:
     ]
 
 
-def of_files(config: DictConfig, out: Path) -> list[Photograph]:
+def of_files(reader: photos.PhotoReader, config: DictConfig, out: Path) -> list[Photograph]:
     """Those of images=, in the pixels that training on them will see."""
 
-    def inspect(name, paths) -> Photograph:
-        # Rotated ones are refused: beside label maps, photographs are read as stored.
-        size = photos.inspect_photo(paths[0])
-        return Photograph(name, size, lambda: {"image": photos.read_photo(paths[0])}, paths)
+    def inspect(name, paths, facts) -> Photograph:
+        if not facts.fits_a_map:  # Training would refuse it beside the map that is made of it.
+            raise ValueError(photos.rotated_complaint(paths[0]))
+        return Photograph(name, facts.size, lambda: {"image": reader.read(paths[0])}, paths)
 
     chosen = list(named(config, [out, out / "labels"]).items())[: config.count]
-    return checked({name: (path,) for name, path in chosen}, inspect)
+    return checked({name: (path,) for name, path in chosen}, inspect, reader)
 
 
-def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
+def with_holes_of(reader: photos.PhotoReader, config: DictConfig, out: Path) -> list[Photograph]:
     """Those of images=, each with its mask or a hole drawn for it.
 
     Args:
+        reader: of the run's data.
         config: of the command.
         out: folder of the results; where it lies below images=, it is not searched.
     """
@@ -107,9 +109,9 @@ def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
     read_hole = masked(of_image, config.invert) if masks else drawn(config.hole, config.seed)
     areas = []
 
-    def inspect(name, paths) -> Photograph:
+    def inspect(name, paths, facts) -> Photograph:
         def read() -> dict[str, np.ndarray]:
-            image = photos.read_photo(paths[0], upright=True)
+            image = reader.read(paths[0])
             return {"image": image, "hole": read_hole(name, image.shape[:2])}
 
         item, profile = read(), photos.colour_profile(paths[0])
@@ -117,7 +119,7 @@ def with_holes_of(config: DictConfig, out: Path) -> list[Photograph]:
         return Photograph(name, item["image"].shape[:2], read, paths, profile)
 
     pairs: dict = {n: (path, of_image[n]) if masks else (path,) for n, path in chosen}
-    photographs = checked(pairs, inspect)
+    photographs = checked(pairs, inspect, reader)
     if masks is not None:
         warn_of_white(areas, config.invert)
     return photographs
@@ -129,23 +131,29 @@ def named(config: DictConfig, skipped: list[Path]) -> dict[str, Path]:
     return files.by_name(root, "images", folder_source.PHOTO_SUFFIXES, skipped=skipped)
 
 
-def checked(paths_of: dict[str, tuple[Path, ...]], inspect: Callable) -> list[Photograph]:
+def checked(
+    paths_of: dict[str, tuple[Path, ...]], inspect: Callable, reader: photos.PhotoReader
+) -> list[Photograph]:
     """The photographs; each is checked first, so that no file fails after hours of work.
 
     Args:
         paths_of: {name: files}.
-        inspect: function of both -> Photograph.
+        inspect: function of both and of the facts of the first file -> Photograph.
+        reader: of the run's data.
 
     Raises:
         ValueError: what is wrong with the first of the files that are wrong.
     """
-    photographs, wrong = [], []
+    photographs, wrong, pictures = [], [], {}
     for name, paths in tqdm(paths_of.items(), "Checking", disable=None):
         try:
-            photographs.append(inspect(name, paths))
+            facts = reader.inspect_file(paths[0])
+            pictures[paths[0]] = facts.pictures
+            photographs.append(inspect(name, paths, facts))
         except (ValueError, OSError) as error:
             known = any(str(path) in str(error) for path in paths)
             wrong.append(str(error) if known else f"{paths[0]}: {error}")
+    photos.warn_of_pictures(pictures)
     wrong = list(dict.fromkeys(wrong))  # a mask of all images is wrong once
     if wrong:
         more = [f"and {len(wrong) - MAX_NAMED} more"] if len(wrong) > MAX_NAMED else []

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from data import outputs
 from data.labels import conversion, label_check, label_files
 from scripts.command import overrides
 from scripts.sampling import photograph_files
@@ -41,7 +42,7 @@ def sample(run, config: DictConfig, out: Path) -> str:
         if photograph.name in rows:
             columns = kind.columns(run, item, made)
             rows[photograph.name] |= {t: scaled_down(image) for t, image in columns.items()}
-    contact_sheet.write_png(out / "sheet.png", sheet(rows))
+    contact_sheet.write_sheet(out / "sheet.png", sheet(rows))
     return sentence(run, config, out, len(found))
 
 
@@ -91,7 +92,7 @@ def write(run, out: Path, photograph, made: dict) -> None:
     if "image" in made:
         contact_sheet.write_png(path, made["image"], photograph.profile)
         if "layout" in made:
-            contact_sheet.write_png(out / f"{photograph.name}_layout.png", made["layout"])
+            contact_sheet.write_sheet(out / f"{photograph.name}_layout.png", made["layout"])
         return
     palette = conversion.palette_of(run.data.class_colors)
     with whole_files.written(path) as partial:
@@ -104,12 +105,6 @@ def refuse_losses(run, found: list, out: Path, layouts: bool) -> None:
     written = [out / "sheet.png", *(result_of(run, out, name) for name in names)]
     if layouts:
         written += [out / f"{name}_layout.png" for name in names]
-    twice = sorted({str(path.relative_to(out)) for path in written if written.count(path) > 1})
-    if twice:
-        raise ValueError(
-            "Expected images whose results have names of their own, beside the sheet and the "
-            f"layouts. Received: two pictures for {twice[0]}. Rename the image."
-        )
     for name in [] if run.task.kind.makes_images else names:
         for suffix in label_files.LABEL_SUFFIXES:
             path = out / LABELS / f"{name}{suffix}"
@@ -119,14 +114,8 @@ def refuse_losses(run, found: list, out: Path, layouts: bool) -> None:
                     f"Received: out={out}, with {path}. Choose another out, or move the label "
                     "maps that are there elsewhere."
                 )
-    paths = {path.resolve() for path in written}
-    lost = [file for photograph in found for file in photograph.files if file.resolve() in paths]
-    if lost:
-        raise ValueError(
-            "Expected a folder for the results where they replace no image and no mask, and the "
-            f"sheet replaces no photograph. Received: out={out}, with {lost[0]}. Choose another "
-            "out, or rename the photograph."
-        )
+    read = [file for photograph in found for file in photograph.files]
+    outputs.refuse_losses(written, read)
 
 
 def sentence(run, config: DictConfig, out: Path, count: int) -> str:

@@ -34,13 +34,15 @@ class Readers:
     def __init__(self, folder) -> None:
         self.path = str(Path(folder, "image.bin"))
         text = tf.TensorSpec([], tf.string)
-        self._photo = tf.function(photos.decode_contents, input_signature=[text, text])
+        reader = self._reader = photos.PhotoReader((255, 255, 255))
+        self._photo = tf.function(
+            lambda data, name: reader.decode_contents(data, name)[0], input_signature=[text, text]
+        )
         self._map = tf.function(
             lambda data, name: label_maps.decode_contents(data, name, ENCODING),
             input_signature=[text, text],
         )
         self._paths = {
-            "upright": lambda: photos.read_photo(self.path, upright=True),
             "profile": lambda: photos.colour_profile(self.path),
             "mask": lambda: mask_folder.read_mask(self.path, size=(5, 5)),
             "colours": lambda: conversion.stored_colours(self.path),
@@ -48,8 +50,8 @@ class Readers:
 
     def outcome(self, data) -> str:
         Path(self.path).write_bytes(data)
-        checked = self._plain(lambda: photos.inspect_contents(data, self.path)[0])
-        decoded = self._plain(lambda: photos.decode(data, self.path))
+        checked = self._plain(lambda: self._reader.inspect(data, self.path).size)
+        decoded = self._plain(lambda: self._reader.decode(data, self.path))
         trained = self._op(self._photo, data)
         read = [value is not None for value in (checked, decoded, trained)]
         assert len(set(read)) == 1, f"check, decoding and training disagree: {read}"

@@ -9,6 +9,7 @@ from training.kinds import kind
 from training.watch import contact_sheet
 
 VALIDATION_ITEMS = 16
+ADVICE = "Give maps of the values that the run was trained on; others are classes of another run."
 
 
 class Semantic(kind.Kind):
@@ -70,7 +71,7 @@ def _items(run, labels, resize, count) -> tuple:
         return names, batch["label_map"].numpy(), batch["image"].numpy()
     labels = dict(list(labels.items())[:count])
     read = run.data.read_label_map if resize else run.data.encoding.read
-    maps = [read(path) for path in labels.values()]
+    maps = [read(path, advice=ADVICE) for path in labels.values()]
     expected = tuple(run.data.image_size)
     for path, ids in zip(labels.values(), maps, strict=True):
         if ids.shape != expected:

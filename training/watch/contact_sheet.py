@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from training.runs import whole_files
 
@@ -79,10 +79,22 @@ def tile_corner(row: int, column: int, height: int, width: int, margin: int = 0)
     return margin + column * (width + GAP), CAPTION_HEIGHT + row * (height + GAP)
 
 
-def write_png(path: Path, image: np.ndarray, profile: bytes | None = None) -> None:
-    """Writes a uint8 image, whole or not at all, with the ICC profile of its colours if any."""
+def write_png(
+    path: Path, image: np.ndarray, profile: bytes | None = None, mark: str = "image"
+) -> None:
+    """Writes a uint8 image, whole or not at all, with the ICC profile of its colours if any.
+
+    The mark tells commands later that this application wrote it, as a result ("image") or not.
+    """
+    text = PngImagePlugin.PngInfo()
+    text.add_text("tessera", mark)
     with whole_files.written(path) as partial:
-        Image.fromarray(image).save(partial, format="PNG", icc_profile=profile)
+        Image.fromarray(image).save(partial, format="PNG", icc_profile=profile, pnginfo=text)
+
+
+def write_sheet(path: Path, picture: np.ndarray) -> None:
+    """Writes a sheet, layout or preview: a picture that is never read as data."""
+    write_png(path, picture, mark="sheet")
 
 
 def fit(title: str, width: int, font) -> str:

@@ -164,7 +164,7 @@ class Summaries:
             tf.summary.image(name, shown[np.newaxis], description=description)
         path = self._path(step, name)
         with self._or_later("sheets"):
-            contact_sheet.write_png(path, image)
+            contact_sheet.write_sheet(path, image)
         return path
 
     def _path(self, step, name) -> Path:

@@ -117,7 +117,7 @@ def test_what_is_wrong_is_named(tmp_path):
     broken = write(tmp_path / "broken", a=np.eye(8, dtype=bool))
     data = (broken / "a.png").read_bytes()
     (broken / "a.png").write_bytes(data[:50])
-    with pytest.raises(ValueError, match="a.png: .*Replace or remove the mask"):
+    with pytest.raises(ValueError, match="a.png: .*Replace or remove the file"):
         fixed(mask_folder.MaskFolder(broken), 0)
     many = write(tmp_path / "many", **dict(zip("abc", random_masks(3), strict=True)))
     with pytest.raises(ValueError, match="3 masks of 10x7 .*memory_limit_gib=1e-08. Raise"):

@@ -28,7 +28,7 @@ def jpeg_of(width, height):
 
 
 FOUND = {
-    "whole": ("photo upright", PNG),
+    "whole": ("photo", PNG),
     "PNG of 65,535 pixels square": ("refused", png_of(65535, 65535)),
     "PNG of 2^31 pixels in a row": ("refused", png_of(2**31 - 1, 1)),
     "PNG without a pixel": ("refused", png_of(0, 7)),
@@ -37,8 +37,7 @@ FOUND = {
     "JPEG of 65,535 pixels square": ("refused", jpeg_of(65535, 65535)),
     "BMP whose runs end at once": ("refused", RLE.replace(RLE[-90:], b"\0\1")),
     "BMP of 52 million pixels in 1,260 bytes": ("refused", RLE[:20] + b"r" + RLE[21:]),
-    # Pillow reads these and TensorFlow does not.
-    "PNG with a wrong checksum": ("upright", PNG[:-16] + bytes(4) + PNG[-12:]),
+    "PNG with a wrong checksum": ("refused", PNG[:-16] + bytes(4) + PNG[-12:]),
     "EPS, for which Pillow starts a program": ("refused", b"%!PS-Adobe-3.0 EPSF-3.0\n"
         b"%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"),
 }  # fmt: skip

@@ -178,7 +178,7 @@ class TestCachedResult:
     def reads(self, monkeypatch):
         counted, inspect = [], label_check.inspect
         monkeypatch.setattr(
-            label_check, "inspect", lambda r, palette: counted.append(r.name) or inspect(r, palette)
+            label_check, "inspect", lambda r, *how: counted.append(r.name) or inspect(r, *how)
         )
         return counted
 

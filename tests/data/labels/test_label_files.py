@@ -172,6 +172,38 @@ def tiff(image) -> bytes:
     return content.getvalue()
 
 
+def saved(kind, **options):
+    data, image = io.BytesIO(), Image.fromarray(some_indices(3))
+    (image.convert("RGB") if kind == "WEBP" else image).save(data, kind, **options)
+    return data.getvalue()
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+DOUBTFUL = {
+    "JPEG": (saved("JPEG", quality=100), "compressed with loss .JPEG."),
+    "lossy WebP": (saved("WEBP", quality=100), "compressed with loss .WEBP."),
+    "JPEG in TIFF": (saved("TIFF", compression="jpeg"), "compressed with loss .TIFF."),
+    "two pages": (
+        saved("TIFF", save_all=True, append_images=[Image.fromarray(some_indices(3))]),
+        "2 pictures in one",
+    ),
+    "rotated": (saved("PNG", exif=EXIF), "stored rotated"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DOUBTFUL)
+def test_maps_that_may_hold_other_values_than_were_drawn_are_refused(kind):
+    data, message = DOUBTFUL[kind]
+    with pytest.raises(ValueError, match=f"^x.png: .*{message}"):
+        label_files.decode_values(data, "x.png")
+
+
+def test_lossless_tiff_is_read():
+    values = label_files.decode_values(saved("TIFF", compression="tiff_lzw"), "x")
+    np.testing.assert_array_equal(values, some_indices(3))
+
+
 RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 0, 0]]], np.uint8)
 COLOUR_FILES = {
     "24-bit BMP": image_files.rgb_bmp_bytes(RGB),

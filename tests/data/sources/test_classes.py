@@ -130,18 +130,11 @@ class TestCheck:
     def test_unchanged_files_are_not_read_again(self, root, tmp_path, monkeypatch):
         read, inspect = [], label_check.inspect
         monkeypatch.setattr(
-            label_check, "inspect", lambda r, palette: read.append(r.name) or inspect(r, palette)
+            label_check, "inspect", lambda r, *how: read.append(r.name) or inspect(r, *how)
         )
         for _ in range(2):
             class_data.make(root, tmp_path).check()
         assert len(read) == 14
-
-    def test_rotated_photographs_are_used_with_a_warning(self, root, tmp_path, caplog):
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        Image.new("RGB", class_data.SIZE).save(root / "train/cat/00.png", exif=exif)
-        class_data.make(root, tmp_path).check()
-        assert "1 photographs are stored rotated or mirrored (EXIF)" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -151,12 +144,12 @@ def test_tiny_photographs_can_be_inspected(tmp_path, kind):
     Image.new("RGB", (4, 3), (9, 9, 9)).save(data, kind)
     path = tmp_path / "tiny"
     path.write_bytes(data.getvalue())
-    assert photos.inspect_photo(path) == (3, 4)
+    assert photos.PhotoReader().inspect_file(path).size == (3, 4)
     path.write_bytes(data.getvalue()[: -30 if kind == "PNG" else -15])
     with pytest.raises(ValueError, match="tiny: .*Replace or remove"):
-        photos.inspect_photo(path)
+        photos.PhotoReader().inspect_file(path)
     with pytest.raises(FileNotFoundError, match="no photograph at .*nowhere"):
-        photos.inspect_photo(tmp_path / "nowhere")
+        photos.PhotoReader().inspect_file(tmp_path / "nowhere")
 
 
 def test_examples_are_spread_evenly_and_finished(tmp_path):

@@ -86,7 +86,7 @@ def test_what_is_no_regular_file_is_refused_and_not_opened(tmp_path, kind):
     with pytest.raises(ValueError, match="a/1.png: a broken link, or a pipe or device"):
         photo_folder.PhotoFolder(tmp_path).records("train")
     with pytest.raises(FileNotFoundError, match="no photograph at this path.*a/1.png"):
-        photos.inspect_photo(path)
+        photos.PhotoReader().inspect_file(path)
     with pytest.raises(FileNotFoundError, match="no mask at this path.*a/1.png"):
         mask_folder.read_mask(path)
 
@@ -96,4 +96,4 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(ValueError, match="1.png: a photograph of 1,099,511,627,776 bytes"):
-        photos.inspect_photo(path)
+        photos.PhotoReader().inspect_file(path)

@@ -293,3 +293,18 @@ def test_without_evaluation_and_augmentation_a_run_trains_and_samples(tmp_path):
     assert opened.config.evaluation is None and not opened.averaged
     assert opened.data.augmentations == {}
     assert type(opened.task.generator.normalizer).__name__ == "PixelNormalization"
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "expected"),
+    [
+        ("train", "Set data.bits_used=12", "Set data.bits_used=12"),
+        ("evaluate", "Set data.bits_used=12 of data.txt", "Set bits_used=12 of data.txt"),
+        ("sample", "data.root -> x", "data_root -> x"),
+        ("sample", "Set data.bits_used=12",
+         "Set data.bits_used=12\n(Settings of train.py, not of this command: data.bits_used.)"),
+    ],
+)  # fmt: skip
+def test_a_key_in_a_message_is_one_of_the_command(command, text, expected, monkeypatch):
+    monkeypatch.setattr("sys.argv", [f"scripts/{command}.py"])
+    assert errors.with_keys_of_this_command(text) == expected

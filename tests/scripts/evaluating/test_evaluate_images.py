@@ -116,7 +116,7 @@ def painted(painter, tmp_path_factory):
         path = root / "labels" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(ids).save(path)
-    contact_sheet.write_png(root / "fake" / "sheet.png", np.zeros([90, 70, 3], np.uint8))
+    contact_sheet.write_sheet(root / "fake" / "sheet.png", np.zeros([90, 70, 3], np.uint8))
     return root
 
 
@@ -168,6 +168,7 @@ def test_folders_that_are_no_pairs_are_refused(segmenter, painter, painted, tmp_
 
 def test_images_of_another_size_than_the_judge_are_resized_on_request(segmenter, painted, tmp_path):
     root = shutil.copytree(painted, tmp_path / "root")
+    (root / "fake/sheet.png").unlink()
     for path in [*(root / "fake").rglob("*.png"), *(root / "labels").rglob("*.png")]:
         image = Image.open(path)
         image.resize([2 * side for side in image.size], Image.Resampling.NEAREST).save(path)

@@ -88,8 +88,8 @@ def test_resizing_never_mixes_ids_and_smooths_photographs(tmp_path):
             label_sets.IDS[int(stem)].reshape(12, 2, 16, 2).transpose(0, 2, 1, 3).reshape(12, 16, 4)
         )
         assert found.shape == (12, 16) and np.all((blocks == found[..., None]).any(-1))
-    small = photos.read_photo(out / "photos/train/0.jpg").astype(float)
-    large = photos.read_photo(source / "photos/train/0.jpg").astype(float)
+    small = photos.PhotoReader().read(out / "photos/train/0.jpg").astype(float)
+    large = photos.PhotoReader().read(source / "photos/train/0.jpg").astype(float)
     assert small.shape == (12, 16, 3) and small.std() < 0.85 * large.std()
 
 

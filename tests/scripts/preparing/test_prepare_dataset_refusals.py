@@ -10,8 +10,8 @@ from PIL import Image
 from data.images import photos
 from data.labels import label_maps, palette_files
 from scripts import prepare_dataset
-from scripts.preparing import commands
-from tests.helpers import label_sets, tiny
+from scripts.preparing import commands, preview
+from tests.helpers import image_files, label_sets, saved_run, tiny
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -47,7 +47,7 @@ def test_a_failed_conversion_leaves_nothing(tmp_path):
 def test_values_without_a_class(tmp_path):
     source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
     config = label_sets.settings("convert", source=source, out=tmp_path / "out", num_classes=3)
-    with pytest.raises(ValueError, match=r"mean no class.*Received: \[3\]. Add them to id_map"):
+    with pytest.raises(ValueError, match=r"mean no class.*Received: \[3\]. Set .*id_map"):
         commands.convert(config)
 
 
@@ -62,7 +62,8 @@ def test_pairs_of_unequal_size(tmp_path, shape, message):
         commands.convert(config)
     if shape == (48, 64):
         commands.convert({**config, "size": [12, 16]})
-        assert photos.inspect_photo(tmp_path / "out/photos/train/2.jpg") == (12, 16)
+        resized = photos.PhotoReader().inspect_file(tmp_path / "out/photos/train/2.jpg")
+        assert resized.size == (12, 16)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,36 @@ def test_missing_files(tmp_path):
             )
         with pytest.raises(ValueError, match=f"`{command}` needs {key}=FOLDER"):
             getattr(commands, command)(label_sets.settings(command))
+
+
+@pytest.mark.parametrize("what", ["photographs", "palette"])
+def test_nothing_that_is_read_lies_in_the_folder_to_be_replaced(tmp_path, what):
+    source = label_sets.write_source(tmp_path / "in", label_sets.rgb_image)
+    out = tmp_path / "out"
+    palette = tmp_path / "palette.json"
+    palette.write_text(str([list(colour) for colour in label_sets.COLOURS]))
+    config = label_sets.settings("convert", source=source, out=out, palette=str(palette))
+    commands.convert(config)
+    moved = out / "palette.json"
+    if what == "palette":
+        palette.rename(moved)
+        config["palette"] = str(moved)
+    else:
+        moved = out / "originals"
+        (source / "photos").rename(moved)
+        (source / "photos").symlink_to(moved)
+    with pytest.raises(ValueError, match="a folder to replace that holds nothing that is read"):
+        commands.convert({**config, "overwrite": True})
+    assert moved.exists()
+
+
+def test_a_preview_replaces_no_photograph(tmp_path):
+    source = label_sets.write_source(tmp_path / "in", folders=("train", "validation"))
+    photo = source / "photos/train/mine.png"
+    Image.new("RGB", (8, 8)).save(photo)
+    config = saved_run.compose("preview", "data=photos", f"data.root={source}", f"out={photo}")
+    with pytest.raises(ValueError, match="mine.png, which is there already. Choose another out"):
+        preview.preview(config)
 
 
 def test_the_first_word_is_the_command():
@@ -138,6 +169,38 @@ def test_errors_name_the_settings_of_this_command(tmp_path, capsys):
     assert "num_classes: 2" in capsys.readouterr().out
     encoding = label_maps.LabelEncoding(2, id_map={0: 0, 255: 1})
     assert encoding.read(tmp_path / "labels/train/0.png").max() == 1
+
+
+ADVISED = {
+    "black and white": (np.uint8([0, 255]), "id_map={0:0,255:1}"),
+    "stretched": (np.uint8([0, 110, 220]), "id_map={0:0,110:1,220:2}"),
+    "stretched to 255": (np.uint8([0, 85, 170, 255]), "id_map={0:0,85:1,170:2,255:3}"),
+    "void": (np.uint8([0, 1, 255]), "ignore_index=255"),
+    "rare classes": (np.uint8([0, 1, 9]), "num_classes=10"),
+    "colours": (np.uint8([[0, 0, 0], [9, 80, 7]]), "palette=[[0,0,0],[9,80,7]]"),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "convert"])
+@pytest.mark.parametrize("kind", ADVISED)
+def test_the_advice_of_an_error_is_a_setting_and_leads_on(tmp_path, capsys, kind, command):
+    values, advice = ADVISED[kind]
+    for index in range(2):
+        ids = np.arange(48).reshape(6, 8) % len(values)
+        folder = ("train", "validation")[index]
+        image_files.write_pair(tmp_path / "in", f"{folder}/{index}", ids, label_suffix=".png")
+        Image.fromarray(values[ids]).save(tmp_path / f"in/labels/{folder}/{index}.png")
+    place = {"root": str(tmp_path / "in")}
+    if command == "convert":
+        place = {"source": place["root"], "out": str(tmp_path / "out")}
+    key, value = advice.split("=", 1)
+    with pytest.raises(ValueError, match=f"(?s)Received: .*{key}=") as error:
+        run(command, **place)
+    assert advice in str(error.value) or kind == "colours"
+    assert not (tmp_path / "out").exists()
+    run(command, **place, **{key: OmegaConf.create(f"x: {value.replace(':', ': ')}").x})
+    count = {"void": 2, "rare classes": 10}.get(kind, len(values))
+    assert f"num_classes: {count}" in capsys.readouterr().out
 
 
 @pytest.mark.slow

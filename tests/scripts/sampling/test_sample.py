@@ -131,6 +131,27 @@ def test_two_maps_of_one_name_are_refused(run, tmp_path):
         sampled(run, tmp_path / "out", labels=tmp_path)
 
 
+def test_no_map_is_lost_and_no_result(run, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name in ("a", "a_layout", "sheet"):
+        Image.fromarray(np.zeros([32, 32], np.uint8)).save(maps / f"{name}.png")
+    before = {path: path.read_bytes() for path in maps.iterdir()}
+    with pytest.raises(ValueError, match="a.png, which would replace .*a.png. Choose another out"):
+        sampled(run, maps, labels=maps)
+    with pytest.raises(ValueError, match="two for .*sheet.png"):
+        sampled(run, tmp_path / "out", labels=maps)
+    (maps / "sheet.png").unlink()
+    with pytest.raises(ValueError, match="two for .*a_layout.png"):
+        sampled(run, tmp_path / "out", labels=maps, layouts="true")
+    with pytest.raises(ValueError, match="a.png, which is there already. Choose another out"):
+        sampled(run, maps, labels=shutil.copytree(maps, tmp_path / "copies"))
+    assert not (tmp_path / "out").exists()
+    assert all(path.read_bytes() == before[path] for path in maps.iterdir())
+    made = sampled(run, tmp_path / "out", labels=maps)
+    assert sampled(run, tmp_path / "out", labels=maps).keys() == made.keys()  # its own are replaced
+
+
 def test_folders_that_are_no_run_are_refused(run, tmp_path):
     with pytest.raises(FileNotFoundError, match="folder of a training run"):
         sampled(tmp_path / "none", tmp_path)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from data.images import photos
 from scripts.sampling import photograph_files, photographs, sampling
 from tests.helpers import tiny
 from training.kinds import inpainting
@@ -15,6 +16,7 @@ from training.kinds import photographs as any_size
 from training.runs import trained_run
 from training.watch import contact_sheet
 
+READER = photos.PhotoReader()
 RNG = np.random.default_rng(11)
 SIZE = tiny.SIZE
 
@@ -176,7 +178,7 @@ def test_masks_of_any_kind(tmp_path):
 
     def hole(file, invert=False):
         config = composed("any", tmp_path, images=image, masks=file, invert=invert)
-        (photograph,) = photograph_files.with_holes_of(config, tmp_path / "out")
+        (photograph,) = photograph_files.with_holes_of(READER, config, tmp_path / "out")
         return photograph.read()["hole"]
 
     alpha = np.dstack([np.full((24, 32, 3), 255, np.uint8), grey])  # white on transparent
@@ -237,7 +239,7 @@ def test_drawn_holes_depend_on_seed_and_name_alone(tmp_path):
     for kind in photograph_files.HOLE_NAMES:
         for seed in (0, 1):
             config = composed("any", tmp_path, images=images, hole=kind, seed=seed)
-            found = photograph_files.with_holes_of(config, tmp_path / "out")
+            found = photograph_files.with_holes_of(READER, config, tmp_path / "out")
             holes[kind, seed] = [photograph.read()["hole"] for photograph in found]
             assert all(
                 0 < hole.mean() < 0.9 and hole.shape == (40, 56) for hole in holes[kind, seed]
@@ -245,7 +247,8 @@ def test_drawn_holes_depend_on_seed_and_name_alone(tmp_path):
     (images / "a.png").unlink()
     config = composed("any", tmp_path, images=images, hole="freeform", seed=1)
     again = [
-        photograph.read()["hole"] for photograph in photograph_files.with_holes_of(config, tmp_path)
+        photograph.read()["hole"]
+        for photograph in photograph_files.with_holes_of(READER, config, tmp_path)
     ]
     np.testing.assert_array_equal(again, holes["freeform", 1][1:])
     for kind in ("freeform", "strokes", "rectangle"):
@@ -319,7 +322,7 @@ def test_what_is_wrong_with_which_files(opened, folders, tmp_path):
     refused("images=FILE or FOLDER.*a folder without any", FileNotFoundError, images=empty)
     refused("masks=FILE or FOLDER.*a folder without any", FileNotFoundError, masks=empty)
     refused("the same folder", masks=images)
-    refused("replace no image and no mask.*masks/.*png. Choose another out", out=masks)
+    refused("replace nothing that is read.*masks/.*png. Choose another out", out=masks)
     (masks / "rgb.png").rename(masks / "other.png")
     refused(r"1 images without a mask \['rgb'\], 1 masks without an image \['other'\]")
     (masks / "other.png").rename(masks / "rgb.png")
@@ -331,10 +334,6 @@ def test_what_is_wrong_with_which_files(opened, folders, tmp_path):
     refused(r"(?s)bmp.png: the mask has no known pixel.*rgb.png: the mask has no missing pixel at "
             r"37x51.*1\.\.1.*saved as 0 and 255.*tiny.webp: not an image file")  # fmt: skip
     (masks / "tiny.png").write_bytes(b"no image")
-    save(images / "deep.png", np.arange(900, dtype=np.uint16).reshape(30, 30))
-    refused(
-        "deep.png: expected 8 bits a channel", images=images / "deep.png", masks=masks / "rgb.png"
-    )
     save(images / "tiny.bmp", random_image(3, 1))
     refused("different names in images=.*tiny.bmp and .*tiny.webp")
     one = save(tmp_path / "one/x.png", random_image(1, 1))  # as in "1x1"
@@ -342,7 +341,7 @@ def test_what_is_wrong_with_which_files(opened, folders, tmp_path):
     dark = save(tmp_path / "dark.png", np.zeros((8, 8), np.uint8))
     refused(r"^(?!(?s:.*no missing pixel){2}).*no missing pixel", images=masks, masks=dark)
     sheet = save(tmp_path / "one/sheet.jpg", random_image(8, 8))
-    refused("two pictures for sheet.png", images=sheet, masks="null", hole="center")
+    refused("two for .*sheet.png", images=sheet, masks="null", hole="center")
 
 
 def test_layouts_of_a_generator_without_them_are_refused(opened, folders, tmp_path, monkeypatch):
