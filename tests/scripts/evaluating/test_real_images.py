@@ -12,6 +12,9 @@ from data.images import decoded_cache
 from scripts.evaluating import real_images, subjects
 
 
+READING = types.SimpleNamespace(background=[255, 255, 255], bits_used=None)
+
+
 class Mean:
     """The mean colour, counted as it is called."""
 
@@ -46,7 +49,7 @@ def test_a_passport_says_how_much_of_a_picture_was_seen(folder):
 
 
 def read(folder, network=None, size=(6, 8), **settings):
-    data = subjects.folder_data(folder, size)
+    data = subjects.folder_data(folder, size, READING)
     return real_images.RealImages(data, "train", 2, network=network, **settings)
 
 
@@ -153,19 +156,19 @@ def test_a_damaged_or_forbidden_cache_costs_time_alone(folder):
         assert network.seen == 5
         assert path.read_bytes() == whole
     path.unlink()
-    data = subjects.folder_data(folder, (6, 8))
+    data = subjects.folder_data(folder, (6, 8), READING)
     data.cache.kind = "none"
     real_images.RealImages(data, "train", 2, network=Mean()).features()
     assert not path.exists()
 
 
 def test_one_size_or_a_size_that_is_said(folder):
-    assert subjects.common_size(folder, folder) == (6, 8)
+    assert subjects.common_size(READING, folder, folder) == (6, 8)
     Image.fromarray(np.zeros([7, 8, 3], np.uint8)).save(folder / "odd.png")
     with pytest.raises(ValueError, match="0.png of 6x8, .*odd.png of 7x8. Say .*image_size=\\["):
-        subjects.common_size(folder)
+        subjects.common_size(READING, folder)
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        subjects.common_size(folder / "nowhere")
+        subjects.common_size(READING, folder / "nowhere")
 
 
 @pytest.mark.parametrize("kind", ["memory", "none"])
