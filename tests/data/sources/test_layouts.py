@@ -154,7 +154,7 @@ def test_photographs_of_every_suffix_in_any_case_are_read(tmp_path, suffix):
     format_of = {".jpe": "JPEG", ".jfif": "JPEG"}.get(suffix)
     Image.new("RGB", (16, 8), (200, 200, 200)).save(tmp_path / f"1{suffix.upper()}", format_of)
     (path,) = photo_folder.PhotoFolder(tmp_path)._paths.values()
-    np.testing.assert_allclose(photos.read_photo(path), np.full((8, 16, 3), 200), atol=2)
+    np.testing.assert_allclose(photos.PhotoReader().read(path), np.full((8, 16, 3), 200), atol=2)
 
 
 @pytest.mark.parametrize("suffix", label_files.LABEL_SUFFIXES)
