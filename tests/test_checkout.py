@@ -81,7 +81,7 @@ def test_defaults_lie_in_the_checkout_and_given_paths_in_the_working_directory(
     assert starting.runs_of(None, "a") == tiny.ROOT / "outputs" / "a"
     assert starting.runs_of("mine", "a") == tmp_path / "mine" / "a"
     assert files.DATASETS == tiny.ROOT / "datasets"
-    assert synthetic_facades.SyntheticFacades().root == tiny.ROOT / "datasets/synthetic_facades"
+    assert synthetic_facades.SyntheticFacades().root == f"{tiny.ROOT}/datasets/synthetic_facades"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from training.kinds import kind as kinds
 from training.runs import run_folder
@@ -68,8 +68,12 @@ class Summaries:
         """Opens the files; what a killed process wrote beyond `step` no longer counts."""
         with self._or_later("metrics.jsonl"):
             run_folder.drop_metrics_after(self.run.metrics, step)
-        with self._or_later("TensorBoard's files"):
-            _mark_start(self.run.tensorboard, step + 1)
+        with self._events(step) as writer:
+            # TensorBoard drops later steps of earlier processes. It reads files in the order of
+            # their names, so the mark cannot have a file of its own.
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            event = event_pb2.Event(step=step + 1, wall_time=time.time(), session_log=start)
+            tf.raw_ops.ImportEvent(writer=writer._resource, event=event.SerializeToString())
         if self.health is not None:
             self.health.replay(run_folder.metrics_lines(self.run.metrics))
         if config_text:
@@ -100,13 +104,13 @@ class Summaries:
             tf.summary.text("evaluation", descriptions.table(values))
 
     @contextlib.contextmanager
-    def _events(self, step) -> Iterator[None]:
+    def _events(self, step) -> Iterator[tf.summary.SummaryWriter]:
         """Where `tf.summary` writes to; after an error the next time has a new file."""
         with self._or_later("TensorBoard's files"):
             writer, self._writer = self._writer, None
             writer = writer or tf.summary.create_file_writer(str(self.run.tensorboard))
             with writer.as_default(step=step):
-                yield
+                yield writer
             writer.flush()
             self._writer = writer
 
@@ -199,11 +203,3 @@ def _append(path: Path, text: str) -> None:
         except OSError:
             file.truncate(size)
             raise
-
-
-def _mark_start(folder: Path, first_step: int) -> None:
-    """Marks for TensorBoard where a process starts: it drops later steps of earlier processes."""
-    writer = EventFileWriter(str(folder))
-    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    writer.add_event(event_pb2.Event(step=first_step, session_log=start))
-    writer.close()

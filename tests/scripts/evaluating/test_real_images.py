@@ -11,7 +11,6 @@ from data import transforms
 from data.images import decoded_cache
 from scripts.evaluating import real_images, subjects
 
-
 READING = types.SimpleNamespace(background=[255, 255, 255], bits_used=None)
 
 

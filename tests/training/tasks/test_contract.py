@@ -219,6 +219,7 @@ class SlopeOfBoth(term.Term):
         }
 
 
+@pytest.mark.slow
 def test_a_relativistic_loss_with_penalties_on_both_sides():
     augment = differentiable_augmentation.DifferentiableAugmentation(translation=0.0, cutout=0.0)
     chosen = objective.Objective(
