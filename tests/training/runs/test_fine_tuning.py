@@ -65,6 +65,7 @@ def values(network):
     return {name: v.numpy() for name, v in transfer.variables_by_name(network).items()}
 
 
+@pytest.mark.slow
 def test_a_new_run_takes_what_fits_and_trains_and_resumes(tmp_path, source, data):
     folder = tmp_path / "runs"
     words = [*SEMANTIC, *OTHER_CLASSES, *data, *SMALL, f"output_root={folder}"]

@@ -25,6 +25,7 @@ PARTS = [
     "checkpoints/step_00000002/manifest.json", "samples/step_00000003.png",
     ".metrics.jsonl.partial", "tensorboard/evaluation_x", "evaluation/x.json",
 ]  # fmt: skip
+QUICK = (".lock", "samples", ".hydra/config.yaml", "checkpoints/step_00000002/manifest.json")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,9 @@ def replaced(path, make):
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["what_is_there", "nothing"])
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "part", [p if p in QUICK else pytest.param(p, marks=pytest.mark.slow) for p in PARTS]
+)
 def test_a_part_that_leads_out_of_the_run_is_refused(part, kept, run, tmp_path):
     place, target = run / part, tmp_path / "mine"
     if kept and place.exists():

@@ -250,6 +250,7 @@ def test_an_output_root_that_is_a_file_or_empty_is_named(one_file):
 # --- Sweeps -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_failure_of_a_sweep_is_said_at_once_and_in_its_log(settings, tmp_path, capfd):
     words = ["-m", *settings, f"output_root={tmp_path}", "trainer.batch_size=-1,2,-3"]
     seen = train_command.train(*words)
@@ -293,6 +294,7 @@ def test_an_interruption_ends_a_sweep(settings, tmp_path, monkeypatch):
     assert (sweep / "0").is_dir() and not (sweep / "1").exists()
 
 
+@pytest.mark.slow
 def test_sweeps_of_one_second_get_their_own_folders(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(starting, "now", lambda: "2026-01-01_00-00-00")
     for _ in range(2):
