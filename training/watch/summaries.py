@@ -73,7 +73,8 @@ class Summaries:
             # their names, so the mark cannot have a file of its own.
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             event = event_pb2.Event(step=step + 1, wall_time=time.time(), session_log=start)
-            tf.raw_ops.ImportEvent(writer=writer._resource, event=event.SerializeToString())
+            if writer is not None:
+                tf.raw_ops.ImportEvent(writer=writer._resource, event=event.SerializeToString())
         if self.health is not None:
             self.health.replay(run_folder.metrics_lines(self.run.metrics))
         if config_text:
@@ -104,15 +105,18 @@ class Summaries:
             tf.summary.text("evaluation", descriptions.table(values))
 
     @contextlib.contextmanager
-    def _events(self, step) -> Iterator[tf.summary.SummaryWriter]:
-        """Where `tf.summary` writes to; after an error the next time has a new file."""
+    def _events(self, step) -> Iterator[tf.summary.SummaryWriter | None]:
+        """Where `tf.summary` writes to, or None; after an error the next time has a new file."""
+        writer, self._writer = self._writer, None
         with self._or_later("TensorBoard's files"):
-            writer, self._writer = self._writer, None
             writer = writer or tf.summary.create_file_writer(str(self.run.tensorboard))
             with writer.as_default(step=step):
                 yield writer
             writer.flush()
             self._writer = writer
+        if writer is None:
+            with tf.summary.record_if(False):
+                yield None
 
     @contextlib.contextmanager
     def _or_later(self, what) -> Iterator[None]:
