@@ -77,7 +77,7 @@ class WeightAveraging:
         return copy
 
     def update(
-        self, average: keras.Model, network: keras.Model, step: tf.Tensor, images: int
+        self, average: keras.Model, network: keras.Model, step: tf.Tensor, images: int | tf.Tensor
     ) -> None:
         """Moves the average towards the network; to be called across replicas.
 
@@ -98,6 +98,7 @@ class WeightAveraging:
     def _decay(self, since_start, images) -> tf.Tensor:
         if self.half_life_images is None:
             return tf.minimum(self.decay, (1.0 + since_start) / (10.0 + since_start))
+        images = tf.cast(images, tf.float32)
         seen = tf.maximum(since_start, 1.0) * images
         return 0.5 ** (images / tf.minimum(self.half_life_images, RAMP * seen))
 

@@ -112,7 +112,7 @@ class GANTask:
         self._updates: Any = None
         self._averaged = None
         self._step: Any = None
-        self._images = 0  # of a step, over all replicas; known when one is traced
+        self._images: int | tf.Tensor = 0  # of a step, over all replicas; known when one is traced
 
     def _corrected(self, owner, optimizer, schedule, discriminator_steps) -> Any:
         """An optimizer with the schedule, corrected for lazy updates, with loss scaling."""

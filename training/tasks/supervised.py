@@ -78,7 +78,7 @@ class SupervisedTask:
         self.accumulate_steps = self.batches_per_step = accumulate_steps
         self._averaged = None
         self._step: Any = None
-        self._images = 0  # of a step, over all replicas; known when one is traced
+        self._images: int | tf.Tensor = 0  # of a step, over all replicas; known when one is traced
 
     # --- Life cycle --------------------------------------------------------------------------
 

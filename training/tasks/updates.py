@@ -10,9 +10,10 @@ from training.loop import schedules
 from training.tasks.protocol import Metrics
 
 
-def images_of(batches) -> int:
-    """Items of the batches of an update, over all replicas."""
-    sizes = [next(iter(batch.values())).shape[0] for batch in batches]
+def images_of(batches) -> int | tf.Tensor:
+    """Items of the batches of an update, over all replicas; a tensor where no shape says so."""
+    first = [next(iter(batch.values())) for batch in batches]
+    sizes = [x.shape[0] if x.shape[0] is not None else tf.shape(x)[0] for x in first]
     return sum(sizes) * tf.distribute.get_replica_context().num_replicas_in_sync
 
 
