@@ -122,7 +122,12 @@ SMALL = [
 RATE = "task.optimizers.{}.learning_rate={}"
 SICK = {
     "learning rates times 100": (
-        ["trainer.steps=40", RATE.format("generator", 2e-2), RATE.format("discriminator", 4e-2)],
+        [
+            "trainer.steps=40",
+            "trainer.log_every_steps=5",
+            RATE.format("generator", 2e-2),
+            RATE.format("discriminator", 4e-2),
+        ],
         {"steps_too_large"},
     ),
     "discriminator without updates": (
