@@ -109,12 +109,7 @@ def train(
     # 1. Devices, precision, seeds: before anything is built.
     keras.backend.clear_session()
     keras.utils.set_random_seed(config.seed)
-    strategy = devices.make_strategy(
-        config.devices.strategy,
-        device=config.devices.device,
-        logical_cpus=config.devices.logical_cpus,
-    )
-    devices.set_precision(config.devices.precision)
+    strategy = devices.set_up(**config.devices)
     writes = devices.is_chief(config.devices.strategy)
     store = checkpoint.CheckpointStore(
         run.checkpoints,
@@ -232,8 +227,9 @@ def measuring(config: DictConfig, run, task, data, spec=None) -> tuple:
         return None, None
     if kept is not None:
         kept.check(evaluation.names(spec, data.num_examples("validation")))
+    judged = any("discriminator" in metric.needs for metric in metrics.values())
     # Compiled once, however often it is measured.
-    generate = tf.function(getattr(task, "judge", task.generate))
+    generate = tf.function(getattr(task, "judge" if judged else "generate", task.generate))
     spread = evaluation.num_images if task.kind.classes == "label" else None  # of every class
 
     def evaluate() -> tuple:

@@ -103,9 +103,7 @@ def serve(connection: Any, config_text: str, timer: str, settings: dict) -> None
 
     try:
         config = OmegaConf.create(config_text)
-        wanted = dict(config.devices)
-        devices.set_precision(wanted.pop("precision"))
-        with devices.make_strategy(**wanted).scope():
+        with devices.set_up(**config.devices).scope():
             built = hydra.utils.get_class(timer)(config, **settings)
             connection.send(("result", None))
             while True:

@@ -70,12 +70,7 @@ def measure(config: DictConfig, run, measuring: Callable) -> tuple[Measured, tim
     """
     begun = time.perf_counter()
     keras.utils.set_random_seed(config.seed)
-    strategy = devices.make_strategy(
-        config.devices.strategy,
-        device=config.devices.device,
-        logical_cpus=config.devices.logical_cpus,
-    )
-    devices.set_precision(config.devices.precision)
+    strategy = devices.set_up(**config.devices)
     with strategy.scope():
         timer = timers.StepTimer(config, steps=10, pipeline=True, ceiling=())
         task, data = timer.task, timer.data

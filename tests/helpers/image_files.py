@@ -6,6 +6,15 @@ import numpy as np
 from PIL import Image
 
 
+def touch(root, *names):
+    """Makes empty files of these names; returns the root."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
 def grey_palette(count):
     return [(i, i, i) for i in range(count)]
 

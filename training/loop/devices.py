@@ -50,6 +50,17 @@ def make_strategy(
     return tf.distribute.get_strategy()
 
 
+def set_up(*, precision: str, **settings) -> tf.distribute.Strategy:
+    """Sets the precision, and returns the strategy of the other settings below `devices`.
+
+    Raises:
+        ValueError: as `make_strategy` and `set_precision`.
+    """
+    strategy = make_strategy(**settings)
+    set_precision(precision)
+    return strategy
+
+
 def _gpus_for(device) -> list:
     """The GPUs that "auto", "cpu" or "gpu" means; their memory is taken as it is needed."""
     _require_one_of("device", device, ("auto", "cpu", "gpu"))

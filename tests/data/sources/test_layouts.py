@@ -16,15 +16,8 @@ from data.sources import folder_source, paired_folders, photo_folder, splits
 from scripts.preparing import commands
 from scripts.sampling import files
 from tests.helpers import class_data, tiny
+from tests.helpers.image_files import touch
 from tests.helpers.label_sets import settings as command_settings
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    return root
 
 
 def names(source):

@@ -4,14 +4,7 @@ import pytest
 
 from data.sources import paired_folders, splits
 from tests.helpers import image_files
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    return root
+from tests.helpers.image_files import touch
 
 
 def both(root, *stems):
